@@ -1,0 +1,107 @@
+//! Every type that the XDP program and the daemon share through BPF maps.
+//!
+//! Each type is `repr(C)` without padding, and its size is asserted. Addresses and ports are kept in network byte order
+//! (as they stand in the packet), behind constructors that say so; every other integer is in the
+//! machine's own order.
+
+mod counters;
+mod flow;
+mod group;
+mod port;
+mod settings;
+mod uplink;
+
+pub use counters::{COUNTERS, Counter, CounterId};
+pub use flow::{Direction, Flow, FlowKey, LAN_REALM, SeenFlags, seconds_to_ticks, ticks};
+pub use group::{BUCKETS_PER_GROUP, Bucket, Group, RANKS, Sticky};
+pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortRole};
+pub use settings::{LAN_PREFIXES, LanPrefix, PortRange, Settings};
+pub use uplink::Uplink;
+
+/// The shape of the maps. Raised with every change of a type in this module or of a map in the
+/// object; a daemon does not write into maps of another version.
+pub const ABI_VERSION: u32 = 1;
+
+/// How many uplinks there can be: one bit each in a mask of 64.
+pub const MAX_UPLINKS: usize = 64;
+
+/// How many groups there can be.
+pub const MAX_GROUPS: usize = 64;
+
+/// An IPv4 address in network byte order: `Ipv4Addr::octets`, as it stands in the packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct Ipv4(u32);
+
+impl Ipv4 {
+    /// From the four octets, most significant first.
+    pub const fn new(octets: [u8; 4]) -> Self {
+        Self(u32::from_ne_bytes(octets))
+    }
+
+    /// The four octets, most significant first.
+    pub const fn octets(self) -> [u8; 4] {
+        self.0.to_ne_bytes()
+    }
+
+    /// The address as a number in the machine's own order, for masks and comparisons.
+    pub const fn to_host(self) -> u32 {
+        u32::from_be(self.0)
+    }
+}
+
+/// A TCP or UDP port, or an ICMP identifier, in network byte order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct L4Port(u16);
+
+impl L4Port {
+    /// From the number in the machine's own order.
+    pub const fn from_host(port: u16) -> Self {
+        Self(port.to_be())
+    }
+
+    /// From the two octets as they stand in the packet.
+    pub const fn new(octets: [u8; 2]) -> Self {
+        Self(u16::from_ne_bytes(octets))
+    }
+
+    /// The two octets as they stand in the packet.
+    pub const fn octets(self) -> [u8; 2] {
+        self.0.to_ne_bytes()
+    }
+
+    /// The number in the machine's own order.
+    pub const fn to_host(self) -> u16 {
+        u16::from_be(self.0)
+    }
+}
+
+/// Asserts a type's size and that its fields, listed with their sizes, leave no padding.
+macro_rules! assert_layout {
+    ($type:ty, size $size:expr, align $align:expr, $($field:ident: $width:expr),+ $(,)?) => {
+        const _: () = {
+            assert!(size_of::<$type>() == $size);
+            assert!(align_of::<$type>() == $align);
+            let mut end = 0;
+            $(
+                assert!(core::mem::offset_of!($type, $field) == end);
+                end += $width;
+            )+
+            assert!(end == $size);
+        };
+    };
+}
+pub(crate) use assert_layout;
+
+/// Lets aya's typed maps hold a type of this module.
+#[cfg(feature = "userspace")]
+macro_rules! impl_pod {
+    ($($type:ty),+ $(,)?) => {$(
+        // SAFETY: `repr(C)` or `repr(transparent)` over plain integers without padding (asserted
+        // beside its definition), so every bit pattern is a value and every byte is initialised.
+        unsafe impl aya::Pod for $type {}
+    )+};
+}
+#[cfg(feature = "userspace")]
+impl_pod!(Bucket, Counter, Flow<u32>, FlowKey, Group, Ipv4, Port, Settings, Uplink);

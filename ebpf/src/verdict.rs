@@ -1,0 +1,111 @@
+//! What becomes of a packet, and why. The discriminants are the ABI's: they index counters.
+
+use crate::abi::{CounterId, Direction};
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Verdict {
+    /// Rewritten, and sent out of an interface.
+    Forward {
+        /// The egress interface's index in the device map.
+        egress: u16,
+        /// The uplink that it leaves or came in by.
+        uplink: u8,
+        /// Which way it goes.
+        direction: Direction,
+    },
+    /// Handed to the kernel, byte for byte as it came in.
+    Pass(PassReason),
+    /// Dropped.
+    Drop(DropReason),
+}
+
+impl Verdict {
+    /// The one counter that the packet is counted in.
+    #[inline(always)]
+    pub const fn counter(self) -> CounterId {
+        match self {
+            Self::Forward { uplink, direction, .. } => CounterId::forwarded(uplink, direction),
+            Self::Pass(reason) => CounterId::passed(reason),
+            Self::Drop(reason) => CounterId::dropped(reason),
+        }
+    }
+}
+
+/// Defines an enum of reasons with a stable index, a name for people and machines, and a sentence.
+macro_rules! reasons {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum $name { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl $name {
+            /// Every reason, by index.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// How many reasons there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The name that metrics, JSON and tables use.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why a packet was dropped.
+    DropReason {
+        /// The frame ends before its headers do, or before the length that the IP header states.
+        Truncated = "truncated",
+        /// An IPv4 header with a wrong version or header length (RFC 1812 section 5.2.2).
+        BadHeader = "bad_header",
+        /// An IPv4 header with a wrong checksum (RFC 1812 section 5.2.2).
+        BadChecksum = "bad_checksum",
+        /// An address that must not cross a router (RFC 1812 section 5.3.7).
+        Martian = "martian",
+        /// The TTL is used up.
+        TtlExceeded = "ttl_exceeded",
+        /// A fragment, which carries no ports to translate by.
+        Fragment = "fragment",
+        /// A protocol that is not translated.
+        Protocol = "protocol",
+        /// An IPv6 packet that is not for the gateway.
+        Ipv6 = "ipv6",
+        /// From one LAN address to another.
+        LanToLan = "lan_to_lan",
+        /// From an uplink, and part of no flow.
+        Unsolicited = "unsolicited",
+        /// Of a flow that no uplink can take at present.
+        NoUplink = "no_uplink",
+        /// No public port is free towards this destination.
+        NoPort = "no_port",
+        /// The table of flows is full.
+        FlowTableFull = "flow_table_full",
+        /// Larger than the egress interface takes.
+        TooBig = "too_big",
+        /// The gateway is not configured yet.
+        NotReady = "not_ready",
+        /// The interface could not be redirected to.
+        Redirect = "redirect",
+    }
+}
+
+reasons! {
+    /// Why a packet was handed to the kernel.
+    PassReason {
+        /// Not IP: ARP, LLDP and all else.
+        NotIp = "not_ip",
+        /// A frame with a VLAN tag, which belongs to no interface that the gateway serves.
+        Vlan = "vlan",
+        /// Not sent to the interface's own MAC: broadcast, multicast, or for another station.
+        NotForUs = "not_for_us",
+        /// Addressed to the gateway itself.
+        Local = "local",
+        /// From an interface that the gateway does not serve.
+        UnknownPort = "unknown_port",
+    }
+}
