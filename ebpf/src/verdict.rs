@@ -26,7 +26,9 @@ impl Verdict {
     #[inline(always)]
     pub const fn counter(self) -> CounterId {
         match self {
-            Self::Forward { uplink, direction, .. } => CounterId::forwarded(uplink, direction),
+            Self::Forward {
+                uplink, direction, ..
+            } => CounterId::forwarded(uplink, direction),
             Self::Pass(reason) => CounterId::passed(reason),
             Self::Drop(reason) => CounterId::dropped(reason),
         }
@@ -77,7 +79,8 @@ reasons! {
         Ipv6 = "ipv6",
         /// From one LAN address to another.
         LanToLan = "lan_to_lan",
-        /// From an uplink, and part of no flow.
+        /// Part of no flow, and cannot open one: all that comes from an uplink unasked, and replies and
+        /// resets from the LAN.
         Unsolicited = "unsolicited",
         /// Of a flow that no uplink can take at present.
         NoUplink = "no_uplink",
@@ -101,7 +104,7 @@ reasons! {
         NotIp = "not_ip",
         /// A frame with a VLAN tag, which belongs to no interface that the gateway serves.
         Vlan = "vlan",
-        /// Not sent to the interface's own MAC: broadcast, multicast, or for another station.
+        /// Not sent to the interface's own MAC: broadcast, multicast, or to another station.
         NotForUs = "not_for_us",
         /// Addressed to the gateway itself.
         Local = "local",

@@ -1,4 +1,4 @@
-use super::{Ipv4, L4Port, assert_layout};
+use super::{Ipv4, L4Port, MacPair, assert_layout};
 
 /// The realm of every LAN interface in a [`FlowKey`]; an uplink's is its identifier plus one.
 pub const LAN_REALM: u8 = 0;
@@ -40,19 +40,38 @@ pub enum Direction {
     In = 1,
 }
 
-/// What has been seen in one direction of a flow, as bits of [`Flow::seen`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeenFlags;
+/// When the last packet of a direction passed, in [`ticks`], in the upper 32 bits; what has passed
+/// so far, as the bits named here, in the lower ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark(pub u64);
 
-impl SeenFlags {
+impl Mark {
     /// Some packet.
-    pub const ANY: u8 = 1 << 0;
+    pub const ANY: u32 = 1 << 0;
     /// A TCP segment with ACK and without SYN.
-    pub const ACK: u8 = 1 << 1;
+    pub const ACK: u32 = 1 << 1;
     /// A TCP segment with FIN.
-    pub const FIN: u8 = 1 << 2;
+    pub const FIN: u32 = 1 << 2;
     /// A TCP segment with RST.
-    pub const RST: u8 = 1 << 3;
+    pub const RST: u32 = 1 << 3;
+
+    /// A mark of this time and these bits.
+    #[inline(always)]
+    pub const fn new(last_seen: u32, seen: u32) -> Self {
+        Self((last_seen as u64) << 32 | seen as u64)
+    }
+
+    /// When the last packet passed, in [`ticks`].
+    #[inline(always)]
+    pub const fn last_seen(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The bits of what has passed.
+    #[inline(always)]
+    pub const fn seen(self) -> u32 {
+        self.0 as u32
+    }
 }
 
 /// One direction of a flow: all that a packet needs to be rewritten and sent. 64 bytes, a cache
@@ -60,17 +79,16 @@ impl SeenFlags {
 ///
 /// The key of the other direction follows from an entry and its key: [`FlowKey::peer`].
 ///
-/// `Mark` is an atomic in the data plane, which marks entries while other CPUs read them, and a
+/// `M` is an atomic in the data plane, which marks entries while other CPUs read them, and a
 /// plain integer in the daemon, which reads copies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Flow<Mark = u32> {
+pub struct Flow<M = u64> {
+    /// A [`Mark`]: when the last packet passed, and what passed. Written when it changes, so once a
+    /// tick for a flow that only carries data.
+    pub mark: M,
     /// The generation of the uplink that the entry was made for.
     pub generation: u32,
-    /// When the last packet passed, in [`ticks`]. Written once a tick at most.
-    pub last_seen: Mark,
-    /// [`SeenFlags`] of this direction. Written when a bit is new.
-    pub seen: Mark,
     /// Replaces the source address (out) or the destination address (in).
     pub address: Ipv4,
     /// Replaces the source port (out) or the destination port (in), or the echo identifier.
@@ -82,31 +100,31 @@ pub struct Flow<Mark = u32> {
     pub transport_delta: u16,
     /// The egress interface's index in the device map.
     pub egress: u16,
+    /// In: from the LAN interface to the LAN host. Out: the same, so that a host that has moved can
+    /// be told; an uplink's own MACs are in its [`super::Uplink`].
+    pub macs: MacPair,
+    /// When the entry was made, in [`ticks`].
+    pub created: u32,
     /// The largest IPv4 packet that the egress interface takes, in bytes.
     pub mtu: u16,
     /// The uplink's identifier.
     pub uplink: u8,
     /// A [`Direction`].
     pub direction: u8,
-    /// In: destination MAC, then source MAC, towards the LAN host. Out: the LAN host's MAC, then
-    /// that of the interface it was heard on; an uplink's own are in its [`super::Uplink`].
-    pub macs: [u8; 12],
-    /// When the entry was made, in [`ticks`].
-    pub created: u32,
     /// The group that chose the uplink.
-    pub group: u8,
+    pub group: u32,
     /// Always zero.
-    pub reserved: [u8; 19],
+    pub reserved: [u64; 2],
 }
 
-assert_layout!(Flow<u32>, size 64, align 4,
-    generation: 4, last_seen: 4, seen: 4, address: 4, port: 2, header_delta: 2, transport_delta: 2,
-    egress: 2, mtu: 2, uplink: 1, direction: 1, macs: 12, created: 4, group: 1, reserved: 19);
-const _: () = assert!(size_of::<Flow<core::sync::atomic::AtomicU32>>() == 64);
+assert_layout!(Flow, size 64, align 8,
+    mark: 8, generation: 4, address: 4, port: 2, header_delta: 2, transport_delta: 2, egress: 2,
+    macs: 12, created: 4, mtu: 2, uplink: 1, direction: 1, group: 4, reserved: 16);
+const _: () = assert!(size_of::<Flow<super::SharedU64>>() == 64);
 
 impl FlowKey {
     /// The key under which the other direction of the flow is kept.
-    pub fn peer<Mark>(&self, flow: &Flow<Mark>) -> Self {
+    pub fn peer<M>(&self, flow: &Flow<M>) -> Self {
         if flow.direction == Direction::Out as u8 {
             Self {
                 source: self.destination,

@@ -7,15 +7,19 @@
 mod counters;
 mod flow;
 mod group;
+mod mac;
 mod port;
 mod settings;
+mod shared;
 mod uplink;
 
 pub use counters::{COUNTERS, Counter, CounterId};
-pub use flow::{Direction, Flow, FlowKey, LAN_REALM, SeenFlags, seconds_to_ticks, ticks};
+pub use flow::{Direction, Flow, FlowKey, LAN_REALM, Mark, seconds_to_ticks, ticks};
 pub use group::{BUCKETS_PER_GROUP, Bucket, Group, RANKS, Sticky};
+pub use mac::{Mac, MacPair};
 pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortRole};
-pub use settings::{LAN_PREFIXES, LanPrefix, PortRange, Settings};
+pub use settings::{LAN_PREFIXES, LanPrefix, LocalAddress, PortRange, Settings};
+pub use shared::SharedU64;
 pub use uplink::Uplink;
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
@@ -104,4 +108,15 @@ macro_rules! impl_pod {
     )+};
 }
 #[cfg(feature = "userspace")]
-impl_pod!(Bucket, Counter, Flow<u32>, FlowKey, Group, Ipv4, Port, Settings, Uplink);
+impl_pod!(
+    Bucket,
+    Counter,
+    Flow,
+    FlowKey,
+    Group,
+    Ipv4,
+    LocalAddress,
+    Port,
+    Settings,
+    Uplink
+);

@@ -1,4 +1,4 @@
-use super::assert_layout;
+use super::{Mac, assert_layout};
 
 /// Slots of the table of ports, a power of two. The port of interface `i` is in one of the
 /// [`PORT_PROBES`] slots from `i % PORT_SLOTS` on, modulo the table's size.
@@ -17,23 +17,25 @@ pub enum PortRole {
     Uplink = 2,
 }
 
-/// An interface that the program is attached to. 16 bytes.
+/// An interface that the program is attached to. 24 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Port {
     /// The kernel's index of the interface; zero in a free slot.
     pub ifindex: u32,
-    /// The interface's own MAC.
-    pub mac: [u8; 6],
-    /// A [`PortRole`].
-    pub role: u8,
-    /// The uplink's identifier, or zero on a LAN interface.
-    pub uplink: u8,
     /// The interface's index in the device map.
     pub egress: u16,
     /// The largest IPv4 packet that the interface takes, in bytes.
     pub mtu: u16,
+    /// The interface's own MAC.
+    pub mac: Mac,
+    /// A [`PortRole`].
+    pub role: u8,
+    /// The uplink's identifier, or zero on a LAN interface.
+    pub uplink: u8,
+    /// Always zero.
+    pub reserved: [u8; 6],
 }
 
-assert_layout!(Port, size 16, align 4,
-    ifindex: 4, mac: 6, role: 1, uplink: 1, egress: 2, mtu: 2);
+assert_layout!(Port, size 24, align 8,
+    ifindex: 4, egress: 2, mtu: 2, mac: 8, role: 1, uplink: 1, reserved: 6);

@@ -18,7 +18,10 @@ assert_layout!(LanPrefix, size 8, align 4, network: 4, mask: 4);
 
 impl Default for LanPrefix {
     fn default() -> Self {
-        Self { network: u32::MAX, mask: 0 }
+        Self {
+            network: u32::MAX,
+            mask: 0,
+        }
     }
 }
 
@@ -75,3 +78,17 @@ pub struct Settings {
 
 assert_layout!(Settings, size 152, align 8,
     hash_key: 16, abi_version: 4, nat_ports: 4, lan_prefixes: 128);
+
+/// One of the gateway's own addresses: IPv6 as it is, IPv4 mapped (RFC 4291 section 2.5.5.2). 16
+/// bytes, big-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct LocalAddress(pub [u8; 16]);
+
+impl From<Ipv4> for LocalAddress {
+    #[inline(always)]
+    fn from(address: Ipv4) -> Self {
+        let [a, b, c, d] = address.octets();
+        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+    }
+}

@@ -1,4 +1,4 @@
-use super::{Ipv4, assert_layout};
+use super::{Ipv4, MacPair, assert_layout};
 
 /// What the data plane knows of one uplink. 32 bytes, indexed by the uplink's identifier.
 ///
@@ -12,7 +12,7 @@ pub struct Uplink {
     /// The public address that flows are translated to.
     pub address: Ipv4,
     /// The next hop's MAC, then the interface's own: the first 12 bytes of every frame sent.
-    pub macs: [u8; 12],
+    pub macs: MacPair,
     /// The interface's index in the device map.
     pub egress: u16,
     /// The largest IPv4 packet that the uplink takes, in bytes.

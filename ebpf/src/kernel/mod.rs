@@ -1,0 +1,9 @@
+//! What the path is generic over, backed by the kernel.
+
+mod frame;
+mod maps;
+mod tables;
+
+pub(crate) use frame::PacketFrame;
+pub(crate) use maps::{count, redirect};
+pub(crate) use tables::KernelTables;

@@ -1,0 +1,111 @@
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_NOEXIST},
+    helpers::{bpf_get_prandom_u32, generated::bpf_ktime_get_coarse_ns},
+};
+use pointsman_ebpf::{
+    abi::{
+        Bucket, Flow, FlowKey, Group, LocalAddress, PORT_PROBES, PORT_SLOTS, Port, Settings,
+        SharedU64, Uplink,
+    },
+    path::{InsertError, Tables},
+};
+
+use super::maps::{BUCKETS, FLOWS, GROUPS, LOCAL, PORTS, SETTINGS, SWITCH, UPLINKS};
+
+/// `EEXIST` of the kernel.
+const EXISTS: i32 = -17;
+
+/// The BPF maps.
+pub(crate) struct KernelTables;
+
+impl Tables for KernelTables {
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        // SAFETY: the helper takes nothing and has no precondition.
+        unsafe { bpf_ktime_get_coarse_ns() }
+    }
+
+    #[inline(always)]
+    fn random(&self) -> u32 {
+        // SAFETY: as for `now`.
+        unsafe { bpf_get_prandom_u32() }
+    }
+
+    #[inline(always)]
+    fn port(&self, ifindex: u32) -> Option<&Port> {
+        for probe in 0..PORT_PROBES as u32 {
+            let port = PORTS.get((ifindex + probe) & (PORT_SLOTS as u32 - 1))?;
+            if port.ifindex == ifindex {
+                return Some(port);
+            }
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn alive(&self) -> u64 {
+        SWITCH.get(0).map_or(0, SharedU64::load)
+    }
+
+    #[inline(always)]
+    fn uplink(&self, uplink: u8) -> Option<&Uplink> {
+        UPLINKS.get(u32::from(uplink))
+    }
+
+    #[inline(always)]
+    fn flow(&self, key: &FlowKey) -> Option<&Flow<SharedU64>> {
+        let flow = FLOWS.get_ptr(key)?;
+        // SAFETY: an element outlives the program's run (RCU). `Flow<SharedU64>` has the layout of
+        // `Flow`, and only its mark changes while the entry stands.
+        Some(unsafe { &*flow.cast() })
+    }
+
+    #[inline(always)]
+    fn insert_flow(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
+        FLOWS
+            .insert(key, flow, u64::from(BPF_NOEXIST))
+            .map_err(insert_error)
+    }
+
+    #[inline(always)]
+    fn replace_flow(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
+        FLOWS
+            .insert(key, flow, u64::from(BPF_ANY))
+            .map_err(insert_error)
+    }
+
+    #[inline(always)]
+    fn retract_flow(&self, key: &FlowKey) {
+        // That it is gone already is what is wanted.
+        let _ = FLOWS.remove(key);
+    }
+
+    #[inline(always)]
+    fn is_local(&self, address: &LocalAddress) -> bool {
+        LOCAL.get_ptr(address).is_some()
+    }
+
+    #[inline(always)]
+    fn settings(&self) -> Option<&Settings> {
+        SETTINGS.get(0).filter(|settings| settings.abi_version != 0)
+    }
+
+    #[inline(always)]
+    fn group(&self, group: u8) -> Option<&Group> {
+        GROUPS.get(u32::from(group))
+    }
+
+    #[inline(always)]
+    fn bucket(&self, index: u32) -> Option<Bucket> {
+        BUCKETS.get(index).copied()
+    }
+}
+
+#[inline(always)]
+fn insert_error(error: i32) -> InsertError {
+    if error == EXISTS {
+        InsertError::Exists
+    } else {
+        InsertError::Full
+    }
+}

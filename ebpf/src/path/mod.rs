@@ -1,0 +1,123 @@
+//! The path of a packet.
+//!
+//! 1. [`parse`]: Ethernet, IPv4, TCP, UDP and ICMP echo.
+//! 2. Not IPv4, or not sent to the interface's MAC: to the kernel untouched.
+//! 3. [`flow`]: ONE hash look-up decides an established packet, in either direction.
+//! 4. On a miss: addressed to the gateway itself, or a new flow ([`open`]): group, bucket and
+//!    uplink ([`select`]), a public port, the pair of entries.
+//! 5. [`translate`]: address, port, TTL, and checksums by their difference.
+//! 6. Forward: MACs, egress, counter.
+//!
+//! Whether a packet is for the gateway itself is asked after the flow look-up, not before: no flow ever has
+//! an end that is the gateway's own, so a hit answers the question for nothing.
+//!
+//! Invariant: all look-ups come first, and the packet is changed last. What is passed to the kernel is byte
+//! for byte what came in.
+//!
+//! Invariant: from the LAN nothing leaves untranslated, and only what is addressed to the gateway, or is no IP,
+//! reaches the kernel.
+
+mod flow;
+mod open;
+mod parse;
+mod select;
+mod tables;
+mod translate;
+
+pub use tables::{InsertError, Tables};
+
+use crate::abi::{Direction, Port, PortRole};
+use crate::verdict::{DropReason, PassReason, Verdict};
+use crate::wire::{ETHERNET_LEN, Frame};
+use flow::Route;
+use parse::{Kind, Packet};
+
+/// Why a packet does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Pass(PassReason),
+    Drop(DropReason),
+}
+
+impl From<DropReason> for Stop {
+    #[inline(always)]
+    fn from(reason: DropReason) -> Self {
+        Self::Drop(reason)
+    }
+}
+
+impl From<PassReason> for Stop {
+    #[inline(always)]
+    fn from(reason: PassReason) -> Self {
+        Self::Pass(reason)
+    }
+}
+
+/// Decides one packet and rewrites it. The caller counts it ([`Verdict::counter`]) and acts.
+#[inline(always)]
+pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T, ifindex: u32) -> Verdict {
+    match run(frame, tables, ifindex) {
+        Ok(verdict) => verdict,
+        Err(Stop::Pass(reason)) => Verdict::Pass(reason),
+        Err(Stop::Drop(reason)) => Verdict::Drop(reason),
+    }
+}
+
+#[inline(always)]
+fn run<F: Frame, T: Tables>(frame: &mut F, tables: &T, ifindex: u32) -> Result<Verdict, Stop> {
+    let port = tables.port(ifindex).ok_or(PassReason::UnknownPort)?;
+    let packet = parse::packet(frame, tables, port)?;
+    let now = tables.now();
+    if let Some(route) = flow::find(tables, &packet) {
+        return forward(frame, &packet, route, now);
+    }
+    admit(tables, &packet, port)?;
+    open::flow(tables, &packet, port, now)?;
+    let route = flow::find(tables, &packet).ok_or(DropReason::NoUplink)?;
+    forward(frame, &packet, route, now)
+}
+
+/// 4. Whether a packet of no flow may open one.
+#[inline(always)]
+fn admit<T: Tables>(tables: &T, packet: &Packet, port: &Port) -> Result<(), Stop> {
+    if tables.is_local(&packet.key.destination.into()) {
+        return Err(PassReason::Local.into());
+    }
+    if port.role != PortRole::Lan as u8 {
+        return Err(DropReason::Unsolicited.into());
+    }
+    match packet.kind {
+        Kind::Opens => Ok(()),
+        Kind::Continues => Err(DropReason::Unsolicited.into()),
+        Kind::Fragment => Err(DropReason::Fragment.into()),
+        Kind::Untranslatable => Err(DropReason::Protocol.into()),
+    }
+}
+
+/// 5 and 6. Rewrites the packet by its flow entry and says where it goes.
+#[inline(always)]
+fn forward<F: Frame>(
+    frame: &mut F,
+    packet: &Packet,
+    Route { flow, uplink }: Route<'_>,
+    now: u64,
+) -> Result<Verdict, Stop> {
+    if packet.ttl <= 1 {
+        return Err(DropReason::TtlExceeded.into());
+    }
+    let (direction, macs, egress, mtu) = if flow.direction == Direction::Out as u8 {
+        (Direction::Out, uplink.macs, uplink.egress, uplink.mtu)
+    } else {
+        (Direction::In, flow.macs, flow.egress, flow.mtu)
+    };
+    if frame.len() > ETHERNET_LEN + usize::from(mtu) {
+        return Err(DropReason::TooBig.into());
+    }
+    flow::mark(flow, packet, now);
+    translate::rewrite(frame, packet, flow, direction, macs).ok_or(DropReason::Truncated)?;
+    Ok(Verdict::Forward {
+        egress,
+        uplink: flow.uplink,
+        direction,
+    })
+}

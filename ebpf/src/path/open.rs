@@ -1,0 +1,223 @@
+//! 4. A new flow: checks, uplink, public port, and the pair of entries.
+
+use super::parse::Packet;
+use super::{InsertError, Stop, Tables, select};
+use crate::abi::{
+    Direction, Flow, FlowKey, Ipv4, L4Port, MacPair, Mark, Port, Settings, Uplink, ticks,
+};
+use crate::verdict::DropReason;
+use crate::wire::{Protocol, checksum::Delta};
+
+/// The only group there is without policy rules.
+const DEFAULT_GROUP: u8 = 0;
+
+/// How many random ports are tried before a flow is refused. With half of the ports towards one
+/// destination taken, one flow in 65,536 is refused.
+const PORT_ATTEMPTS: usize = 16;
+
+impl From<InsertError> for Stop {
+    #[inline(always)]
+    fn from(_: InsertError) -> Self {
+        DropReason::FlowTableFull.into()
+    }
+}
+
+/// Makes the pair of entries for the flow that the packet opens, or moves its flow to another uplink.
+#[inline(never)]
+pub(super) fn flow<T: Tables>(
+    tables: &T,
+    packet: &Packet,
+    port: &Port,
+    now: u64,
+) -> Result<(), Stop> {
+    let settings = tables.settings().ok_or(DropReason::NotReady)?;
+    check_addresses(&packet.key, settings)?;
+    let id =
+        select::uplink(tables, settings, DEFAULT_GROUP, &packet.key).ok_or(DropReason::NoUplink)?;
+    let uplink = tables.uplink(id).ok_or(DropReason::NoUplink)?;
+    if uplink.generation == 0 {
+        return Err(DropReason::NoUplink.into());
+    }
+    let opening = Opening {
+        packet,
+        port,
+        uplink,
+        id,
+        now: ticks(now),
+    };
+    let public = reserve(tables, settings, &opening)?;
+    let flow = opening.out(public);
+    let inserted = if tables.flow(&packet.key).is_some() {
+        tables.replace_flow(&packet.key, &flow)
+    } else {
+        tables.insert_flow(&packet.key, &flow)
+    };
+    match inserted {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            tables.retract_flow(&opening.reply_key(public));
+            match error {
+                // Another CPU has just opened the same flow: the packet goes by that entry.
+                InsertError::Exists => Ok(()),
+                InsertError::Full => Err(DropReason::FlowTableFull.into()),
+            }
+        }
+    }
+}
+
+/// Addresses that must not cross a router, and those of the LAN itself.
+#[inline(always)]
+fn check_addresses(key: &FlowKey, settings: &Settings) -> Result<(), Stop> {
+    if is_martian(key.source) || is_martian(key.destination) {
+        return Err(DropReason::Martian.into());
+    }
+    for prefix in &settings.lan_prefixes {
+        if prefix.contains(key.destination) {
+            return Err(DropReason::LanToLan.into());
+        }
+    }
+    Ok(())
+}
+
+/// This network, loopback, link-local, multicast, reserved and broadcast (RFC 6890 section 2.2.2).
+#[inline(always)]
+fn is_martian(address: Ipv4) -> bool {
+    let [a, b, ..] = address.octets();
+    a == 0 || a == 127 || a >= 224 || (a == 169 && b == 254)
+}
+
+/// Reserves a public port: the insertion of the reply's entry is the reservation. The host's own
+/// port first (RFC 4787 section 4.2.1), then random ones.
+#[inline(always)]
+fn reserve<T: Tables>(
+    tables: &T,
+    settings: &Settings,
+    opening: &Opening<'_>,
+) -> Result<L4Port, Stop> {
+    let own = opening.own_port();
+    if settings.nat_ports.contains(own) && opening.insert_own(tables, own)? {
+        return Ok(own);
+    }
+    for _ in 0..PORT_ATTEMPTS {
+        let public = settings.nat_ports.pick(tables.random());
+        match opening.insert_in(tables, public) {
+            Ok(()) => return Ok(public),
+            Err(InsertError::Exists) => {}
+            Err(InsertError::Full) => return Err(DropReason::FlowTableFull.into()),
+        }
+    }
+    Err(DropReason::NoPort.into())
+}
+
+/// A flow on its way into the table.
+struct Opening<'a> {
+    packet: &'a Packet,
+    port: &'a Port,
+    uplink: &'a Uplink,
+    id: u8,
+    now: u32,
+}
+
+impl Opening<'_> {
+    /// The LAN host's port or echo identifier.
+    #[inline(always)]
+    fn own_port(&self) -> L4Port {
+        self.packet.key.source_port
+    }
+
+    /// Inserts the entry for the replies to `public`.
+    #[inline(always)]
+    fn insert_in<T: Tables>(&self, tables: &T, public: L4Port) -> Result<(), InsertError> {
+        tables.insert_flow(&self.reply_key(public), &self.reply(public))
+    }
+
+    /// As [`Self::insert_in`], but the entry that stands in the way may be this flow's own, from
+    /// before it left the uplink: then it is renewed, and the flow comes back to the port that it
+    /// had. False where another flow has the port.
+    #[inline(always)]
+    fn insert_own<T: Tables>(&self, tables: &T, public: L4Port) -> Result<bool, InsertError> {
+        let (key, entry) = (self.reply_key(public), self.reply(public));
+        match tables.insert_flow(&key, &entry) {
+            Ok(()) => Ok(true),
+            Err(InsertError::Full) => Err(InsertError::Full),
+            Err(InsertError::Exists) => match tables.flow(&key) {
+                Some(old) if old.address == entry.address && old.port == entry.port => {
+                    tables.replace_flow(&key, &entry).map(|()| true)
+                }
+                _ => Ok(false),
+            },
+        }
+    }
+
+    /// The key of the replies to `public`.
+    #[inline(always)]
+    fn reply_key(&self, public: L4Port) -> FlowKey {
+        let key = &self.packet.key;
+        FlowKey {
+            source: key.destination,
+            destination: self.uplink.address,
+            source_port: key.destination_port,
+            destination_port: public,
+            protocol: key.protocol,
+            realm: self.id + 1,
+            reserved: 0,
+        }
+    }
+
+    /// The entry from the LAN to the uplink.
+    #[inline(always)]
+    fn out(&self, public: L4Port) -> Flow {
+        let key = &self.packet.key;
+        self.entry(
+            Direction::Out,
+            (key.source, self.own_port()),
+            (self.uplink.address, public),
+            (self.uplink.egress, self.uplink.mtu),
+        )
+    }
+
+    /// The entry from the uplink to the LAN.
+    #[inline(always)]
+    fn reply(&self, public: L4Port) -> Flow {
+        let key = &self.packet.key;
+        self.entry(
+            Direction::In,
+            (self.uplink.address, public),
+            (key.source, self.own_port()),
+            (self.port.egress, self.port.mtu),
+        )
+    }
+
+    #[inline(always)]
+    fn entry(
+        &self,
+        direction: Direction,
+        old: (Ipv4, L4Port),
+        new: (Ipv4, L4Port),
+        (egress, mtu): (u16, u16),
+    ) -> Flow {
+        let address = Delta::NONE.address(old.0, new.0);
+        // The checksum of ICMP has no pseudo-header (RFC 792).
+        let transport = if self.packet.key.protocol == Protocol::ICMP {
+            Delta::NONE
+        } else {
+            address
+        };
+        Flow {
+            mark: Mark::new(self.now, 0).0,
+            generation: self.uplink.generation,
+            address: new.0,
+            port: new.1,
+            header_delta: address.ttl_decrement().fold(),
+            transport_delta: transport.port(old.1, new.1).fold(),
+            egress,
+            mtu,
+            uplink: self.id,
+            direction: direction as u8,
+            macs: MacPair::new(self.packet.source_mac, self.port.mac),
+            created: self.now,
+            group: u32::from(DEFAULT_GROUP),
+            reserved: [0; 2],
+        }
+    }
+}

@@ -1,0 +1,51 @@
+/// A type that can be copied out of and into a packet.
+///
+/// # Safety
+/// The type has an alignment of one, no padding, and every bit pattern is a value of it.
+pub unsafe trait Wire: Copy + 'static {}
+
+// SAFETY: a byte.
+unsafe impl Wire for u8 {}
+// SAFETY: an array has neither padding nor an alignment of its own.
+unsafe impl<T: Wire, const N: usize> Wire for [T; N] {}
+
+/// A frame, from the first byte of its Ethernet header on.
+pub trait Frame {
+    /// How many bytes the frame has.
+    fn len(&self) -> usize;
+
+    /// Whether the frame has no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies a value out, or nothing where the frame ends before it does.
+    fn read<T: Wire>(&self, offset: usize) -> Option<T>;
+
+    /// Copies a value in, or nothing where the frame ends before it does.
+    #[must_use]
+    fn write<T: Wire>(&mut self, offset: usize, value: T) -> Option<()>;
+}
+
+/// A frame in memory, for everything that is not the kernel.
+#[derive(Debug)]
+pub struct SliceFrame<'a>(pub &'a mut [u8]);
+
+impl Frame for SliceFrame<'_> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn read<T: Wire>(&self, offset: usize) -> Option<T> {
+        let bytes = self.0.get(offset..)?.get(..size_of::<T>())?;
+        // SAFETY: the slice is as long as `T`, and a `Wire` type takes any bytes at any address.
+        Some(unsafe { bytes.as_ptr().cast::<T>().read() })
+    }
+
+    fn write<T: Wire>(&mut self, offset: usize, value: T) -> Option<()> {
+        let bytes = self.0.get_mut(offset..)?.get_mut(..size_of::<T>())?;
+        // SAFETY: the slice is as long as `T`, and a `Wire` type has no padding and may be written at any address.
+        unsafe { bytes.as_mut_ptr().cast::<T>().write(value) };
+        Some(())
+    }
+}

@@ -1,0 +1,106 @@
+use super::{Frame, Wire, checksum};
+use crate::abi::Ipv4;
+
+/// The length of an IPv4 header without options, in bytes.
+pub const IPV4_LEN: usize = size_of::<Ipv4Header>();
+
+/// An IPv4 header without its options (RFC 791 section 3.1). 20 bytes, big-endian.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Ipv4Header {
+    version_ihl: u8,
+    /// Differentiated services and congestion notification.
+    pub traffic_class: u8,
+    total_length: [u8; 2],
+    /// Identification, for reassembly.
+    pub identification: [u8; 2],
+    fragment: [u8; 2],
+    /// Time to live.
+    pub ttl: u8,
+    /// Protocol number.
+    pub protocol: u8,
+    /// Header checksum.
+    pub checksum: [u8; 2],
+    source: [u8; 4],
+    destination: [u8; 4],
+}
+
+// SAFETY: bytes and arrays of bytes in order.
+unsafe impl Wire for Ipv4Header {}
+
+impl Ipv4Header {
+    /// Where fields stand, from the start of the header.
+    pub const TTL: usize = 8;
+    /// Offset of the header checksum.
+    pub const CHECKSUM: usize = 10;
+    /// Offset of the source address.
+    pub const SOURCE: usize = 12;
+    /// Offset of the destination address.
+    pub const DESTINATION: usize = 16;
+
+    /// The version field: 4.
+    #[inline(always)]
+    pub fn version(&self) -> u8 {
+        self.version_ihl >> 4
+    }
+
+    /// The header's length in bytes, options included.
+    #[inline(always)]
+    pub fn header_len(&self) -> usize {
+        usize::from(self.version_ihl & 0x0f) * 4
+    }
+
+    /// The packet's length in bytes, header included.
+    #[inline(always)]
+    pub fn total_len(&self) -> usize {
+        usize::from(u16::from_be_bytes(self.total_length))
+    }
+
+    /// Whether the packet is a fragment: the first (more to come) or a later one (an offset).
+    #[inline(always)]
+    pub fn is_fragment(&self) -> bool {
+        u16::from_be_bytes(self.fragment) & 0x3fff != 0
+    }
+
+    /// The source address.
+    #[inline(always)]
+    pub fn source(&self) -> Ipv4 {
+        Ipv4::new(self.source)
+    }
+
+    /// The destination address.
+    #[inline(always)]
+    pub fn destination(&self) -> Ipv4 {
+        Ipv4::new(self.destination)
+    }
+
+    /// Whether the checksum of the header, which starts at `offset` of the frame, is right (RFC 1071).
+    /// Nothing where the frame ends before the header does.
+    #[inline(always)]
+    pub fn verify<F: Frame>(&self, frame: &F, offset: usize) -> Option<bool> {
+        let mut sum = 0;
+        for word in frame.read::<[[u8; 4]; 5]>(offset)? {
+            sum += u64::from(u32::from_ne_bytes(word));
+        }
+        if self.header_len() > IPV4_LEN {
+            sum += sum_options(frame, offset + IPV4_LEN, self.header_len() - IPV4_LEN)?;
+        }
+        Some(checksum::fold(sum) == 0xffff)
+    }
+}
+
+/// The most bytes of options that a header can have.
+const MAX_OPTIONS: usize = 40;
+
+/// The sum of the options' 32-bit words, in the machine's own order.
+#[inline(never)]
+fn sum_options<F: Frame>(frame: &F, offset: usize, len: usize) -> Option<u64> {
+    let mut sum = 0;
+    for at in (0..MAX_OPTIONS).step_by(4) {
+        if at >= len {
+            break;
+        }
+        sum += u64::from(u32::from_ne_bytes(frame.read(offset + at)?));
+    }
+    Some(sum)
+}

@@ -1,0 +1,138 @@
+use super::Wire;
+use crate::abi::L4Port;
+
+/// IP protocol numbers that the path tells apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Protocol;
+
+impl Protocol {
+    /// ICMP (RFC 792).
+    pub const ICMP: u8 = 1;
+    /// TCP (RFC 9293).
+    pub const TCP: u8 = 6;
+    /// UDP (RFC 768).
+    pub const UDP: u8 = 17;
+}
+
+/// A TCP header without its options (RFC 9293 section 3.1). 20 bytes, big-endian.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Tcp {
+    source: [u8; 2],
+    destination: [u8; 2],
+    sequence: [u8; 4],
+    acknowledgment: [u8; 4],
+    data_offset: u8,
+    /// Control bits: [`tcp_flags`].
+    pub flags: u8,
+    window: [u8; 2],
+    /// The checksum.
+    pub checksum: [u8; 2],
+    urgent: [u8; 2],
+}
+
+// SAFETY: bytes and arrays of bytes in order.
+unsafe impl Wire for Tcp {}
+
+impl Tcp {
+    /// The source port.
+    #[inline(always)]
+    pub fn source(&self) -> L4Port {
+        L4Port::new(self.source)
+    }
+
+    /// The destination port.
+    #[inline(always)]
+    pub fn destination(&self) -> L4Port {
+        L4Port::new(self.destination)
+    }
+}
+
+/// Control bits of a TCP header.
+pub mod tcp_flags {
+    /// No more data from the sender.
+    pub const FIN: u8 = 1 << 0;
+    /// Synchronise sequence numbers.
+    pub const SYN: u8 = 1 << 1;
+    /// Reset the connection.
+    pub const RST: u8 = 1 << 2;
+    /// The acknowledgment field is significant.
+    pub const ACK: u8 = 1 << 4;
+}
+
+/// A UDP header (RFC 768). 8 bytes, big-endian.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Udp {
+    source: [u8; 2],
+    destination: [u8; 2],
+    length: [u8; 2],
+    /// The checksum.
+    pub checksum: [u8; 2],
+}
+
+// SAFETY: arrays of bytes in order.
+unsafe impl Wire for Udp {}
+
+impl Udp {
+    /// The source port.
+    #[inline(always)]
+    pub fn source(&self) -> L4Port {
+        L4Port::new(self.source)
+    }
+
+    /// The destination port.
+    #[inline(always)]
+    pub fn destination(&self) -> L4Port {
+        L4Port::new(self.destination)
+    }
+}
+
+/// An ICMP header of an echo request or reply (RFC 792). 8 bytes, big-endian.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Echo {
+    /// [`icmp_type`].
+    pub icmp_type: u8,
+    /// Zero in an echo.
+    pub code: u8,
+    /// The checksum.
+    pub checksum: [u8; 2],
+    identifier: [u8; 2],
+    sequence: [u8; 2],
+}
+
+// SAFETY: bytes and arrays of bytes in order.
+unsafe impl Wire for Echo {}
+
+impl Echo {
+    /// The identifier, which translation treats like a port (RFC 5508 section 3.1).
+    #[inline(always)]
+    pub fn identifier(&self) -> L4Port {
+        L4Port::new(self.identifier)
+    }
+}
+
+/// Types of ICMP messages.
+pub mod icmp_type {
+    /// Echo reply.
+    pub const ECHO_REPLY: u8 = 0;
+    /// Echo request.
+    pub const ECHO_REQUEST: u8 = 8;
+}
+
+/// Where the fields that translation writes stand, from the start of the transport header.
+pub mod offset {
+    /// The source port of TCP and UDP.
+    pub const SOURCE_PORT: usize = 0;
+    /// The destination port of TCP and UDP.
+    pub const DESTINATION_PORT: usize = 2;
+    /// The checksum of TCP.
+    pub const TCP_CHECKSUM: usize = 16;
+    /// The checksum of UDP.
+    pub const UDP_CHECKSUM: usize = 6;
+    /// The checksum of ICMP.
+    pub const ICMP_CHECKSUM: usize = 2;
+    /// The identifier of an ICMP echo.
+    pub const ICMP_IDENTIFIER: usize = 4;
+}
