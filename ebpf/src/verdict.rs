@@ -50,6 +50,13 @@ macro_rules! reasons {
             /// How many reasons there are.
             pub const COUNT: usize = Self::ALL.len();
 
+            /// The reason of this index, which is its discriminant.
+            #[inline(always)]
+            pub const fn from_index(index: u32) -> Option<Self> {
+                $(if index == Self::$variant as u32 { return Some(Self::$variant); })+
+                None
+            }
+
             /// The name that metrics, JSON and tables use.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }

@@ -7,7 +7,8 @@ use pointsman_ebpf::{
         Bucket, Flow, FlowKey, Group, LocalAddress, PORT_PROBES, PORT_SLOTS, Port, Settings,
         SharedU64, Uplink,
     },
-    path::{InsertError, Tables},
+    path::{self, InsertError, Packet, Tables},
+    verdict::DropReason,
 };
 
 use super::maps::{BUCKETS, FLOWS, GROUPS, LOCAL, PORTS, SETTINGS, SWITCH, UPLINKS};
@@ -98,6 +99,38 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn bucket(&self, index: u32) -> Option<Bucket> {
         BUCKETS.get(index).copied()
+    }
+
+    #[inline(always)]
+    fn open(&self, packet: &Packet, port: &Port, now: u64) -> Result<(), DropReason> {
+        // A copy, because what a function can reach by pointer no longer stays in registers, nor within
+        // the bounds that the verifier knew it to have.
+        let packet = *packet;
+        match open_flow(&packet, port, now) {
+            OPENED => Ok(()),
+            reason => Err(DropReason::from_index(reason).unwrap_or(DropReason::NotReady)),
+        }
+    }
+}
+
+/// What [`open_flow`] returns where it is not a [`DropReason`].
+const OPENED: u32 = u32::MAX;
+
+/// [`path::open_flow`] as a global BPF function: the symbol is exported, so the verifier takes nothing
+/// from the caller for granted, and checks it once.
+///
+/// Returns the index of a [`DropReason`], or [`OPENED`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn open_flow(packet: *const Packet, port: *const Port, now: u64) -> u32 {
+    // SAFETY: the only caller passes references. To the verifier they may be null until compared.
+    let (packet, port) = unsafe { (packet.as_ref(), port.as_ref()) };
+    let (Some(packet), Some(port)) = (packet, port) else {
+        return DropReason::NotReady as u32;
+    };
+    match path::open_flow(&KernelTables, packet, port, now) {
+        Ok(()) => OPENED,
+        Err(reason) => reason as u32,
     }
 }
 

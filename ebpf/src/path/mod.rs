@@ -24,13 +24,15 @@ mod select;
 mod tables;
 mod translate;
 
+pub use open::flow as open_flow;
+pub use parse::Packet;
 pub use tables::{InsertError, Tables};
 
 use crate::abi::{Direction, Port, PortRole};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::{ETHERNET_LEN, Frame};
 use flow::Route;
-use parse::{Kind, Packet};
+use parse::Kind;
 
 /// Why a packet does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +74,7 @@ fn run<F: Frame, T: Tables>(frame: &mut F, tables: &T, ifindex: u32) -> Result<V
         return forward(frame, &packet, route, now);
     }
     admit(tables, &packet, port)?;
-    open::flow(tables, &packet, port, now)?;
+    tables.open(&packet, port, now)?;
     let route = flow::find(tables, &packet).ok_or(DropReason::NoUplink)?;
     forward(frame, &packet, route, now)
 }

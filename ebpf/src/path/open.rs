@@ -1,7 +1,7 @@
 //! 4. A new flow: checks, uplink, public port, and the pair of entries.
 
 use super::parse::Packet;
-use super::{InsertError, Stop, Tables, select};
+use super::{InsertError, Tables, select};
 use crate::abi::{
     Direction, Flow, FlowKey, Ipv4, L4Port, MacPair, Mark, Port, Settings, Uplink, ticks,
 };
@@ -15,28 +15,31 @@ const DEFAULT_GROUP: u8 = 0;
 /// destination taken, one flow in 65,536 is refused.
 const PORT_ATTEMPTS: usize = 16;
 
-impl From<InsertError> for Stop {
+impl From<InsertError> for DropReason {
     #[inline(always)]
     fn from(_: InsertError) -> Self {
-        DropReason::FlowTableFull.into()
+        Self::FlowTableFull
     }
 }
 
 /// Makes the pair of entries for the flow that the packet opens, or moves its flow to another uplink.
-#[inline(never)]
-pub(super) fn flow<T: Tables>(
+///
+/// # Errors
+/// Why the packet is dropped.
+#[inline(always)]
+pub fn flow<T: Tables>(
     tables: &T,
     packet: &Packet,
     port: &Port,
     now: u64,
-) -> Result<(), Stop> {
+) -> Result<(), DropReason> {
     let settings = tables.settings().ok_or(DropReason::NotReady)?;
     check_addresses(&packet.key, settings)?;
     let id =
         select::uplink(tables, settings, DEFAULT_GROUP, &packet.key).ok_or(DropReason::NoUplink)?;
     let uplink = tables.uplink(id).ok_or(DropReason::NoUplink)?;
     if uplink.generation == 0 {
-        return Err(DropReason::NoUplink.into());
+        return Err(DropReason::NoUplink);
     }
     let opening = Opening {
         packet,
@@ -59,7 +62,7 @@ pub(super) fn flow<T: Tables>(
             match error {
                 // Another CPU has just opened the same flow: the packet goes by that entry.
                 InsertError::Exists => Ok(()),
-                InsertError::Full => Err(DropReason::FlowTableFull.into()),
+                InsertError::Full => Err(DropReason::FlowTableFull),
             }
         }
     }
@@ -67,13 +70,13 @@ pub(super) fn flow<T: Tables>(
 
 /// Addresses that must not cross a router, and those of the LAN itself.
 #[inline(always)]
-fn check_addresses(key: &FlowKey, settings: &Settings) -> Result<(), Stop> {
+fn check_addresses(key: &FlowKey, settings: &Settings) -> Result<(), DropReason> {
     if is_martian(key.source) || is_martian(key.destination) {
-        return Err(DropReason::Martian.into());
+        return Err(DropReason::Martian);
     }
     for prefix in &settings.lan_prefixes {
         if prefix.contains(key.destination) {
-            return Err(DropReason::LanToLan.into());
+            return Err(DropReason::LanToLan);
         }
     }
     Ok(())
@@ -93,7 +96,7 @@ fn reserve<T: Tables>(
     tables: &T,
     settings: &Settings,
     opening: &Opening<'_>,
-) -> Result<L4Port, Stop> {
+) -> Result<L4Port, DropReason> {
     let own = opening.own_port();
     if settings.nat_ports.contains(own) && opening.insert_own(tables, own)? {
         return Ok(own);
@@ -103,10 +106,10 @@ fn reserve<T: Tables>(
         match opening.insert_in(tables, public) {
             Ok(()) => return Ok(public),
             Err(InsertError::Exists) => {}
-            Err(InsertError::Full) => return Err(DropReason::FlowTableFull.into()),
+            Err(InsertError::Full) => return Err(DropReason::FlowTableFull),
         }
     }
-    Err(DropReason::NoPort.into())
+    Err(DropReason::NoPort)
 }
 
 /// A flow on its way into the table.

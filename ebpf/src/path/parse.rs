@@ -8,8 +8,10 @@ use crate::wire::{
     Protocol, Tcp, Udp, icmp_type, tcp_flags,
 };
 
-/// A packet that is well formed.
-pub(super) struct Packet {
+/// A packet that is well formed: what the path decides by.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Packet {
     /// Its flow key.
     pub(super) key: FlowKey,
     /// What it can do for a flow.
@@ -29,7 +31,8 @@ pub(super) struct Packet {
 }
 
 /// What a packet can do for a flow.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Kind {
     /// Opens a flow, or belongs to one.
     Opens,
