@@ -1,0 +1,332 @@
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pointsman_ebpf::abi::Sticky;
+
+use super::*;
+
+pub(super) const EXAMPLE: &str = include_str!("example.toml");
+
+/// A configuration that is right, of eight lines: what follows belongs to uplink "cable".
+const BASE: &str = "[lan]
+interfaces = [\"lan0\"]
+[[uplink]]
+name = \"fiber\"
+interface = \"wan0\"
+[[uplink]]
+name = \"cable\"
+interface = \"wan1\"
+";
+
+/// What is said about a text: `line:column: message` each, warnings marked as such.
+pub(super) fn complaints_about(text: &str) -> Vec<String> {
+    let diagnostics = match parse("p.toml", text) {
+        Ok((_, warnings)) => warnings,
+        Err(ConfigError::Invalid(diagnostics)) => diagnostics,
+        Err(other) => panic!("{other}"),
+    };
+    let complaint = |diagnostic: &Diagnostic| {
+        let shown = diagnostic.to_string();
+        let first = shown.lines().next().unwrap_or_default();
+        first
+            .strip_prefix("p.toml:")
+            .expect("the file's name comes first")
+            .to_owned()
+    };
+    diagnostics.iter().map(complaint).collect()
+}
+
+/// What is said about `lines` below a configuration that is right; they start at line 9.
+pub(super) fn complaints(lines: &str) -> Vec<String> {
+    complaints_about(&format!("{BASE}{lines}\n"))
+}
+
+/// The configuration with `lines` below one that is right, without a warning.
+pub(super) fn config_with(lines: &str) -> Config {
+    let (config, warnings) = parse("p.toml", &format!("{BASE}{lines}\n")).expect("it is right");
+    assert_eq!(warnings, []);
+    config
+}
+
+fn example() -> Config {
+    let probe_one = Ipv4Addr::new(192, 0, 2, 53);
+    let probe_two = Ipv4Addr::new(198, 51, 100, 53);
+    let health = |targets, milliseconds| Health {
+        targets,
+        interval: Duration::from_millis(milliseconds),
+        timeout: Duration::from_millis(milliseconds),
+        down_after: 3,
+        up_after: 3,
+    };
+    Config {
+        lan: Lan {
+            interfaces: vec!["enp1s0".to_owned()],
+        },
+        uplinks: vec![
+            Uplink {
+                name: "fiber".to_owned(),
+                interface: "enp2s0".to_owned(),
+                gateway: Gateway::Address(Ipv4Addr::new(203, 0, 113, 1)),
+                weight: 3,
+                address: Some(Ipv4Addr::new(203, 0, 113, 10)),
+                health: Some(health(vec![probe_one, probe_two], 100)),
+            },
+            Uplink {
+                name: "cable".to_owned(),
+                interface: "enp3s0".to_owned(),
+                gateway: Gateway::Auto,
+                weight: 1,
+                address: None,
+                health: Some(health(vec![probe_one], 200)),
+            },
+        ],
+        group: Group {
+            name: "default".to_owned(),
+            tiers: vec![vec![0, 1]],
+            sticky: Sticky::Source,
+        },
+        nat: Nat {
+            ports: 1024..=32767,
+        },
+        timers: Timers {
+            udp: Duration::from_secs(120),
+            tcp_established: Duration::from_secs(7440),
+            tcp_transitory: Duration::from_secs(240),
+            icmp: Duration::from_secs(60),
+        },
+        flows_max: 262_144,
+        api: Api {
+            socket: PathBuf::from("/run/pointsman/pointsman.sock"),
+        },
+    }
+}
+
+#[test]
+fn reads_the_whole_example() {
+    let (config, warnings) = parse("example.toml", EXAMPLE).expect("the example is right");
+    assert_eq!(warnings, []);
+    assert_eq!(config, example());
+}
+
+/// The example says "default" of a line only where that is so.
+#[test]
+fn lines_of_the_example_that_say_default_change_nothing() {
+    let defaults = EXAMPLE
+        .lines()
+        .filter(|line| line.contains("# default") && line.contains('='));
+    assert!(defaults.count() > 12);
+    let without: Vec<&str> = EXAMPLE
+        .lines()
+        .filter(|line| !line.contains("# default") || line.contains("address"))
+        .collect();
+    let (config, _) = parse("example.toml", &without.join("\n")).expect("it is still right");
+    assert_eq!(config, example());
+}
+
+#[test]
+fn least_configuration_has_the_defaults() {
+    let config = config_with("");
+    assert_eq!(config.lan.interfaces, ["lan0"]);
+    assert_eq!(config.group.tiers, [[0, 1]]);
+    assert_eq!(
+        config.group,
+        Group {
+            tiers: vec![vec![0, 1]],
+            ..example().group
+        }
+    );
+    assert_eq!(config.nat, example().nat);
+    assert_eq!(config.timers, example().timers);
+    assert_eq!(config.flows_max, example().flows_max);
+    assert_eq!(config.api, example().api);
+    let uplink = &config.uplinks[1];
+    assert_eq!((uplink.gateway, uplink.weight), (Gateway::Auto, 1));
+    assert_eq!((uplink.address, &uplink.health), (None, &None));
+}
+
+#[test]
+fn nothing_is_missing_two_tables() {
+    assert_eq!(
+        complaints_about(""),
+        [
+            "1:1: lan is missing; write [lan] and below it interfaces = [\"lan0\"]",
+            "1:1: uplink is missing; write [[uplink]] above the keys of each uplink",
+        ]
+    );
+}
+
+#[test]
+fn renders_like_a_compiler_and_counts() {
+    let text = format!("{BASE}weight = 0\n[timers]\nudp = \"30s\"\n");
+    let error = parse("p.toml", &text).expect_err("the weight is wrong");
+    let expected = [
+        "p.toml:9:10: uplink \"cable\": weight is 0; give 1 to 1000, a larger number takes a \
+         larger share",
+        "    9 | weight = 0",
+        "      |          ^",
+        "p.toml:11:7: warning: timers.udp is \"30s\", less than RFC 4787 REQ-5 requires; give \
+         \"2m\" or more, or some flows end early",
+        "   11 | udp = \"30s\"",
+        "      |       ^^^^^",
+        "1 error, 1 warning",
+    ];
+    assert_eq!(error.to_string(), expected.join("\n"));
+}
+
+#[test]
+fn finds_all_errors_in_one_pass() {
+    let found =
+        complaints("weight = 0\ngateway = 1\n[nat]\nports = true\n[timer]\n[flows]\nmax = -1");
+    let places: Vec<&str> = found
+        .iter()
+        .map(|line| line.split(": ").next().unwrap_or_default())
+        .collect();
+    assert_eq!(places, ["9:10", "10:11", "12:9", "13:2", "15:7"]);
+}
+
+#[test]
+fn says_where_text_is_not_toml() {
+    let fix = "text, addresses and durations stand in quotes, lists in [ ], tables in { }";
+    for (line, found) in [
+        (
+            "gateway = 203.0.113.1",
+            "9:16: not TOML: invalid float, expected nothing",
+        ),
+        (
+            "gateway = auto",
+            "9:11: not TOML: string values must be quoted, expected literal string",
+        ),
+        (
+            "health.interval = 100ms",
+            "9:19: not TOML: string values must be quoted, expected literal string",
+        ),
+        (
+            "weight =",
+            "9:9: not TOML: string values must be quoted, expected literal string",
+        ),
+        (
+            "gateway = \"auto",
+            "9:16: not TOML: invalid basic string, expected `\"`",
+        ),
+        ("[uplink", "9:8: not TOML: unclosed table, expected `]`"),
+    ] {
+        assert_eq!(complaints(line), [format!("{found}; {fix}")]);
+    }
+    assert_eq!(
+        complaints("weight = 1\nweight = 2"),
+        ["10:1: not TOML: duplicate key; give each key once"]
+    );
+}
+
+#[test]
+fn the_mark_stands_under_its_place() {
+    let marked = |text: &str| {
+        let error = parse("p.toml", text).expect_err("it is wrong").to_string();
+        error
+            .lines()
+            .skip(1)
+            .take(2)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(marked("é = [\t1]\r\n"), ["    1 | é = [\t1]", "      | ^"]);
+    assert_eq!(
+        marked("\t\u{fffd}\u{1b}[2J\u{7}"),
+        ["    1 | \t\u{fffd}\u{fffd}[2J\u{fffd}", "      | \t  ^"]
+    );
+    let long = format!("lan.interfaces = [{}]\nlan.x = 1", "\"\",".repeat(100));
+    let lines = marked(&long);
+    assert!(
+        lines[0].chars().count() <= 128 && lines[1].ends_with('^'),
+        "{lines:?}"
+    );
+    let error = parse(
+        "p.toml",
+        "uplink = 1\n[lan]\ninterfaces = [\n  1,\n  \"é\\u0000\", \"b\"]\n",
+    );
+    let error = error.expect_err("it is wrong").to_string();
+    assert!(
+        error.contains("p.toml:5:3: lan.interfaces[1] is \"é\\0\""),
+        "{error}"
+    );
+}
+
+#[test]
+fn line_ends_and_byte_order_marks_of_other_systems_are_read() {
+    let text = format!("\u{feff}{}", EXAMPLE.replace('\n', "\r\n"));
+    assert_eq!(parse("p.toml", &text).expect("it is right").0, example());
+}
+
+#[test]
+fn unknown_keys_get_a_suggestion_and_planned_ones_an_answer() {
+    assert_eq!(
+        complaints("wieght = 2\nvlan = 35\nipv6 = {}\nmetric = 1"),
+        [
+            "9:1: uplink \"cable\": wieght is not a known key; did you mean weight?",
+            "10:1: uplink \"cable\": vlan is not supported yet; remove it",
+            "11:1: uplink \"cable\": ipv6 is not supported yet; remove it",
+            "12:1: uplink \"cable\": metric is not a known key; known here: name, interface, \
+             gateway, weight, ipv4, health",
+        ]
+    );
+    assert_eq!(
+        complaints("[[rule]]\n[[forward]]\n[timer]\n[\"a\\u001bb\"]"),
+        [
+            "9:3: rule is not supported yet; remove it",
+            "10:3: forward is not supported yet; remove it",
+            "11:2: timer is not a known key; did you mean timers?",
+            "12:2: \"a\\u{1b}b\" is not a known key; known here: lan, uplink, group, nat, timers, \
+             flows, api",
+        ]
+    );
+}
+
+#[test]
+fn tables_of_the_wrong_shape_are_told_the_right_one() {
+    assert_eq!(
+        complaints_about("lan = 1\n[uplink]\nname = \"fiber\"\n[[timers]]\n"),
+        [
+            "1:7: lan is a number; write interfaces = [\"lan0\"] below [lan]",
+            "2:1: uplink is a table; write [[uplink]] above the keys of each uplink",
+            "4:1: timers is a list; write [timers] above its keys",
+        ]
+    );
+    assert_eq!(
+        complaints_about("uplink = [1]\n[lan]\ninterfaces = [\"lan0\"]\n"),
+        ["1:11: uplink[0] is a number; write [[uplink]] above the keys of each uplink"]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_so() {
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    let message = |path: &Path| load(path).expect_err("it cannot be read").to_string();
+
+    let missing = directory.path().join("missing.toml");
+    assert_eq!(
+        message(&missing),
+        format!(
+            "{}: No such file or directory (os error 2); write the configuration there, or give \
+             the path of another",
+            missing.display()
+        )
+    );
+    assert!(message(directory.path()).ends_with("; give the path of a file that can be read"));
+
+    let binary = directory.path().join("binary");
+    std::fs::write(&binary, [0xff, 0xfe, 0]).expect("writing a file of the test");
+    assert!(message(&binary).ends_with("; save the file as UTF-8 text"));
+
+    let large = directory.path().join("large");
+    std::fs::write(&large, vec![b'#'; (1 << 18) + 1]).expect("writing a file of the test");
+    assert!(message(&large).contains("larger than 262144 bytes; give the path"));
+}
+
+#[test]
+fn loads_a_file() {
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    let path = directory.path().join("pointsman.toml");
+    std::fs::write(&path, EXAMPLE).expect("writing a file of the test");
+    assert_eq!(load(&path).expect("the example is right").0, example());
+}

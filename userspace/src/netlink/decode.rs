@@ -1,0 +1,199 @@
+use std::net::Ipv4Addr;
+
+use netlink_packet_core::{NLM_F_REPLACE, NetlinkHeader};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::{Address, DefaultRoute, Fact, Link, Neighbour};
+
+/// What a message says that anyone here wants to know; often nothing.
+pub(super) fn facts(header: NetlinkHeader, message: RouteNetlinkMessage) -> Vec<Fact> {
+    match message {
+        RouteNetlinkMessage::NewLink(message) => link(&message).into_iter().collect(),
+        RouteNetlinkMessage::DelLink(message) => link_gone(&message).into_iter().collect(),
+        RouteNetlinkMessage::NewAddress(message) => {
+            let secondary = message.header.flags.contains(AddressHeaderFlags::Secondary);
+            address(&message)
+                .map(|address| Fact::Address { address, secondary })
+                .into_iter()
+                .collect()
+        }
+        RouteNetlinkMessage::DelAddress(message) => address(&message)
+            .map(Fact::AddressGone)
+            .into_iter()
+            .collect(),
+        RouteNetlinkMessage::NewNeighbour(message) => neighbour(&message)
+            .map(|(index, address, neighbour)| Fact::Neighbour {
+                index,
+                address,
+                neighbour,
+            })
+            .into_iter()
+            .collect(),
+        RouteNetlinkMessage::DelNeighbour(message) => neighbour(&message)
+            .map(|(index, address, _)| Fact::NeighbourGone { index, address })
+            .into_iter()
+            .collect(),
+        RouteNetlinkMessage::NewRoute(message) => {
+            let routes = default_routes(&message);
+            let replaced = routes
+                .first()
+                .filter(|_| header.flags & NLM_F_REPLACE != 0)
+                .map(|route| Fact::DefaultRouteReplaced {
+                    metric: route.metric,
+                });
+            replaced
+                .into_iter()
+                .chain(routes.into_iter().map(Fact::DefaultRoute))
+                .collect()
+        }
+        RouteNetlinkMessage::DelRoute(message) => default_routes(&message)
+            .into_iter()
+            .map(Fact::DefaultRouteGone)
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn link(message: &LinkMessage) -> Option<Fact> {
+    // A bridge tells of its ports under a family of its own, and a radio of its scans without a
+    // name: neither says anything about the interface.
+    if message.header.interface_family != AddressFamily::Unspec {
+        return None;
+    }
+    let name = find(&message.attributes, |attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name.clone()),
+        _ => None,
+    })?;
+    let mac = find(&message.attributes, |attribute| match attribute {
+        LinkAttribute::Address(mac) => mac.as_slice().try_into().ok(),
+        _ => None,
+    });
+    let mtu = find(&message.attributes, |attribute| match attribute {
+        LinkAttribute::Mtu(mtu) => Some(*mtu),
+        _ => None,
+    })?;
+    let flags = message.header.flags;
+    let admin_up = flags.contains(LinkFlags::Up);
+    let carrier = admin_up && flags.contains(LinkFlags::LowerUp);
+    let index = message.header.index;
+    Some(Fact::Link {
+        index,
+        link: Link {
+            name,
+            mac,
+            mtu,
+            admin_up,
+            carrier,
+        },
+    })
+}
+
+fn link_gone(message: &LinkMessage) -> Option<Fact> {
+    // Under its own family, a bridge only tells that a port has left it.
+    (message.header.interface_family == AddressFamily::Unspec).then_some(Fact::LinkGone {
+        index: message.header.index,
+    })
+}
+
+fn address(message: &AddressMessage) -> Option<Address> {
+    // On a point-to-point link IFA_ADDRESS is the peer's, and IFA_LOCAL one's own.
+    let local = find(&message.attributes, |attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    let address = local.or_else(|| {
+        find(&message.attributes, |attribute| match attribute {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        })
+    })?;
+    let AddressMessage { header, .. } = message;
+    Some(Address {
+        index: header.index,
+        address,
+        prefix_length: header.prefix_len,
+    })
+}
+
+fn neighbour(message: &NeighbourMessage) -> Option<(u32, Ipv4Addr, Neighbour)> {
+    if message.header.flags.contains(NeighbourFlags::Proxy) {
+        return None;
+    }
+    let address = find(&message.attributes, |attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => Some(*address),
+        _ => None,
+    })?;
+    let mac = find(&message.attributes, |attribute| match attribute {
+        NeighbourAttribute::LinkLayerAddress(mac) => mac.as_slice().try_into().ok(),
+        _ => None,
+    });
+    let state = message.header.state;
+    Some((message.header.ifindex, address, Neighbour { mac, state }))
+}
+
+fn default_routes(message: &RouteMessage) -> Vec<DefaultRoute> {
+    if !is_default(message) {
+        return Vec::new();
+    }
+    let metric = find(&message.attributes, |attribute| match attribute {
+        RouteAttribute::Priority(metric) => Some(*metric),
+        _ => None,
+    })
+    .unwrap_or(0);
+    let next_hops = find(&message.attributes, |attribute| match attribute {
+        RouteAttribute::MultiPath(next_hops) => Some(next_hops),
+        _ => None,
+    });
+    match next_hops {
+        Some(next_hops) => next_hops
+            .iter()
+            .map(|next_hop| DefaultRoute {
+                metric,
+                index: next_hop.interface_index,
+                gateway: gateway(&next_hop.attributes),
+            })
+            .collect(),
+        None => find(&message.attributes, |attribute| match attribute {
+            RouteAttribute::Oif(index) => Some(*index),
+            _ => None,
+        })
+        .map(|index| DefaultRoute {
+            metric,
+            index,
+            gateway: gateway(&message.attributes),
+        })
+        .into_iter()
+        .collect(),
+    }
+}
+
+fn is_default(message: &RouteMessage) -> bool {
+    let header = &message.header;
+    header.address_family == AddressFamily::Inet
+        && header.destination_prefix_length == 0
+        && header.tos == 0
+        && header.table == RouteHeader::RT_TABLE_MAIN
+        && header.kind == RouteType::Unicast
+}
+
+fn gateway(attributes: &[RouteAttribute]) -> Option<Ipv4Addr> {
+    find(attributes, |attribute| match attribute {
+        RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => Some(*gateway),
+        _ => None,
+    })
+}
+
+fn find<'a, Attribute, Value>(
+    attributes: &'a [Attribute],
+    wanted: impl Fn(&'a Attribute) -> Option<Value>,
+) -> Option<Value> {
+    attributes.iter().find_map(wanted)
+}

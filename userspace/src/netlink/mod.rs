@@ -1,0 +1,20 @@
+//! What the kernel knows of links, addresses, neighbours and default routes, as typed facts.
+//!
+//! A [`Watcher`] hands out a [`Snapshot`] first and then every change as a [`Fact`]; a
+//! [`Resolver`] asks the kernel to find or confirm a neighbour's MAC.
+//!
+//! Sockets belong to the network namespace of the thread that opens them, so both types open
+//! theirs in the calling thread.
+
+mod decode;
+mod fact;
+mod resolver;
+mod snapshot;
+mod socket;
+mod watcher;
+
+pub use fact::{Address, DefaultRoute, Fact, Link, Neighbour, NeighbourState};
+pub use resolver::Resolver;
+pub use snapshot::{Resolution, Snapshot};
+pub use socket::Error;
+pub use watcher::{Update, Watcher};

@@ -1,0 +1,110 @@
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd as _;
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NetlinkPayload};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::Socket;
+
+use super::Error;
+use super::socket::{self, DATAGRAM};
+
+/// Makes the kernel find or confirm the MAC of a neighbour, although no packet of the kernel's own
+/// goes there: forwarded ones pass below its neighbour table. Needs `CAP_NET_ADMIN`.
+pub struct Resolver {
+    socket: Socket,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl Resolver {
+    /// Opens a socket in the calling thread's network namespace.
+    pub fn new() -> Result<Self, Error> {
+        Ok(Self {
+            socket: socket::open()?,
+            sequence: 0,
+            buffer: vec![0; DATAGRAM],
+        })
+    }
+
+    /// Sends ARP for the neighbour now, and returns at once: a [`super::Watcher`] tells the outcome.
+    ///
+    /// A known MAC stays in use while it is confirmed. Where ARP is under way already, nothing
+    /// changes. An entry that the administrator has made permanent becomes an ordinary one, so do
+    /// not ask for one of those.
+    ///
+    /// # Errors
+    /// [`Error::Unresolvable`] if there is no such interface, it is down, or permission lacks.
+    pub fn resolve(&mut self, index: u32, address: Ipv4Addr) -> Result<(), Error> {
+        let answer = match self.request(index, address, Kind::Confirm)? {
+            // There is no entry, or one without a MAC.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL)) => {
+                self.request(index, address, Kind::Find)?
+            }
+            answer => answer,
+        };
+        answer.map_err(|source| Error::Unresolvable {
+            index,
+            address,
+            source,
+        })
+    }
+
+    /// Sends a request and reads the kernel's answer to it.
+    fn request(&mut self, index: u32, address: Ipv4Addr, kind: Kind) -> io::Result<io::Result<()>> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = AddressFamily::Inet;
+        message.header.ifindex = index;
+        message.attributes = vec![NeighbourAttribute::Destination(NeighbourAddress::Inet(
+            address,
+        ))];
+        let flags = match kind {
+            // An entry that is used for sending stays in doubt for five seconds before it is
+            // confirmed; in the state `probe` it is confirmed at once.
+            Kind::Confirm => {
+                message.header.state = NeighbourState::Probe;
+                NLM_F_REPLACE
+            }
+            // As if a packet were waiting to be sent there.
+            Kind::Find => {
+                message.header.flags = NeighbourFlags::Use;
+                NLM_F_CREATE | NLM_F_REPLACE
+            }
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        let message = RouteNetlinkMessage::NewNeighbour(message);
+        socket::send(&self.socket, self.sequence, flags | NLM_F_ACK, message)?;
+        self.answer()
+    }
+
+    /// The kernel answers while the request is being sent, so the answer is there.
+    fn answer(&mut self) -> io::Result<io::Result<()>> {
+        loop {
+            let length = nix::sys::socket::recv(
+                self.socket.as_raw_fd(),
+                &mut self.buffer,
+                nix::sys::socket::MsgFlags::MSG_DONTWAIT,
+            )?;
+            for message in socket::messages(&self.buffer[..length]) {
+                let NetlinkPayload::Error(error) = message.payload else {
+                    continue;
+                };
+                if message.header.sequence_number == self.sequence {
+                    return Ok(error.code.map_or(Ok(()), |_| Err(error.to_io())));
+                }
+            }
+        }
+    }
+}
+
+/// What is asked of the kernel.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// That a MAC which is known still holds.
+    Confirm,
+    /// A MAC which is not known.
+    Find,
+}

@@ -1,0 +1,343 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::{Address, DefaultRoute, Fact, Link, Neighbour, NeighbourState};
+
+/// All facts that hold at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Interfaces by index.
+    pub links: BTreeMap<u32, Link>,
+    /// Addresses of all interfaces, and whether each is secondary.
+    pub addresses: BTreeMap<Address, bool>,
+    /// Neighbours by interface and address.
+    pub neighbours: BTreeMap<(u32, Ipv4Addr), Neighbour>,
+    /// IPv4 default routes of the main table, the preferred one first.
+    pub default_routes: BTreeSet<DefaultRoute>,
+}
+
+/// Whether a neighbour's MAC is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// Not known, and not asked for.
+    Unknown,
+    /// Asked for, and not answered yet.
+    Pending,
+    /// The neighbour did not answer.
+    Failed,
+    /// Known from earlier, not confirmed of late: worth a call of [`super::Resolver::resolve`].
+    Stale([u8; 6]),
+    /// Known.
+    Known([u8; 6]),
+}
+
+impl Resolution {
+    /// The MAC, if one is known.
+    pub fn mac(self) -> Option<[u8; 6]> {
+        match self {
+            Self::Stale(mac) | Self::Known(mac) => Some(mac),
+            Self::Unknown | Self::Pending | Self::Failed => None,
+        }
+    }
+
+    /// Whether a call of [`super::Resolver::resolve`] would make things better.
+    pub fn wants_resolving(self) -> bool {
+        matches!(self, Self::Unknown | Self::Failed | Self::Stale(_))
+    }
+}
+
+impl Snapshot {
+    /// Takes in a fact, and what follows from it that the kernel does not tell.
+    pub fn apply(&mut self, fact: Fact) {
+        match fact {
+            Fact::Link { index, link } => {
+                if !link.admin_up {
+                    self.forget_routes(index);
+                }
+                self.links.insert(index, link);
+            }
+            Fact::LinkGone { index } => {
+                self.links.remove(&index);
+                self.addresses.retain(|address, _| address.index != index);
+                self.neighbours
+                    .retain(|(interface, _), _| *interface != index);
+                self.forget_routes(index);
+            }
+            Fact::Address { address, secondary } => {
+                self.addresses.insert(address, secondary);
+            }
+            Fact::AddressGone(address) => {
+                self.addresses.remove(&address);
+                if address.address.is_ipv4() && self.ipv4_addresses(address.index).next().is_none()
+                {
+                    self.forget_routes(address.index);
+                }
+            }
+            Fact::Neighbour {
+                index,
+                address,
+                neighbour,
+            } => {
+                self.neighbours.insert((index, address), neighbour);
+            }
+            Fact::NeighbourGone { index, address } => {
+                self.neighbours.remove(&(index, address));
+            }
+            Fact::DefaultRoute(route) => {
+                self.default_routes.insert(route);
+            }
+            Fact::DefaultRouteGone(route) => {
+                self.default_routes.remove(&route);
+            }
+            Fact::DefaultRouteReplaced { metric } => {
+                self.default_routes.retain(|route| route.metric != metric);
+            }
+        }
+    }
+
+    /// The kernel drops the IPv4 routes of an interface that is set down or loses its last
+    /// address, and sends no notification of it.
+    fn forget_routes(&mut self, index: u32) {
+        self.default_routes.retain(|route| route.index != index);
+    }
+
+    /// The interface with this name, and its index.
+    pub fn link_named(&self, name: &str) -> Option<(u32, &Link)> {
+        self.links
+            .iter()
+            .find(|(_, link)| link.name == name)
+            .map(|(index, link)| (*index, link))
+    }
+
+    /// The IPv4 addresses of an interface with their prefix lengths, primary ones first.
+    pub fn ipv4_addresses(&self, index: u32) -> impl Iterator<Item = (Ipv4Addr, u8)> {
+        let with = move |wanted: bool| {
+            self.addresses
+                .iter()
+                .filter_map(move |(address, secondary)| match address.address {
+                    IpAddr::V4(ip) if address.index == index && *secondary == wanted => {
+                        Some((ip, address.prefix_length))
+                    }
+                    _ => None,
+                })
+        };
+        with(false).chain(with(true))
+    }
+
+    /// Every address that is the host's own, of every interface.
+    pub fn local_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.keys().map(|address| address.address)
+    }
+
+    /// The next hop of the preferred default route that leaves by this interface.
+    pub fn default_gateway(&self, index: u32) -> Option<Ipv4Addr> {
+        self.default_routes
+            .iter()
+            .filter(|route| route.index == index)
+            .find_map(|route| route.gateway)
+    }
+
+    /// Whether the MAC of this neighbour is known.
+    pub fn resolution(&self, index: u32, address: Ipv4Addr) -> Resolution {
+        let Some(neighbour) = self.neighbours.get(&(index, address)) else {
+            return Resolution::Unknown;
+        };
+        match (neighbour.state, neighbour.mac) {
+            (NeighbourState::Failed, _) => Resolution::Failed,
+            (NeighbourState::Incomplete, _) => Resolution::Pending,
+            (NeighbourState::None, _) | (_, None) => Resolution::Unknown,
+            (NeighbourState::Stale, Some(mac)) => Resolution::Stale(mac),
+            (_, Some(mac)) => Resolution::Known(mac),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAN: u32 = 4;
+    const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+    fn link(admin_up: bool) -> Fact {
+        let link = Link {
+            name: "wan0".into(),
+            mac: Some(MAC),
+            mtu: 1500,
+            admin_up,
+            carrier: admin_up,
+        };
+        Fact::Link { index: WAN, link }
+    }
+
+    fn address(index: u32, ip: [u8; 4]) -> Address {
+        Address {
+            index,
+            address: IpAddr::from(ip),
+            prefix_length: 24,
+        }
+    }
+
+    fn route(metric: u32, index: u32, gateway: Ipv4Addr) -> DefaultRoute {
+        DefaultRoute {
+            metric,
+            index,
+            gateway: Some(gateway),
+        }
+    }
+
+    fn neighbour(state: NeighbourState, mac: Option<[u8; 6]>) -> Fact {
+        Fact::Neighbour {
+            index: WAN,
+            address: GATEWAY,
+            neighbour: Neighbour { mac, state },
+        }
+    }
+
+    fn snapshot(facts: impl IntoIterator<Item = Fact>) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        facts.into_iter().for_each(|fact| snapshot.apply(fact));
+        snapshot
+    }
+
+    fn full() -> Snapshot {
+        snapshot([
+            link(true),
+            Fact::Address {
+                address: address(WAN, [203, 0, 113, 2]),
+                secondary: false,
+            },
+            Fact::Address {
+                address: address(WAN + 1, [198, 51, 100, 2]),
+                secondary: false,
+            },
+            neighbour(NeighbourState::Reachable, Some(MAC)),
+            Fact::DefaultRoute(route(0, WAN, GATEWAY)),
+            Fact::DefaultRoute(route(0, WAN + 1, GATEWAY)),
+        ])
+    }
+
+    #[test]
+    fn a_link_is_found_by_its_name() {
+        let snapshot = full();
+        assert_eq!(
+            snapshot
+                .link_named("wan0")
+                .map(|(index, link)| (index, link.mtu)),
+            Some((WAN, 1500))
+        );
+        assert_eq!(snapshot.link_named("wan1"), None);
+    }
+
+    #[test]
+    fn a_link_takes_all_that_hangs_on_it_along() {
+        let mut snapshot = full();
+        snapshot.apply(Fact::LinkGone { index: WAN });
+        assert!(snapshot.links.is_empty());
+        assert_eq!(snapshot.addresses.len(), 1);
+        assert!(snapshot.neighbours.is_empty());
+        assert_eq!(snapshot.default_routes, [route(0, WAN + 1, GATEWAY)].into());
+    }
+
+    #[test]
+    fn a_link_that_is_set_down_loses_its_routes_only() {
+        let mut snapshot = full();
+        snapshot.apply(link(false));
+        assert_eq!(snapshot.addresses.len(), 2);
+        assert_eq!(snapshot.default_gateway(WAN), None);
+        assert_eq!(snapshot.default_gateway(WAN + 1), Some(GATEWAY));
+    }
+
+    #[test]
+    fn the_last_address_takes_the_routes_along_and_an_earlier_one_does_not() {
+        let mut snapshot = full();
+        let second = address(WAN, [203, 0, 113, 9]);
+        snapshot.apply(Fact::Address {
+            address: second,
+            secondary: true,
+        });
+        snapshot.apply(Fact::AddressGone(address(WAN, [203, 0, 113, 2])));
+        assert_eq!(snapshot.default_gateway(WAN), Some(GATEWAY));
+        snapshot.apply(Fact::AddressGone(second));
+        assert_eq!(snapshot.default_gateway(WAN), None);
+    }
+
+    #[test]
+    fn primary_addresses_come_first() {
+        let snapshot = snapshot([
+            Fact::Address {
+                address: address(WAN, [192, 0, 2, 1]),
+                secondary: true,
+            },
+            Fact::Address {
+                address: address(WAN, [192, 0, 2, 200]),
+                secondary: false,
+            },
+        ]);
+        let addresses: Vec<_> = snapshot
+            .ipv4_addresses(WAN)
+            .map(|(ip, _)| ip.octets()[3])
+            .collect();
+        assert_eq!(addresses, [200, 1]);
+    }
+
+    #[test]
+    fn the_default_gateway_is_that_of_the_lowest_metric() {
+        let other = Ipv4Addr::new(203, 0, 113, 254);
+        let mut snapshot = snapshot([
+            Fact::DefaultRoute(route(100, WAN, GATEWAY)),
+            Fact::DefaultRoute(route(50, WAN, other)),
+            Fact::DefaultRoute(DefaultRoute {
+                metric: 10,
+                index: WAN,
+                gateway: None,
+            }),
+        ]);
+        assert_eq!(snapshot.default_gateway(WAN), Some(other));
+        snapshot.apply(Fact::DefaultRouteGone(route(50, WAN, other)));
+        assert_eq!(snapshot.default_gateway(WAN), Some(GATEWAY));
+    }
+
+    #[test]
+    fn a_replaced_route_makes_room_for_the_new_one() {
+        let other = Ipv4Addr::new(203, 0, 113, 254);
+        let snapshot = snapshot([
+            Fact::DefaultRoute(route(100, WAN, GATEWAY)),
+            Fact::DefaultRouteReplaced { metric: 100 },
+            Fact::DefaultRoute(route(100, WAN, other)),
+        ]);
+        assert_eq!(snapshot.default_routes, [route(100, WAN, other)].into());
+    }
+
+    #[test]
+    fn a_neighbour_is_resolved_while_its_mac_can_be_used() {
+        let after = |fact| snapshot([fact]).resolution(WAN, GATEWAY);
+        assert_eq!(
+            Snapshot::default().resolution(WAN, GATEWAY),
+            Resolution::Unknown
+        );
+        assert_eq!(
+            after(neighbour(NeighbourState::Incomplete, None)),
+            Resolution::Pending
+        );
+        assert_eq!(
+            after(neighbour(NeighbourState::Failed, Some(MAC))),
+            Resolution::Failed
+        );
+        assert_eq!(
+            after(neighbour(NeighbourState::Stale, Some(MAC))),
+            Resolution::Stale(MAC)
+        );
+        for state in [
+            NeighbourState::Reachable,
+            NeighbourState::Probe,
+            NeighbourState::Permanent,
+        ] {
+            let resolution = after(neighbour(state, Some(MAC)));
+            assert_eq!(resolution, Resolution::Known(MAC));
+            assert_eq!(resolution.mac(), Some(MAC));
+            assert!(!resolution.wants_resolving());
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! ICMP echo over IPv4 (RFC 791, RFC 792), the IPv4 header included.
+
+use std::net::Ipv4Addr;
+
+const IPV4_HEADER: usize = 20;
+const ICMP_HEADER: usize = 8;
+const TOKEN: usize = 8;
+
+/// The length of a request, in bytes.
+pub(super) const REQUEST: usize = IPV4_HEADER + ICMP_HEADER + TOKEN;
+
+const PROTOCOL_ICMP: u8 = 1;
+const TYPE_REPLY: u8 = 0;
+const TYPE_REQUEST: u8 = 8;
+const DONT_FRAGMENT: u16 = 0x4000;
+const FRAGMENT: u16 = 0x3fff;
+const TTL: u8 = 64;
+
+/// A request, or the reply to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Echo {
+    /// Who sends it.
+    pub(super) source: Ipv4Addr,
+    /// To whom.
+    pub(super) destination: Ipv4Addr,
+    /// Tells the sender's sessions apart.
+    pub(super) identifier: u16,
+    /// Tells the requests of a session apart.
+    pub(super) sequence: u16,
+    /// What the request carries and the reply brings back.
+    pub(super) token: [u8; TOKEN],
+}
+
+impl Echo {
+    /// The packet of a request.
+    pub(super) fn request(&self) -> [u8; REQUEST] {
+        let mut packet = [0; REQUEST];
+        let (header, icmp) = packet.split_at_mut(IPV4_HEADER);
+        header[0] = 0x45;
+        header[2..4].copy_from_slice(&(REQUEST as u16).to_be_bytes());
+        header[6..8].copy_from_slice(&DONT_FRAGMENT.to_be_bytes());
+        header[8] = TTL;
+        header[9] = PROTOCOL_ICMP;
+        header[12..16].copy_from_slice(&self.source.octets());
+        header[16..20].copy_from_slice(&self.destination.octets());
+        let sum = checksum(header);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+        icmp[0] = TYPE_REQUEST;
+        icmp[4..6].copy_from_slice(&self.identifier.to_be_bytes());
+        icmp[6..8].copy_from_slice(&self.sequence.to_be_bytes());
+        icmp[8..].copy_from_slice(&self.token);
+        let sum = checksum(icmp);
+        icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+        packet
+    }
+
+    /// Reads a reply to a request of this module's; `None` for every other packet. Bytes behind the
+    /// packet, such as Ethernet's padding, do not matter.
+    pub(super) fn parse_reply(packet: &[u8]) -> Option<Self> {
+        let header_length = usize::from(packet.first()? & 0x0f) * 4;
+        if packet[0] >> 4 != 4 || header_length < IPV4_HEADER {
+            return None;
+        }
+        let total_length = usize::from(u16_at(packet, 2)?);
+        let (header, icmp) = packet
+            .get(..total_length)?
+            .split_at_checked(header_length)?;
+        if header[9] != PROTOCOL_ICMP || u16_at(header, 6)? & FRAGMENT != 0 {
+            return None;
+        }
+        if icmp.len() != ICMP_HEADER + TOKEN || icmp[..2] != [TYPE_REPLY, 0] {
+            return None;
+        }
+        if checksum(header) != 0 || checksum(icmp) != 0 {
+            return None;
+        }
+        Some(Self {
+            source: address_at(header, 12)?,
+            destination: address_at(header, 16)?,
+            identifier: u16_at(icmp, 4)?,
+            sequence: u16_at(icmp, 6)?,
+            token: icmp[ICMP_HEADER..].try_into().ok()?,
+        })
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn address_at(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
+    let octets: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
+    Some(octets.into())
+}
+
+/// The Internet checksum (RFC 1071): of bytes that contain their own checksum it is zero.
+fn checksum(bytes: &[u8]) -> u16 {
+    let mut sum: u32 = bytes
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0)))
+        .sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
+/// What the far end makes of a request.
+#[cfg(test)]
+pub(super) fn reply_to(request: &[u8]) -> Vec<u8> {
+    let mut reply = request.to_vec();
+    reply[12..16].copy_from_slice(&request[16..20]);
+    reply[16..20].copy_from_slice(&request[12..16]);
+    reply[20] = TYPE_REPLY;
+    reply[22..24].fill(0);
+    let sum = checksum(&reply[IPV4_HEADER..]);
+    reply[22..24].copy_from_slice(&sum.to_be_bytes());
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ECHO: Echo = Echo {
+        source: Ipv4Addr::new(203, 0, 113, 2),
+        destination: Ipv4Addr::new(192, 0, 2, 53),
+        identifier: 0x0102,
+        sequence: 0xfffe,
+        token: *b"pointman",
+    };
+
+    #[test]
+    fn the_checksum_is_that_of_the_example_in_rfc_1071() {
+        assert_eq!(
+            checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]),
+            !0xddf2
+        );
+        assert_eq!(checksum(&[0xff]), !0xff00);
+    }
+
+    #[test]
+    fn a_request_is_laid_out_as_the_rfcs_say() {
+        let packet = ECHO.request();
+        assert_eq!(packet[..10], [0x45, 0, 0, 36, 0, 0, 0x40, 0, 64, 1]);
+        assert_eq!(packet[12..20], [203, 0, 113, 2, 192, 0, 2, 53]);
+        assert_eq!(packet[20..22], [8, 0]);
+        assert_eq!(packet[24..28], [1, 2, 0xff, 0xfe]);
+        assert_eq!(&packet[28..], b"pointman");
+        assert_eq!(checksum(&packet[..20]), 0);
+        assert_eq!(checksum(&packet[20..]), 0);
+    }
+
+    #[test]
+    fn a_reply_reads_as_the_request_turned_round() {
+        let mut packet = reply_to(&ECHO.request());
+        let reply = Echo {
+            source: ECHO.destination,
+            destination: ECHO.source,
+            ..ECHO
+        };
+        assert_eq!(Echo::parse_reply(&packet), Some(reply));
+        packet.extend([0xee; 10]);
+        assert_eq!(
+            Echo::parse_reply(&packet),
+            Some(reply),
+            "padding does not matter"
+        );
+    }
+
+    #[test]
+    fn a_request_is_no_reply() {
+        assert_eq!(Echo::parse_reply(&ECHO.request()), None);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let packet = reply_to(&ECHO.request());
+        for bit in 0..packet.len() * 8 {
+            let mut packet = packet.clone();
+            packet[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Echo::parse_reply(&packet), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_truncated_reply_is_none() {
+        let packet = reply_to(&ECHO.request());
+        for length in 0..packet.len() {
+            assert_eq!(Echo::parse_reply(&packet[..length]), None, "{length} bytes");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Echo::parse_reply(&bytes);
+        }
+    }
+}

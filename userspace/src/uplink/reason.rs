@@ -1,0 +1,131 @@
+use std::fmt;
+use std::net::Ipv4Addr;
+
+/// Why an uplink is in the state that it is in. Its `Display` is for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// There is no interface of this name.
+    InterfaceMissing {
+        /// The name.
+        interface: String,
+    },
+    /// The administrator has set the interface down.
+    InterfaceDown {
+        /// Its name.
+        interface: String,
+    },
+    /// The interface has no carrier.
+    CarrierLost {
+        /// Its name.
+        interface: String,
+    },
+    /// The interface has no address to send from.
+    NoAddress {
+        /// Its name.
+        interface: String,
+    },
+    /// It is not known where to send packets to.
+    NoNextHop {
+        /// The name of the interface.
+        interface: String,
+    },
+    /// The next hop does not answer ARP.
+    NextHopSilent(Ipv4Addr),
+    /// The next hop has been asked for its MAC.
+    Resolving(Ipv4Addr),
+    /// Some probes must be answered first.
+    AwaitingProbes {
+        /// How many of one target were answered, one after the other.
+        answered: u32,
+        /// How many have to be.
+        needed: u32,
+    },
+    /// No target has answered for too long.
+    ProbesUnanswered {
+        /// How many probes of each target were lost, at least, one after the other.
+        lost: u32,
+        /// The targets.
+        targets: Vec<Ipv4Addr>,
+    },
+    /// A target has answered.
+    ProbesAnswered,
+    /// All is there that can be seen without probes.
+    Ready,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InterfaceMissing { interface } => write!(f, "there is no interface {interface}"),
+            Self::InterfaceDown { interface } => write!(f, "{interface} is set down"),
+            Self::CarrierLost { interface } => write!(f, "no carrier on {interface}"),
+            Self::NoAddress { interface } => write!(f, "no address on {interface}"),
+            Self::NoNextHop { interface } => write!(f, "no next hop is known on {interface}"),
+            Self::NextHopSilent(address) => write!(f, "next hop {address} does not answer ARP"),
+            Self::Resolving(address) => write!(f, "asking next hop {address} for its MAC"),
+            Self::AwaitingProbes { answered, needed } => {
+                write!(f, "{answered} of {needed} probes answered so far")
+            }
+            Self::ProbesUnanswered { lost, targets } => {
+                let (noun, each) = (
+                    plural(*lost),
+                    if targets.len() > 1 { "each of " } else { "" },
+                );
+                write!(f, "{lost} {noun} of {each}")?;
+                for (position, target) in targets.iter().enumerate() {
+                    let separator = if position == 0 { "" } else { ", " };
+                    write!(f, "{separator}{target}")?;
+                }
+                f.write_str(" unanswered")
+            }
+            Self::ProbesAnswered => f.write_str("probes answered"),
+            Self::Ready => f.write_str("carrier, address and next hop are there"),
+        }
+    }
+}
+
+fn plural(count: u32) -> &'static str {
+    if count == 1 { "probe" } else { "probes" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_read_as_sentences_do() {
+        let targets = vec![Ipv4Addr::new(192, 0, 2, 53), Ipv4Addr::new(192, 0, 2, 54)];
+        for (reason, words) in [
+            (
+                Reason::NoAddress {
+                    interface: "wan0".into(),
+                },
+                "no address on wan0",
+            ),
+            (
+                Reason::NextHopSilent(Ipv4Addr::new(203, 0, 113, 1)),
+                "next hop 203.0.113.1 does not answer ARP",
+            ),
+            (
+                Reason::ProbesUnanswered {
+                    lost: 3,
+                    targets: targets[..1].into(),
+                },
+                "3 probes of 192.0.2.53 unanswered",
+            ),
+            (
+                Reason::ProbesUnanswered { lost: 1, targets },
+                "1 probe of each of 192.0.2.53, 192.0.2.54 unanswered",
+            ),
+            (
+                Reason::AwaitingProbes {
+                    answered: 2,
+                    needed: 5,
+                },
+                "2 of 5 probes answered so far",
+            ),
+        ] {
+            assert_eq!(reason.to_string(), words);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `test`.
+
+use std::process::Command;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{
+    privilege::Privilege,
+    setup::{self, Scope},
+    step::{Step, command, target_dir},
+};
+
+/// The package whose tests make network namespaces, and so run as root.
+const LABORATORY: &str = "pointsman-lab";
+/// The package that Miri interprets.
+const PACKET_PATH: &str = "pointsman-ebpf";
+
+/// What to test: everything, unless something narrower is asked for.
+#[derive(Args, Default)]
+pub(crate) struct Options {
+    /// Tests this package only (may be repeated).
+    #[arg(short, long = "package", value_name = "PACKAGE")]
+    pub(crate) packages: Vec<String>,
+    /// Runs this file of the laboratory's tests only.
+    #[arg(long = "test", value_name = "FILE", conflicts_with = "packages")]
+    pub(crate) file: Option<String>,
+    /// Runs Miri also when not everything is tested.
+    #[arg(long)]
+    pub(crate) miri: bool,
+    /// Runs only the tests whose names contain this.
+    pub(crate) filter: Option<String>,
+    /// Arguments for the test binaries, as `--nocapture`.
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+impl Options {
+    /// Adds the filter and the arguments for the test binaries.
+    fn append_to(&self, cargo: &mut Command) {
+        cargo.args(&self.filter).arg("--").args(&self.args);
+    }
+}
+
+/// Which of the suites run, and on which packages.
+#[derive(Debug, PartialEq, Eq)]
+struct Plan<'a> {
+    /// How cargo is told the packages that are tested as the user, if there are any.
+    unprivileged: Option<Vec<&'a str>>,
+    laboratory: bool,
+    miri: bool,
+}
+
+impl<'a> Plan<'a> {
+    fn new(options: &'a Options) -> Self {
+        if options.file.is_some() {
+            return Self {
+                unprivileged: None,
+                laboratory: true,
+                miri: options.miri,
+            };
+        }
+        if options.packages.is_empty() {
+            // The other package of the laboratory holds programs for the BPF target only.
+            let all = "--workspace --exclude pointsman-lab --exclude pointsman-lab-ebpf";
+            return Self {
+                unprivileged: Some(all.split(' ').collect()),
+                laboratory: true,
+                miri: options.miri || (options.filter.is_none() && options.args.is_empty()),
+            };
+        }
+        let packages = options.packages.iter().map(String::as_str);
+        let (laboratory, others): (Vec<_>, Vec<_>) =
+            packages.partition(|package| *package == LABORATORY);
+        let others: Vec<_> = others
+            .into_iter()
+            .flat_map(|package| ["--package", package])
+            .collect();
+        Self {
+            unprivileged: (!others.is_empty()).then_some(others),
+            laboratory: !laboratory.is_empty(),
+            miri: options.miri,
+        }
+    }
+}
+
+/// Runs the tests, from cheap to dear.
+pub(crate) fn test(options: &Options) -> Result<()> {
+    let plan = Plan::new(options);
+    setup::ensure(if plan.miri {
+        Scope::Tests
+    } else {
+        Scope::Laboratory
+    })?;
+    if let Some(packages) = &plan.unprivileged {
+        let mut cargo = command("cargo");
+        cargo.arg("test").args(packages);
+        options.append_to(&mut cargo);
+        Step::new("unit and property tests", cargo)
+            .pass_output()
+            .run()?;
+    }
+    if plan.miri {
+        let mut miri = miri();
+        options.append_to(&mut miri);
+        Step::new("the packet path under Miri", miri)
+            .pass_output()
+            .run()?;
+    }
+    if plan.laboratory {
+        let mut cargo = command("cargo");
+        cargo
+            .args(["test", "--package", LABORATORY])
+            .args(Privilege::find()?.cargo_args());
+        if let Some(file) = &options.file {
+            cargo.args(["--test", file]);
+        }
+        options.append_to(&mut cargo);
+        Step::new("tests in the laboratory", cargo)
+            .pass_output()
+            .run()?;
+    }
+    Ok(())
+}
+
+/// Miri over the library that runs in the kernel.
+fn miri() -> Command {
+    let mut cargo = command("cargo");
+    cargo
+        .args([
+            "+nightly",
+            "miri",
+            "test",
+            "--package",
+            PACKET_PATH,
+            "--lib",
+            "--target-dir",
+        ])
+        .arg(target_dir("miri"))
+        // Miri is hundreds of times slower than the machine. Regressions are kept by ordinary runs:
+        // a file is not to be had in Miri's isolation, which keeps a run reproducible.
+        .env("PROPTEST_CASES", "8")
+        .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true")
+        // A packet has no alignment: an access that is aligned by luck is an error.
+        .env(
+            "MIRIFLAGS",
+            "-Zmiri-strict-provenance -Zmiri-symbolic-alignment-check \
+             -Zmiri-env-forward=PROPTEST_CASES \
+             -Zmiri-env-forward=PROPTEST_DISABLE_FAILURE_PERSISTENCE",
+        );
+    cargo
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_arguments_everything_runs() {
+        let options = Options::default();
+        let plan = Plan::new(&options);
+        assert!(plan.unprivileged.is_some() && plan.laboratory && plan.miri);
+    }
+
+    #[test]
+    fn a_filter_leaves_miri_out_unless_asked_for() {
+        let mut options = Options {
+            filter: Some("nat".to_owned()),
+            ..Options::default()
+        };
+        let plan = Plan::new(&options);
+        assert!(plan.unprivileged.is_some() && plan.laboratory && !plan.miri);
+        options.miri = true;
+        assert!(Plan::new(&options).miri);
+    }
+
+    #[test]
+    fn a_file_is_the_laboratory_s() {
+        let options = Options {
+            file: Some("forwarding".to_owned()),
+            ..Options::default()
+        };
+        let plan = Plan {
+            unprivileged: None,
+            laboratory: true,
+            miri: false,
+        };
+        assert_eq!(Plan::new(&options), plan);
+    }
+
+    #[test]
+    fn packages_go_to_the_suite_that_runs_them() {
+        let mut options = Options {
+            packages: vec!["pointsman".to_owned(), LABORATORY.to_owned()],
+            ..Options::default()
+        };
+        let mut plan = Plan {
+            unprivileged: Some(vec!["--package", "pointsman"]),
+            laboratory: true,
+            miri: false,
+        };
+        assert_eq!(Plan::new(&options), plan);
+
+        options.packages.remove(0);
+        plan.unprivileged = None;
+        assert_eq!(Plan::new(&options), plan);
+    }
+}
