@@ -5,10 +5,7 @@
 //! [`path::Tables`]; the XDP binary beside it backs them with the packet and BPF maps, tests with a slice and
 //! ordinary collections. So the code that runs in the kernel is the code that is tested.
 #![no_std]
-#![cfg_attr(
-    not(test),
-    forbid(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)
-)]
+#![cfg_attr(not(test), forbid(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
 
 #[cfg(test)]
 extern crate std;

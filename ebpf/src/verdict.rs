@@ -26,9 +26,7 @@ impl Verdict {
     #[inline(always)]
     pub const fn counter(self) -> CounterId {
         match self {
-            Self::Forward {
-                uplink, direction, ..
-            } => CounterId::forwarded(uplink, direction),
+            Self::Forward { uplink, direction, .. } => CounterId::forwarded(uplink, direction),
             Self::Pass(reason) => CounterId::passed(reason),
             Self::Drop(reason) => CounterId::dropped(reason),
         }

@@ -93,11 +93,7 @@ impl Cable {
         if options.pass != Pass::None {
             links.push(xdp::attach_pass(&far)?);
         }
-        let cable = Self {
-            near,
-            far,
-            _links: links,
-        };
+        let cable = Self { near, far, _links: links };
         cable.near.set_up(true)?;
         cable.restore()?;
         Ok(cable)
@@ -134,16 +130,11 @@ impl Cable {
     pub fn restore(&self) -> Result<(), LabError> {
         self.far.set_up(true)?;
         let what = format!("{} and {} have carrier", self.near.name, self.far.name);
-        wait_until(&what, CARRIER_BOUND, || {
-            Ok(self.near.has_carrier()? && self.far.has_carrier()?)
-        })
+        wait_until(&what, CARRIER_BOUND, || Ok(self.near.has_carrier()? && self.far.has_carrier()?))
     }
 }
 
 /// One end as ip-link(8) describes it.
 fn link(nic: &Nic) -> String {
-    format!(
-        "name {} index {} address {} numtxqueues 1 numrxqueues 1",
-        nic.name, nic.index, nic.mac
-    )
+    format!("name {} index {} address {} numtxqueues 1 numrxqueues 1", nic.name, nic.index, nic.mac)
 }

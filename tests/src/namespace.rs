@@ -44,10 +44,7 @@ impl Namespace {
     ///
     /// Where the process may not make namespaces, or change settings in one.
     pub fn new(label: &str) -> Result<Self, LabError> {
-        let failed = |source| LabError::Namespace {
-            label: label.to_owned(),
-            source,
-        };
+        let failed = |source| LabError::Namespace { label: label.to_owned(), source };
         // Only this thread moves to the new namespace, and it ends at once.
         let file = thread::scope(|scope| {
             spawn_scoped(scope, label, || {
@@ -80,13 +77,12 @@ impl Namespace {
                 result => result?,
             }
         }
-        self.run(|| nic::set_up("lo", true))
-            .map_err(|source| LabError::Device {
-                action: "bring up",
-                device: "lo".to_owned(),
-                label: self.label().to_owned(),
-                source,
-            })
+        self.run(|| nic::set_up("lo", true)).map_err(|source| LabError::Device {
+            action: "bring up",
+            device: "lo".to_owned(),
+            label: self.label().to_owned(),
+            source,
+        })
     }
 
     /// The host's name in messages.
@@ -160,13 +156,12 @@ impl Namespace {
             format!("/proc/sys/{}", key.replace('.', "/"))
         };
         // Below /proc/sys/net is what belongs to the namespace of the thread that opens the file.
-        self.run(|| fs::write(path, value))
-            .map_err(|source| LabError::Sysctl {
-                key: key.to_owned(),
-                value: value.to_owned(),
-                label: self.label().to_owned(),
-                source,
-            })
+        self.run(|| fs::write(path, value)).map_err(|source| LabError::Sysctl {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            label: self.label().to_owned(),
+            source,
+        })
     }
 
     /// An interface index that no cable in this namespace has had, and which is not `other`.

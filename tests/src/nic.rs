@@ -66,9 +66,7 @@ impl Nic {
     ///
     /// Where the interface no longer exists.
     pub fn has_carrier(&self) -> Result<bool, LabError> {
-        self.request("read the state of", |name| {
-            Ok(flags(name)? & libc::IFF_RUNNING != 0)
-        })
+        self.request("read the state of", |name| Ok(flags(name)? & libc::IFF_RUNNING != 0))
     }
 
     /// Brings the interface up or takes it down. The kernel forgets the routes of an interface
@@ -85,16 +83,12 @@ impl Nic {
     /// Whether the interface leaves checksums and segmentation to the far end, as if it were a
     /// card that can do them.
     pub(crate) fn set_transmit_offload(&self, on: bool) -> Result<(), LabError> {
-        self.request("set the transmit offload of", |name| {
-            ethtool(name, ETHTOOL_STXCSUM, on)
-        })
+        self.request("set the transmit offload of", |name| ethtool(name, ETHTOOL_STXCSUM, on))
     }
 
     /// Whether the interface merges the packets of a flow that it receives.
     pub(crate) fn set_receive_offload(&self, on: bool) -> Result<(), LabError> {
-        self.request("set the receive offload of", |name| {
-            ethtool(name, ETHTOOL_SGRO, on)
-        })
+        self.request("set the receive offload of", |name| ethtool(name, ETHTOOL_SGRO, on))
     }
 
     fn request<T: Send>(
@@ -102,25 +96,19 @@ impl Nic {
         action: &'static str,
         f: impl FnOnce(&str) -> io::Result<T> + Send,
     ) -> Result<T, LabError> {
-        self.namespace
-            .run(|| f(&self.name))
-            .map_err(|source| LabError::Device {
-                action,
-                device: self.name.clone(),
-                label: self.namespace.label().to_owned(),
-                source,
-            })
+        self.namespace.run(|| f(&self.name)).map_err(|source| LabError::Device {
+            action,
+            device: self.name.clone(),
+            label: self.namespace.label().to_owned(),
+            source,
+        })
     }
 }
 
 /// Brings an interface of the calling thread's namespace up or takes it down.
 pub(crate) fn set_up(name: &str, up: bool) -> io::Result<()> {
     let old = flags(name)?;
-    let new = if up {
-        old | libc::IFF_UP
-    } else {
-        old & !libc::IFF_UP
-    };
+    let new = if up { old | libc::IFF_UP } else { old & !libc::IFF_UP };
     let mut request = request_for(name)?;
     // The kernel's field is a short; the flags above it cannot be set this way.
     request.ifr_ifru.ifru_flags = new as i16;
@@ -141,10 +129,7 @@ fn flags(name: &str) -> io::Result<i32> {
 }
 
 fn ethtool(name: &str, command: u32, on: bool) -> io::Result<()> {
-    let mut value = EthtoolValue {
-        command,
-        data: on.into(),
-    };
+    let mut value = EthtoolValue { command, data: on.into() };
     let mut request = request_for(name)?;
     request.ifr_ifru.ifru_data = (&raw mut value).cast::<c_char>();
     let socket = control_socket()?;
@@ -156,20 +141,13 @@ fn ethtool(name: &str, command: u32, on: bool) -> io::Result<()> {
 
 /// Any socket will do: it is the way to the interfaces of the calling thread's namespace.
 fn control_socket() -> io::Result<std::os::fd::OwnedFd> {
-    Ok(socket(
-        AddressFamily::Inet,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )?)
+    Ok(socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?)
 }
 
 fn request_for(name: &str) -> io::Result<libc::ifreq> {
     let mut request = libc::ifreq {
         ifr_name: [0; libc::IFNAMSIZ],
-        ifr_ifru: libc::__c_anonymous_ifr_ifru {
-            ifru_data: ptr::null_mut(),
-        },
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: ptr::null_mut() },
     };
     // One byte stays zero, which ends the name.
     if name.len() >= libc::IFNAMSIZ {

@@ -47,9 +47,6 @@ pub fn may_run() -> Result<(), Refusal> {
 fn try_cable() -> Result<(), LabError> {
     let near = Namespace::new("near")?;
     let far = Namespace::new("far")?;
-    let options = CableOptions {
-        pass: Pass::Far,
-        ..CableOptions::default()
-    };
+    let options = CableOptions { pass: Pass::Far, ..CableOptions::default() };
     Cable::new(&near, "near0", &far, "far0", options).map(drop)
 }

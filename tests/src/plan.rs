@@ -30,10 +30,7 @@ pub const MAX_UPLINKS: usize = 26;
 ///
 /// If the number is not below [`MAX_CLIENT_ADDRESSES`].
 pub fn client(number: usize) -> Ipv4Addr {
-    assert!(
-        number < MAX_CLIENT_ADDRESSES,
-        "the LAN has no client {number}"
-    );
+    assert!(number < MAX_CLIENT_ADDRESSES, "the LAN has no client {number}");
     host(LAN_GATEWAY, 1 + number as u32)
 }
 
@@ -91,10 +88,7 @@ mod tests {
     #[test]
     fn the_last_client_is_the_last_host_of_the_lan() {
         assert_eq!(client(0), Ipv4Addr::new(10, 1, 0, 2));
-        assert_eq!(
-            client(MAX_CLIENT_ADDRESSES - 1),
-            Ipv4Addr::new(10, 1, 255, 254)
-        );
+        assert_eq!(client(MAX_CLIENT_ADDRESSES - 1), Ipv4Addr::new(10, 1, 255, 254));
     }
 
     #[test]

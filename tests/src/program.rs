@@ -29,11 +29,7 @@ impl Namespace {
             setns(&namespace, CloneFlags::CLONE_NEWNET)?;
             prctl::set_pdeathsig(Signal::SIGKILL)?;
             // The parent may have died before that request, which is then never fulfilled.
-            if getppid() == parent {
-                Ok(())
-            } else {
-                Err(io::Error::from(Errno::ESRCH))
-            }
+            if getppid() == parent { Ok(()) } else { Err(io::Error::from(Errno::ESRCH)) }
         };
         // SAFETY: between fork and exec only system calls are made; nothing allocates or locks.
         unsafe { command.pre_exec(enter) };
@@ -112,16 +108,9 @@ impl Namespace {
     fn failed(&self, command: String, output: &Output) -> LabError {
         let stderr = String::from_utf8_lossy(&output.stderr);
         let stderr = stderr.trim();
-        let message = if stderr.is_empty() {
-            output.status.to_string()
-        } else {
-            stderr.replace('\n', "; ")
-        };
-        LabError::Failed {
-            command,
-            label: self.label().to_owned(),
-            message,
-        }
+        let message =
+            if stderr.is_empty() { output.status.to_string() } else { stderr.replace('\n', "; ") };
+        LabError::Failed { command, label: self.label().to_owned(), message }
     }
 }
 

@@ -57,11 +57,7 @@ pub struct Builder {
 
 impl Default for Builder {
     fn default() -> Self {
-        Self {
-            uplinks: 2,
-            client_addresses: 1,
-            receive_offload: false,
-        }
+        Self { uplinks: 2, client_addresses: 1, receive_offload: false }
     }
 }
 
@@ -93,11 +89,7 @@ impl Builder {
     /// Where a number is out of range, or the laboratory may not run: see [`crate::may_run`].
     pub fn build(self) -> Result<Site, LabError> {
         check("uplinks", self.uplinks, plan::MAX_UPLINKS)?;
-        check(
-            "client addresses",
-            self.client_addresses,
-            plan::MAX_CLIENT_ADDRESSES,
-        )?;
+        check("client addresses", self.client_addresses, plan::MAX_CLIENT_ADDRESSES)?;
         let client = Namespace::new("client")?;
         let gateway = Namespace::new("gateway")?;
         let server = Namespace::new("server")?;
@@ -109,14 +101,7 @@ impl Builder {
         let uplinks = (0..self.uplinks)
             .map(|index| self.uplink(index, &gateway, &server))
             .collect::<Result<_, _>>()?;
-        Ok(Site {
-            client,
-            gateway,
-            server,
-            lan,
-            uplinks,
-            client_addresses: self.client_addresses,
-        })
+        Ok(Site { client, gateway, server, lan, uplinks, client_addresses: self.client_addresses })
     }
 
     /// A cable from the gateway: its far end receives what the gateway redirects.
@@ -148,10 +133,8 @@ impl Builder {
         let wan = format!("wan{index}");
         let access = Cable::new(gateway, &wan, &isp, "customer", self.gateway_cable())?;
         let port = format!("isp{index}");
-        let options = CableOptions {
-            receive_offload: self.receive_offload,
-            ..CableOptions::default()
-        };
+        let options =
+            CableOptions { receive_offload: self.receive_offload, ..CableOptions::default() };
         let transit = Cable::new(&isp, "core", server, &port, options)?;
 
         let network = plan::uplink_network(index);
@@ -174,13 +157,7 @@ impl Builder {
             "address add {server_transit}/30 dev {port}\n\
              route add {network}/{UPLINK_PREFIX} via {isp_transit} src {SERVER}"
         ))?;
-        Ok(Uplink {
-            isp,
-            access,
-            transit,
-            isp_address,
-            gateway_address,
-        })
+        Ok(Uplink { isp, access, transit, isp_address, gateway_address })
     }
 }
 
@@ -199,10 +176,7 @@ impl Site {
     /// All hosts, the client first and the server last.
     pub fn hosts(&self) -> impl Iterator<Item = &Namespace> {
         let isps = self.uplinks.iter().map(|uplink| &uplink.isp);
-        [&self.client, &self.gateway]
-            .into_iter()
-            .chain(isps)
-            .chain([&self.server])
+        [&self.client, &self.gateway].into_iter().chain(isps).chain([&self.server])
     }
 
     /// Makes the kernel of the gateway forward, and translate by nftables what leaves by an
@@ -233,8 +207,7 @@ impl Uplink {
     /// Where the setting cannot be written.
     pub fn blackhole(&self, on: bool) -> Result<Instant, LabError> {
         let before = Instant::now();
-        self.isp
-            .sysctl("net.ipv4.ip_forward", if on { "0" } else { "1" })?;
+        self.isp.sysctl("net.ipv4.ip_forward", if on { "0" } else { "1" })?;
         Ok(before)
     }
 
@@ -261,10 +234,5 @@ fn check(what: &'static str, value: usize, max: usize) -> Result<(), LabError> {
     if (1..=max).contains(&value) {
         return Ok(());
     }
-    Err(LabError::Plan {
-        what,
-        min: 1,
-        max,
-        value,
-    })
+    Err(LabError::Plan { what, min: 1, max, value })
 }

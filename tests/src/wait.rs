@@ -26,10 +26,7 @@ pub fn wait_until(
             return Ok(());
         }
         if now >= deadline {
-            return Err(LabError::Timeout {
-                what: what.to_owned(),
-                bound,
-            });
+            return Err(LabError::Timeout { what: what.to_owned(), bound });
         }
         thread::sleep(INTERVAL);
     }

@@ -20,9 +20,7 @@ static LOADED: Mutex<Option<Ebpf>> = Mutex::new(None);
 /// dropped.
 pub(crate) fn attach_pass(nic: &Nic) -> Result<XdpLink, LabError> {
     // The value is replaced as a whole, so a panic elsewhere has left it in order.
-    let mut loaded = LOADED
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut loaded = LOADED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let object = match &mut *loaded {
         Some(object) => object,
         none => none.insert(Ebpf::load(OBJECT).map_err(|error| LabError::Load(Box::new(error)))?),
@@ -35,15 +33,11 @@ pub(crate) fn attach_pass(nic: &Nic) -> Result<XdpLink, LabError> {
 }
 
 fn attach(object: &mut Ebpf, nic: &Nic) -> Result<XdpLink, ProgramError> {
-    let program: &mut Xdp = object
-        .program_mut("pass")
-        .expect("the object has the program")
-        .try_into()?;
+    let program: &mut Xdp =
+        object.program_mut("pass").expect("the object has the program").try_into()?;
     if program.fd().is_err() {
         program.load()?;
     }
-    let link = nic
-        .namespace()
-        .run(|| program.attach_to_if_index(nic.index(), XdpMode::Driver))?;
+    let link = nic.namespace().run(|| program.attach_to_if_index(nic.index(), XdpMode::Driver))?;
     program.take_link(link)
 }

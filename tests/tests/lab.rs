@@ -28,10 +28,7 @@ fn this_machine_may_run_the_laboratory() {
 fn two_hosts_ping_through_a_cable() {
     let near = Namespace::new("near").unwrap();
     let far = Namespace::new("far").unwrap();
-    let options = CableOptions {
-        pass: Pass::Both,
-        ..CableOptions::default()
-    };
+    let options = CableOptions { pass: Pass::Both, ..CableOptions::default() };
     let cable = Cable::new(&near, "near0", &far, "far0", options).unwrap();
     near.ip("address add 10.0.0.1/24 dev near0").unwrap();
     far.ip("address add 10.0.0.2/24 dev far0").unwrap();
@@ -48,21 +45,14 @@ fn two_hosts_ping_through_a_cable() {
 fn offloads_are_as_asked_for() {
     let near = Namespace::new("near").unwrap();
     let far = Namespace::new("far").unwrap();
-    let on = CableOptions {
-        transmit_offload: true,
-        receive_offload: true,
-        ..CableOptions::default()
-    };
+    let on =
+        CableOptions { transmit_offload: true, receive_offload: true, ..CableOptions::default() };
     Cable::new(&near, "on", &far, "on", on).unwrap();
     Cable::new(&near, "off", &far, "off", CableOptions::default()).unwrap();
     for host in [&near, &far] {
         for state in ["on", "off"] {
             let features = host.output("ethtool", &["-k", state]).unwrap();
-            for feature in [
-                "tx-checksumming",
-                "tx-tcp-segmentation",
-                "generic-receive-offload",
-            ] {
+            for feature in ["tx-checksumming", "tx-tcp-segmentation", "generic-receive-offload"] {
                 let wanted = format!("{feature}: {state}");
                 assert!(features.contains(&wanted), "no `{wanted}` in\n{features}");
             }
@@ -95,11 +85,7 @@ fn settings_belong_to_one_host() {
 
 #[test]
 fn everyone_in_a_site_reaches_whom_they_should() {
-    let site = Site::builder()
-        .uplinks(3)
-        .client_addresses(300)
-        .build()
-        .unwrap();
+    let site = Site::builder().uplinks(3).client_addresses(300).build().unwrap();
     assert!(pings(&site.client, LAN_GATEWAY));
     for uplink in &site.uplinks {
         let label = uplink.isp.label();
@@ -111,10 +97,7 @@ fn everyone_in_a_site_reaches_whom_they_should() {
         site.gateway.output("ping", &arguments).unwrap();
     }
     let labels: Vec<_> = site.hosts().map(Namespace::label).collect();
-    assert_eq!(
-        labels,
-        ["client", "gateway", "isp-a", "isp-b", "isp-c", "server"]
-    );
+    assert_eq!(labels, ["client", "gateway", "isp-a", "isp-b", "isp-c", "server"]);
     let last = site.client_addresses().last().unwrap();
     assert!(pings(&site.gateway, last), "{last}");
     // The gateway forwards nothing by itself.
@@ -129,10 +112,7 @@ fn a_cut_takes_the_carrier_and_mending_brings_it_back() {
     };
     assert!(cut.access.near().has_carrier().unwrap());
     cut.cut().unwrap();
-    wait_until("carrier is lost", BOUND, || {
-        Ok(!cut.access.near().has_carrier()?)
-    })
-    .unwrap();
+    wait_until("carrier is lost", BOUND, || Ok(!cut.access.near().has_carrier()?)).unwrap();
     assert!(whole.access.near().has_carrier().unwrap());
     assert!(!pings(&site.gateway, cut.isp_address));
 
@@ -168,10 +148,7 @@ fn the_reference_gateway_translates() {
     site.masquerade().unwrap();
     assert!(pings(&site.client, SERVER));
 
-    let listener = site
-        .server
-        .run(|| std::net::TcpListener::bind((SERVER, 80)))
-        .unwrap();
+    let listener = site.server.run(|| std::net::TcpListener::bind((SERVER, 80))).unwrap();
     let connection = site
         .client
         .run(|| std::net::TcpStream::connect_timeout(&(SERVER, 80).into(), BOUND))
@@ -190,10 +167,8 @@ fn a_host_that_is_dropped_is_gone() {
     let links = || far.output("ip", &["-oneline", "link", "show"]);
     assert!(links().unwrap().contains("far0"));
     drop(near);
-    wait_until("the far end goes with the near host", BOUND, || {
-        Ok(!links()?.contains("far0"))
-    })
-    .unwrap();
+    wait_until("the far end goes with the near host", BOUND, || Ok(!links()?.contains("far0")))
+        .unwrap();
 }
 
 #[test]
@@ -230,10 +205,7 @@ fn the_command_for_people_enters_the_host() {
     let host = Namespace::new("host").unwrap();
     host.ip("address add 10.9.8.7/32 dev lo").unwrap();
     let shell = format!("{} ip address show dev lo", host.enter_command());
-    let output = std::process::Command::new("sh")
-        .args(["-c", &shell])
-        .output()
-        .unwrap();
+    let output = std::process::Command::new("sh").args(["-c", &shell]).output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(stdout.contains("10.9.8.7"), "{stdout}");
 }
@@ -241,9 +213,7 @@ fn the_command_for_people_enters_the_host() {
 #[test]
 fn errors_name_the_host_and_the_command() {
     let host = Namespace::new("teapot").unwrap();
-    let error = host
-        .ip("link set lo up\nlink set nosuch up\nlink set lo down")
-        .unwrap_err();
+    let error = host.ip("link set lo up\nlink set nosuch up\nlink set lo down").unwrap_err();
     let LabError::Failed { command, label, .. } = &error else {
         panic!("{error}");
     };
@@ -261,11 +231,7 @@ fn errors_name_the_host_and_the_command() {
 #[test]
 fn many_sites_are_built_at_once() {
     thread::scope(|scope| {
-        let build = || {
-            Site::builder()
-                .build()
-                .map(|site| pings(&site.client, LAN_GATEWAY))
-        };
+        let build = || Site::builder().build().map(|site| pings(&site.client, LAN_GATEWAY));
         let builders: Vec<_> = (0..4).map(|_| scope.spawn(build)).collect();
         for builder in builders {
             assert!(builder.join().unwrap().unwrap());

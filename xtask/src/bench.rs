@@ -10,13 +10,7 @@ use crate::{
     step::{Step, command, render, workspace_root},
 };
 
-const BENCHMARK: [&str; 5] = [
-    "bench",
-    "--package",
-    "pointsman-lab",
-    "--bench",
-    "forwarding",
-];
+const BENCHMARK: [&str; 5] = ["bench", "--package", "pointsman-lab", "--bench", "forwarding"];
 
 /// Builds the benchmark, then becomes it: its standard output is passed on unaltered.
 pub(crate) fn bench(args: &[String]) -> Result<()> {

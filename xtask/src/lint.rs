@@ -23,19 +23,14 @@ pub(crate) fn lint() -> Result<()> {
     let xdp = clippy_for_bpf("pointsman-ebpf", &["--lib", "--bins"]);
     Step::new("clippy on the packet path, for the BPF target", xdp).run()?;
     let lab = clippy_for_bpf("pointsman-lab-ebpf", &["--bins"]);
-    Step::new(
-        "clippy on the laboratory's programs, for the BPF target",
-        lab,
-    )
-    .run()?;
+    Step::new("clippy on the laboratory's programs, for the BPF target", lab).run()?;
 
     let mut clippy = command("cargo");
     clippy.args(["clippy", "--all-targets", "--", "-D", "warnings"]);
     Step::new("clippy on the host", clippy).run()?;
 
     let mut doc = command("cargo");
-    doc.args(["doc", "--no-deps"])
-        .env("RUSTDOCFLAGS", "-D warnings");
+    doc.args(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
     Step::new("documentation", doc).run()
 }
 
@@ -45,19 +40,10 @@ fn clippy_for_bpf(package: &str, targets: &[&str]) -> Command {
     cargo
         .args(["clippy", "--package", package, "--features", "kernel"])
         .args(targets)
-        .args([
-            "--target",
-            "bpfel-unknown-none",
-            "-Z",
-            "build-std=core",
-            "--target-dir",
-        ])
+        .args(["--target", "bpfel-unknown-none", "-Z", "build-std=core", "--target-dir"])
         .arg(target_dir("bpf-lint"))
         .args(["--", "-D", "warnings"])
         .env("RUSTC_BOOTSTRAP", "1")
-        .env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            format!("--cfg=bpf_target_arch=\"{ARCH}\""),
-        );
+        .env("CARGO_ENCODED_RUSTFLAGS", format!("--cfg=bpf_target_arch=\"{ARCH}\""));
     cargo
 }

@@ -40,11 +40,7 @@ enum Verb {
     /// Measures forwarding in the laboratory; `--quick` and `--json` are the usual arguments.
     Bench {
         /// Arguments for the benchmark.
-        #[arg(
-            trailing_var_arg = true,
-            allow_hyphen_values = true,
-            value_name = "ARGS"
-        )]
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         args: Vec<String>,
     },
 }

@@ -35,10 +35,9 @@ impl Privilege {
         match self {
             Self::Root => &[],
             // By `cfg`, so that the name of the host's target need not be known.
-            Self::Sudo => &[
-                "--config",
-                r#"target.'cfg(target_os = "linux")'.runner = ["sudo", "-E"]"#,
-            ],
+            Self::Sudo => {
+                &["--config", r#"target.'cfg(target_os = "linux")'.runner = ["sudo", "-E"]"#]
+            }
         }
     }
 }

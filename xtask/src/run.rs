@@ -25,15 +25,7 @@ pub(crate) fn build_and_run(args: &[String]) -> Result<()> {
     // Cargo knows where the binary is, and replaces itself by it: signals and exit code pass through.
     let mut cargo = command("cargo");
     cargo
-        .args([
-            "run",
-            "--quiet",
-            "--release",
-            "--package",
-            "pointsman",
-            "--bin",
-            "pointsman",
-        ])
+        .args(["run", "--quiet", "--release", "--package", "pointsman", "--bin", "pointsman"])
         // Not by changing directory: the paths in `args` are the user's.
         .arg("--manifest-path")
         .arg(workspace_root().join("Cargo.toml"))

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     privilege::Privilege,
-    step::{Step, command, say, search_path},
+    step::{Step, command, render, say, search_path},
 };
 
 /// How much of the machine a verb needs. Each scope includes the ones before it.
@@ -37,10 +37,8 @@ const COMPONENTS: [(&str, &str); 3] = [
 ];
 
 /// Components of the nightly toolchain.
-const MIRI_COMPONENTS: [(&str, &str); 2] = [
-    ("miri", "bin/miri"),
-    ("rust-src", "lib/rustlib/src/rust/library/Cargo.lock"),
-];
+const MIRI_COMPONENTS: [(&str, &str); 2] =
+    [("miri", "bin/miri"), ("rust-src", "lib/rustlib/src/rust/library/Cargo.lock")];
 
 /// Programs of the laboratory, and Debian's package of each.
 const PROGRAMS: [(&str, &str); 8] = [
@@ -120,7 +118,9 @@ fn sysroot(toolchain: Option<&str>) -> Result<PathBuf> {
     let mut rustc = command("rustc");
     rustc
         .args(toolchain.map(|name| format!("+{name}")))
-        .args(["--print", "sysroot"]);
+        .args(["--print", "sysroot"])
+        // Where rustup installs toolchains as they are asked for, it does so here, and shows it.
+        .stderr(Stdio::inherit());
     let printed = output(&mut rustc).with_context(|| match toolchain {
         Some(name) => format!(
             "Miri needs a {name} toolchain, and there is none: `rustup toolchain install {name} \
@@ -140,12 +140,7 @@ fn install_bpf_linker() -> Result<()> {
     }
     let mut cargo = command("cargo");
     cargo
-        .args([
-            "install",
-            "--locked",
-            "--force",
-            &format!("bpf-linker@{BPF_LINKER}"),
-        ])
+        .args(["install", "--locked", "--force", &format!("bpf-linker@{BPF_LINKER}")])
         // Nothing of it belongs among the workspace's own build products.
         .env_remove("CARGO_TARGET_DIR");
     Step::new(format!("installing bpf-linker {BPF_LINKER}"), cargo).run()?;
@@ -180,17 +175,12 @@ fn install_programs() -> Result<()> {
         sudo.arg("--validate");
         Step::new(format!("becoming root to install {list}"), sudo).run()?;
     }
-    Step::new(
-        "fetching the lists of packages",
-        apt_get(privilege, &["update"]),
-    )
-    .hide_output()
-    .run()?;
+    Step::new("fetching the lists of packages", apt_get(privilege, &["update"]))
+        .hide_output()
+        .run()?;
     let mut install = apt_get(privilege, &["install", "--yes", "--no-install-recommends"]);
     install.args(&packages);
-    Step::new(format!("installing {list}"), install)
-        .hide_output()
-        .run()
+    Step::new(format!("installing {list}"), install).hide_output().run()
 }
 
 /// The packages of the programs that `is_installed` does not know.
@@ -212,8 +202,7 @@ fn apt_get(privilege: Privilege, args: &[&str]) -> Command {
             sudo
         }
     };
-    env.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
-        .args(args);
+    env.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(args);
     env
 }
 
@@ -225,7 +214,7 @@ fn apt_get(privilege: Privilege, args: &[&str]) -> Command {
 fn output(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output()?;
     if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim_end());
+        bail!("`{}` failed ({})", render(command), output.status);
     }
     Ok(String::from_utf8(output.stdout)?)
 }
@@ -233,7 +222,6 @@ fn output(command: &mut Command) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::render;
 
     #[test]
     fn only_what_is_missing_is_installed() {
@@ -254,10 +242,7 @@ mod tests {
     fn packages_are_installed_without_a_question_and_as_root() {
         let line = "env DEBIAN_FRONTEND=noninteractive apt-get update";
         assert_eq!(render(&apt_get(Privilege::Root, &["update"])), line);
-        assert_eq!(
-            render(&apt_get(Privilege::Sudo, &["update"])),
-            format!("sudo {line}")
-        );
+        assert_eq!(render(&apt_get(Privilege::Sudo, &["update"])), format!("sudo {line}"));
     }
 
     #[test]
@@ -268,7 +253,9 @@ mod tests {
     #[test]
     fn output_is_that_of_a_command_that_succeeds() {
         assert!(output(command("sh").args(["-c", "echo ok"])).is_ok_and(|text| text == "ok\n"));
-        let error = output(command("sh").args(["-c", "echo bad >&2; exit 1"]));
-        assert!(error.is_err_and(|error| error.to_string() == "bad"));
+        let error = output(command("sh").args(["-c", "exit 1"]));
+        assert!(
+            error.is_err_and(|error| error.to_string() == "`sh -c exit 1` failed (exit status: 1)")
+        );
     }
 }

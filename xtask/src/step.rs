@@ -31,10 +31,7 @@ pub(crate) fn workspace_root() -> &'static Path {
 /// A directory for build products that must not invalidate those of an ordinary build.
 pub(crate) fn target_dir(name: &str) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(
-            || workspace_root().join("target"),
-            |dir| workspace_root().join(dir),
-        )
+        .map_or_else(|| workspace_root().join("target"), |dir| workspace_root().join(dir))
         .join(name)
 }
 
@@ -58,9 +55,7 @@ pub(crate) fn search_path() -> OsString {
     let Some(cargo_home) = cargo_home else {
         return path;
     };
-    let dirs = [cargo_home.join("bin")]
-        .into_iter()
-        .chain(env::split_paths(&path));
+    let dirs = [cargo_home.join("bin")].into_iter().chain(env::split_paths(&path));
     env::join_paths(dirs).unwrap_or(path)
 }
 
@@ -84,11 +79,7 @@ pub(crate) struct Step {
 impl Step {
     /// A step whose output is shown on standard error.
     pub(crate) fn new(title: impl Into<String>, command: Command) -> Self {
-        Self {
-            title: title.into(),
-            command,
-            output: Output::Shown,
-        }
+        Self { title: title.into(), command, output: Output::Shown }
     }
 
     /// Leaves the child's standard output where it is.
@@ -109,11 +100,7 @@ impl Step {
     ///
     /// When the child does not start, or does not end with exit code 0.
     pub(crate) fn run(self) -> Result<()> {
-        let Self {
-            title,
-            mut command,
-            output,
-        } = self;
+        let Self { title, mut command, output } = self;
         command.current_dir(workspace_root());
         let captured = match output {
             Output::Passed => None,
@@ -131,10 +118,7 @@ impl Step {
             eprint!("{}", String::from_utf8_lossy(&log));
             bail!("{title}: `{line}` failed ({status})");
         }
-        eprintln!(
-            "    {title}: done in {:.1} s",
-            started.elapsed().as_secs_f32()
-        );
+        eprintln!("    {title}: done in {:.1} s", started.elapsed().as_secs_f32());
         Ok(())
     }
 }
@@ -142,9 +126,7 @@ impl Step {
 /// Sends both outputs of `command` to one pipe, and no input to it.
 fn capture(command: &mut Command) -> Result<PipeReader> {
     let (reader, writer) = io::pipe().context("no pipe for the output of a child process")?;
-    let clone = writer
-        .try_clone()
-        .context("no pipe for the errors of a child process")?;
+    let clone = writer.try_clone().context("no pipe for the errors of a child process")?;
     command.stdin(Stdio::null()).stdout(writer).stderr(clone);
     Ok(reader)
 }
@@ -193,13 +175,8 @@ fn show_progress<T>(title: &str, silent: bool, work: impl FnOnce() -> T) -> T {
 
 /// `command` as one would type it.
 pub(crate) fn render(command: &Command) -> String {
-    let words = [command.get_program()]
-        .into_iter()
-        .chain(command.get_args());
-    words
-        .map(OsStr::to_string_lossy)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -215,33 +192,20 @@ mod tests {
     #[test]
     fn a_step_succeeds_with_its_child() {
         assert!(Step::new("nothing", shell("exit 0")).run().is_ok());
-        assert!(
-            Step::new("nothing", shell("echo out; echo err >&2"))
-                .hide_output()
-                .run()
-                .is_ok()
-        );
+        assert!(Step::new("nothing", shell("echo out; echo err >&2")).hide_output().run().is_ok());
     }
 
     #[test]
     fn a_failure_names_the_step_the_command_and_the_exit_code() {
-        let error = Step::new("building", shell("exit 3"))
-            .run()
-            .map_err(|e| e.to_string());
-        assert_eq!(
-            error,
-            Err("building: `sh -c exit 3` failed (exit status: 3)".to_owned())
-        );
+        let error = Step::new("building", shell("exit 3")).run().map_err(|e| e.to_string());
+        assert_eq!(error, Err("building: `sh -c exit 3` failed (exit status: 3)".to_owned()));
     }
 
     #[test]
     fn a_command_that_is_not_there_is_named() {
         let step = Step::new("looking", command("no-such-program"));
         let error = step.run().map_err(|e| e.to_string());
-        assert_eq!(
-            error,
-            Err("looking: `no-such-program` does not start".to_owned())
-        );
+        assert_eq!(error, Err("looking: `no-such-program` does not start".to_owned()));
     }
 
     #[test]

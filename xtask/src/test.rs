@@ -54,11 +54,7 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn new(options: &'a Options) -> Self {
         if options.file.is_some() {
-            return Self {
-                unprivileged: None,
-                laboratory: true,
-                miri: options.miri,
-            };
+            return Self { unprivileged: None, laboratory: true, miri: options.miri };
         }
         if options.packages.is_empty() {
             // The other package of the laboratory holds programs for the BPF target only.
@@ -72,10 +68,8 @@ impl<'a> Plan<'a> {
         let packages = options.packages.iter().map(String::as_str);
         let (laboratory, others): (Vec<_>, Vec<_>) =
             packages.partition(|package| *package == LABORATORY);
-        let others: Vec<_> = others
-            .into_iter()
-            .flat_map(|package| ["--package", package])
-            .collect();
+        let others: Vec<_> =
+            others.into_iter().flat_map(|package| ["--package", package]).collect();
         Self {
             unprivileged: (!others.is_empty()).then_some(others),
             laboratory: !laboratory.is_empty(),
@@ -87,38 +81,26 @@ impl<'a> Plan<'a> {
 /// Runs the tests, from cheap to dear.
 pub(crate) fn test(options: &Options) -> Result<()> {
     let plan = Plan::new(options);
-    setup::ensure(if plan.miri {
-        Scope::Tests
-    } else {
-        Scope::Laboratory
-    })?;
+    setup::ensure(if plan.miri { Scope::Tests } else { Scope::Laboratory })?;
     if let Some(packages) = &plan.unprivileged {
         let mut cargo = command("cargo");
         cargo.arg("test").args(packages);
         options.append_to(&mut cargo);
-        Step::new("unit and property tests", cargo)
-            .pass_output()
-            .run()?;
+        Step::new("unit and property tests", cargo).pass_output().run()?;
     }
     if plan.miri {
         let mut miri = miri();
         options.append_to(&mut miri);
-        Step::new("the packet path under Miri", miri)
-            .pass_output()
-            .run()?;
+        Step::new("the packet path under Miri", miri).pass_output().run()?;
     }
     if plan.laboratory {
         let mut cargo = command("cargo");
-        cargo
-            .args(["test", "--package", LABORATORY])
-            .args(Privilege::find()?.cargo_args());
+        cargo.args(["test", "--package", LABORATORY]).args(Privilege::find()?.cargo_args());
         if let Some(file) = &options.file {
             cargo.args(["--test", file]);
         }
         options.append_to(&mut cargo);
-        Step::new("tests in the laboratory", cargo)
-            .pass_output()
-            .run()?;
+        Step::new("tests in the laboratory", cargo).pass_output().run()?;
     }
     Ok(())
 }
@@ -127,15 +109,7 @@ pub(crate) fn test(options: &Options) -> Result<()> {
 fn miri() -> Command {
     let mut cargo = command("cargo");
     cargo
-        .args([
-            "+nightly",
-            "miri",
-            "test",
-            "--package",
-            PACKET_PATH,
-            "--lib",
-            "--target-dir",
-        ])
+        .args(["+nightly", "miri", "test", "--package", PACKET_PATH, "--lib", "--target-dir"])
         .arg(target_dir("miri"))
         // Miri is hundreds of times slower than the machine. Regressions are kept by ordinary runs:
         // a file is not to be had in Miri's isolation, which keeps a run reproducible.
@@ -164,10 +138,7 @@ mod tests {
 
     #[test]
     fn a_filter_leaves_miri_out_unless_asked_for() {
-        let mut options = Options {
-            filter: Some("nat".to_owned()),
-            ..Options::default()
-        };
+        let mut options = Options { filter: Some("nat".to_owned()), ..Options::default() };
         let plan = Plan::new(&options);
         assert!(plan.unprivileged.is_some() && plan.laboratory && !plan.miri);
         options.miri = true;
@@ -176,15 +147,8 @@ mod tests {
 
     #[test]
     fn a_file_is_the_laboratory_s() {
-        let options = Options {
-            file: Some("forwarding".to_owned()),
-            ..Options::default()
-        };
-        let plan = Plan {
-            unprivileged: None,
-            laboratory: true,
-            miri: false,
-        };
+        let options = Options { file: Some("forwarding".to_owned()), ..Options::default() };
+        let plan = Plan { unprivileged: None, laboratory: true, miri: false };
         assert_eq!(Plan::new(&options), plan);
     }
 

@@ -45,9 +45,8 @@ pub(crate) fn tidy() -> Result<()> {
 /// All Rust files below `dir`, in the order of their names.
 fn rust_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let context = || format!("{} cannot be listed", dir.display());
-    let mut entries = fs::read_dir(dir)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(context)?;
+    let mut entries =
+        fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>).with_context(context)?;
     entries.sort_by_key(fs::DirEntry::path);
     let mut files = Vec::new();
     for entry in entries {
@@ -72,9 +71,7 @@ fn check(text: &str) -> impl Iterator<Item = String> {
             .filter(|mark| line.contains(mark))
             .map(move |mark| format!("{number}: `{mark}`: finish the work, or take it out"));
         let trailing = (line.trim_end() != line).then(|| format!("{number}: trailing white space"));
-        let tab = line
-            .contains('\t')
-            .then(|| format!("{number}: a tab; indent by spaces"));
+        let tab = line.contains('\t').then(|| format!("{number}: a tab; indent by spaces"));
         unfinished.chain(trailing).chain(tab)
     });
     too_long.into_iter().chain(in_lines)
@@ -98,10 +95,7 @@ mod tests {
     fn every_rule_is_enforced_and_names_the_line() {
         for mark in UNFINISHED {
             let found = breaches(&format!("fine\n// {mark}\n"));
-            assert_eq!(
-                found,
-                [format!("2: `{mark}`: finish the work, or take it out")]
-            );
+            assert_eq!(found, [format!("2: `{mark}`: finish the work, or take it out")]);
         }
         assert_eq!(breaches("a \n"), ["1: trailing white space"]);
         assert_eq!(breaches("\n\ta\n"), ["2: a tab; indent by spaces"]);

@@ -60,18 +60,14 @@ impl Bucket {
 
     /// The uplinks in order of preference.
     pub fn ranking(self) -> impl Iterator<Item = u8> {
-        self.0
-            .to_le_bytes()
-            .into_iter()
-            .take_while(|uplink| *uplink != Self::NONE)
+        self.0.to_le_bytes().into_iter().take_while(|uplink| *uplink != Self::NONE)
     }
 
     /// The first uplink of the ranking that is in `preferred` and in `usable`, else the first in
     /// `usable`.
     #[inline(always)]
     pub fn choose(self, preferred: u64, usable: u64) -> Option<u8> {
-        self.first_in(preferred & usable)
-            .or_else(|| self.first_in(usable))
+        self.first_in(preferred & usable).or_else(|| self.first_in(usable))
     }
 
     #[inline(always)]

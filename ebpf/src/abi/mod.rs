@@ -108,15 +108,4 @@ macro_rules! impl_pod {
     )+};
 }
 #[cfg(feature = "userspace")]
-impl_pod!(
-    Bucket,
-    Counter,
-    Flow,
-    FlowKey,
-    Group,
-    Ipv4,
-    LocalAddress,
-    Port,
-    Settings,
-    Uplink
-);
+impl_pod!(Bucket, Counter, Flow, FlowKey, Group, Ipv4, LocalAddress, Port, Settings, Uplink);

@@ -18,10 +18,7 @@ assert_layout!(LanPrefix, size 8, align 4, network: 4, mask: 4);
 
 impl Default for LanPrefix {
     fn default() -> Self {
-        Self {
-            network: u32::MAX,
-            mask: 0,
-        }
+        Self { network: u32::MAX, mask: 0 }
     }
 }
 

@@ -11,11 +11,7 @@ pub(crate) struct PacketFrame {
 impl PacketFrame {
     #[inline(always)]
     pub(crate) fn new(context: &XdpContext) -> Self {
-        Self {
-            context: context.ctx,
-            start: context.data(),
-            end: context.data_end(),
-        }
+        Self { context: context.ctx, start: context.data(), end: context.data_end() }
     }
 
     /// Where a `T` at `offset` starts, if it ends before the packet does. The comparison is the one

@@ -63,16 +63,12 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn insert_flow(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
-        FLOWS
-            .insert(key, flow, u64::from(BPF_NOEXIST))
-            .map_err(insert_error)
+        FLOWS.insert(key, flow, u64::from(BPF_NOEXIST)).map_err(insert_error)
     }
 
     #[inline(always)]
     fn replace_flow(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
-        FLOWS
-            .insert(key, flow, u64::from(BPF_ANY))
-            .map_err(insert_error)
+        FLOWS.insert(key, flow, u64::from(BPF_ANY)).map_err(insert_error)
     }
 
     #[inline(always)]
@@ -136,9 +132,5 @@ extern "C" fn open_flow(packet: *const Packet, port: *const Port, now: u64) -> u
 
 #[inline(always)]
 fn insert_error(error: i32) -> InsertError {
-    if error == EXISTS {
-        InsertError::Exists
-    } else {
-        InsertError::Full
-    }
+    if error == EXISTS { InsertError::Exists } else { InsertError::Full }
 }

@@ -117,9 +117,5 @@ fn forward<F: Frame>(
     }
     flow::mark(flow, packet, now);
     translate::rewrite(frame, packet, flow, direction, macs).ok_or(DropReason::Truncated)?;
-    Ok(Verdict::Forward {
-        egress,
-        uplink: flow.uplink,
-        direction,
-    })
+    Ok(Verdict::Forward { egress, uplink: flow.uplink, direction })
 }

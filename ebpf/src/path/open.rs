@@ -41,13 +41,7 @@ pub fn flow<T: Tables>(
     if uplink.generation == 0 {
         return Err(DropReason::NoUplink);
     }
-    let opening = Opening {
-        packet,
-        port,
-        uplink,
-        id,
-        now: ticks(now),
-    };
+    let opening = Opening { packet, port, uplink, id, now: ticks(now) };
     let public = reserve(tables, settings, &opening)?;
     let flow = opening.out(public);
     let inserted = if tables.flow(&packet.key).is_some() {
@@ -201,11 +195,8 @@ impl Opening<'_> {
     ) -> Flow {
         let address = Delta::NONE.address(old.0, new.0);
         // The checksum of ICMP has no pseudo-header (RFC 792).
-        let transport = if self.packet.key.protocol == Protocol::ICMP {
-            Delta::NONE
-        } else {
-            address
-        };
+        let transport =
+            if self.packet.key.protocol == Protocol::ICMP { Delta::NONE } else { address };
         Flow {
             mark: Mark::new(self.now, 0).0,
             generation: self.uplink.generation,

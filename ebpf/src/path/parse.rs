@@ -78,11 +78,7 @@ pub(super) fn packet<F: Frame, T: Tables>(
             source_port: L4Port::default(),
             destination_port: L4Port::default(),
             protocol: header.protocol,
-            realm: if port.role == PortRole::Lan as u8 {
-                LAN_REALM
-            } else {
-                port.uplink + 1
-            },
+            realm: if port.role == PortRole::Lan as u8 { LAN_REALM } else { port.uplink + 1 },
             reserved: 0,
         },
         kind: Kind::Untranslatable,
@@ -138,11 +134,8 @@ fn transport<F: Frame>(frame: &F, room: usize, packet: &mut Packet) -> Result<()
             packet.seen = seen(tcp.flags);
             // A segment in mid-stream opens a flow too: it is how a connection whose uplink died
             // goes on, or learns from its peer's reset that it cannot.
-            packet.kind = if tcp.flags & tcp_flags::RST == 0 {
-                Kind::Opens
-            } else {
-                Kind::Continues
-            };
+            packet.kind =
+                if tcp.flags & tcp_flags::RST == 0 { Kind::Opens } else { Kind::Continues };
         }
         Protocol::UDP if room >= size_of::<Udp>() => {
             let udp: Udp = frame.read(offset).ok_or(DropReason::Truncated)?;

@@ -34,13 +34,7 @@ fn hash(key: [u64; 2], sticky: u8, flow: &FlowKey) -> u64 {
     } else {
         let [a, b] = flow.source_port.octets();
         let [c, d] = flow.destination_port.octets();
-        sip13(
-            key,
-            [
-                word(source, destination),
-                word([a, b, c, d], [flow.protocol, 0, 0, 0]),
-            ],
-        )
+        sip13(key, [word(source, destination), word([a, b, c, d], [flow.protocol, 0, 0, 0])])
     }
 }
 

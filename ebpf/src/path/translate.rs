@@ -29,11 +29,7 @@ pub(super) fn rewrite<F: Frame>(
     let (port, at, new) = match packet.key.protocol {
         Protocol::TCP => (port, offset::TCP_CHECKSUM, checksum::update(old, delta)),
         Protocol::UDP => (port, offset::UDP_CHECKSUM, checksum::update_udp(old, delta)),
-        _ => (
-            offset::ICMP_IDENTIFIER,
-            offset::ICMP_CHECKSUM,
-            checksum::update(old, delta),
-        ),
+        _ => (offset::ICMP_IDENTIFIER, offset::ICMP_CHECKSUM, checksum::update(old, delta)),
     };
     frame.write(packet.transport + port, flow.port.octets())?;
     frame.write(packet.transport + at, new)

@@ -79,9 +79,7 @@ pub const fn update_udp(field: [u8; 2], delta: u16) -> [u8; 2] {
 /// path only updates.
 pub fn sum(bytes: &[u8], initial: u64) -> u64 {
     let (pairs, rest) = bytes.as_chunks::<2>();
-    let sum = pairs.iter().fold(initial, |sum, pair| {
-        sum + u64::from(u16::from_ne_bytes(*pair))
-    });
+    let sum = pairs.iter().fold(initial, |sum, pair| sum + u64::from(u16::from_ne_bytes(*pair)));
     match rest {
         [last] => sum + u64::from(u16::from_ne_bytes([*last, 0])),
         _ => sum,

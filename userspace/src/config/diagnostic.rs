@@ -60,14 +60,7 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            line,
-            column,
-            message,
-            excerpt,
-            ..
-        } = self;
+        let Self { file, line, column, message, excerpt, .. } = self;
         let severity = match self.severity {
             Severity::Error => "",
             Severity::Warning => "warning: ",
@@ -90,17 +83,8 @@ impl Excerpt {
     /// window around the place.
     fn new(line: &str, column: usize, width: usize) -> Self {
         let fits = column + width <= EXCERPT_WIDTH;
-        let first = if fits {
-            0
-        } else {
-            column.saturating_sub(EXCERPT_WIDTH / 2)
-        };
-        let text: String = line
-            .chars()
-            .skip(first)
-            .take(EXCERPT_WIDTH)
-            .map(printable)
-            .collect();
+        let first = if fits { 0 } else { column.saturating_sub(EXCERPT_WIDTH / 2) };
+        let text: String = line.chars().skip(first).take(EXCERPT_WIDTH).map(printable).collect();
         // A tab stays a tab below, so that the mark stands under its place at any tab width.
         let mut marks: String = text
             .chars()
@@ -130,11 +114,7 @@ impl fmt::Display for Rendered<'_> {
         for diagnostic in self.0 {
             writeln!(f, "{diagnostic}")?;
         }
-        let errors = self
-            .0
-            .iter()
-            .filter(|d| d.severity == Severity::Error)
-            .count();
+        let errors = self.0.iter().filter(|d| d.severity == Severity::Error).count();
         let warnings = self.0.len() - errors;
         write!(f, "{errors} error{}", plural(errors))?;
         if warnings > 0 {
@@ -157,11 +137,7 @@ pub(super) struct Report<'t> {
 
 impl<'t> Report<'t> {
     pub(super) fn new(file: &'t str, text: &'t str) -> Self {
-        Self {
-            file,
-            text,
-            diagnostics: Vec::new(),
-        }
+        Self { file, text, diagnostics: Vec::new() }
     }
 
     /// Says that the bytes `span` of the text are wrong.
@@ -183,10 +159,7 @@ impl<'t> Report<'t> {
     /// What was said, in the order of the file: warnings only, or why there is no configuration.
     pub(super) fn finish(self) -> Result<Vec<Diagnostic>, ConfigError> {
         let diagnostics = self.into_diagnostics();
-        if diagnostics
-            .iter()
-            .any(|diagnostic| diagnostic.severity == Severity::Error)
-        {
+        if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
             Err(ConfigError::Invalid(diagnostics))
         } else {
             Ok(diagnostics)
@@ -195,17 +168,14 @@ impl<'t> Report<'t> {
 
     /// All that was said, in the order of the file.
     pub(super) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
-        self.diagnostics
-            .sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+        self.diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
         self.diagnostics
     }
 
     fn push(&mut self, severity: Severity, span: &Range<usize>, message: String) {
         let start = self.text.floor_char_boundary(span.start);
         let end = self.text.ceil_char_boundary(span.end.max(start));
-        let line_start = self.text[..start]
-            .rfind('\n')
-            .map_or(0, |newline| newline + 1);
+        let line_start = self.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text[line_start..].lines().next().unwrap_or_default();
         let column = self.text[line_start..start].chars().count();
         let width = self.text[start..end].chars().count();

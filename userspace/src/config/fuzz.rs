@@ -73,11 +73,7 @@ proptest! {
 fn deep_nesting_is_an_error() {
     for (open, close) in [("[", "]"), ("{ a = ", "}")] {
         let depth = 20_000;
-        survive(&format!(
-            "lan = {}1{}",
-            open.repeat(depth),
-            close.repeat(depth)
-        ));
+        survive(&format!("lan = {}1{}", open.repeat(depth), close.repeat(depth)));
     }
     survive(&format!("lan{} = 1", ".a".repeat(50_000)));
     survive(&format!("[lan{}]", ".a".repeat(50_000)));

@@ -26,10 +26,7 @@ pub(super) fn read(report: &mut Report<'_>, root: &Section<'_>, uplinks: &[Place
     let section = root.get("group").and_then(|field| {
         let groups = field.list(report, TABLES)?;
         if let Some(second) = groups.get(1) {
-            second.error(
-                report,
-                "is a second group, which is not supported yet; keep one",
-            );
+            second.error(report, "is a second group, which is not supported yet; keep one");
         }
         groups.first()?.table(report, TABLES)
     });
@@ -65,16 +62,11 @@ fn read_into(report: &mut Report<'_>, section: Section<'_>, uplinks: &[Placed], 
     if let Some(field) = section.get("on_failure") {
         field.choice(report, &[("rehome", ())], &["reset", "hold"]);
     }
-    if let Some(sticky) = section
-        .get("sticky")
-        .and_then(|f| f.choice(report, STICKY, &[]))
-    {
+    if let Some(sticky) = section.get("sticky").and_then(|f| f.choice(report, STICKY, &[])) {
         group.sticky = sticky;
     }
     let tiers = section.get("uplinks");
-    let span = tiers
-        .as_ref()
-        .map_or(section.span.clone(), |field| field.span.clone());
+    let span = tiers.as_ref().map_or(section.span.clone(), |field| field.span.clone());
     if let Some(tiers) = tiers.and_then(|field| read_tiers(report, &field, uplinks)) {
         warn_of_unused(report, &tiers, uplinks);
         group.tiers = tiers;
@@ -91,10 +83,7 @@ fn read_tiers(
 ) -> Option<Vec<Vec<usize>>> {
     let elements = field.list(report, TIERS)?;
     let mut seen = Vec::new();
-    if elements
-        .iter()
-        .all(|element| matches!(element.value, DeValue::String(_)))
-    {
+    if elements.iter().all(|element| matches!(element.value, DeValue::String(_))) {
         return Some(vec![read_tier(report, &elements, uplinks, &mut seen)?]);
     }
     // Collected before it is judged, so that every tier is read.
@@ -115,10 +104,8 @@ fn read_tier(
     uplinks: &[Placed],
     seen: &mut Vec<usize>,
 ) -> Option<Vec<usize>> {
-    let tier: Vec<Option<usize>> = names
-        .iter()
-        .map(|field| read_member(report, field, uplinks, seen))
-        .collect();
+    let tier: Vec<Option<usize>> =
+        names.iter().map(|field| read_member(report, field, uplinks, seen)).collect();
     tier.into_iter().collect()
 }
 
@@ -136,17 +123,11 @@ fn read_member(
             || "give the name of an [[uplink]]".to_owned(),
             |meant| format!("did you mean {}?", quoted(meant)),
         );
-        field.error(
-            report,
-            format_args!("is {shown}, which no uplink is called; {fix}"),
-        );
+        field.error(report, format_args!("is {shown}, which no uplink is called; {fix}"));
         return None;
     };
     if seen.contains(&index) {
-        field.error(
-            report,
-            format_args!("is {shown} again; give each uplink once"),
-        );
+        field.error(report, format_args!("is {shown} again; give each uplink once"));
         return None;
     }
     seen.push(index);
@@ -197,10 +178,7 @@ mod tests {
             assert_eq!(config_with(&keys).group.tiers, tiers);
         }
         let group = config_with("[[group]]\nname = \"default\"\nsticky = \"flow\"").group;
-        assert_eq!(
-            (group.sticky, group.tiers),
-            (Sticky::Flow, vec![vec![0, 1]])
-        );
+        assert_eq!((group.sticky, group.tiers), (Sticky::Flow, vec![vec![0, 1]]));
     }
 
     #[test]
@@ -221,18 +199,9 @@ mod tests {
     fn tiers_have_uplinks() {
         for (uplinks, found) in [
             ("[]", "11:11: group \"default\": uplinks is empty"),
-            (
-                "[[\"fiber\", \"cable\"], []]",
-                "11:32: group \"default\": uplinks[1] is empty",
-            ),
-            (
-                "[[\"fiber\", \"cable\"], \"x\"]",
-                "11:32: group \"default\": uplinks[1] is text",
-            ),
-            (
-                "[[\"fiber\", \"cable\", 1]]",
-                "11:31: group \"default\": uplinks[0][2] is a number",
-            ),
+            ("[[\"fiber\", \"cable\"], []]", "11:32: group \"default\": uplinks[1] is empty"),
+            ("[[\"fiber\", \"cable\"], \"x\"]", "11:32: group \"default\": uplinks[1] is text"),
+            ("[[\"fiber\", \"cable\", 1]]", "11:31: group \"default\": uplinks[0][2] is a number"),
             ("\"fiber\"", "11:11: group \"default\": uplinks is text"),
         ] {
             assert_eq!(
@@ -289,10 +258,8 @@ mod tests {
         );
         assert_eq!(
             complaints("[group]\nname = \"default\""),
-            [
-                "9:1: group is a table; write [[group]] above its keys, or leave it out to share \
-                 among all uplinks"
-            ]
+            ["9:1: group is a table; write [[group]] above its keys, or leave it out to share \
+                 among all uplinks"]
         );
     }
 

@@ -21,10 +21,8 @@ const DEFAULT_THRESHOLD: u32 = 3;
 
 /// Reads an uplink's `health`.
 pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Health> {
-    let section = field.table(
-        report,
-        "write a table such as { interval = \"100ms\", probes = … }",
-    )?;
+    let section =
+        field.table(report, "write a table such as { interval = \"100ms\", probes = … }")?;
     section.expect_keys(
         report,
         &["probes", "interval", "timeout", "down_after", "up_after"],
@@ -51,10 +49,7 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Health>
 fn read_targets(report: &mut Report<'_>, probes: &[Field<'_>]) -> Vec<Ipv4Addr> {
     if let Some(probe) = probes.get(TARGETS) {
         let count = probes.len();
-        probe.error(
-            report,
-            format_args!("is one too many of {count}; keep {TARGETS} at most"),
-        );
+        probe.error(report, format_args!("is one too many of {count}; keep {TARGETS} at most"));
     }
     let mut targets = Vec::new();
     for probe in probes.iter().take(TARGETS) {
@@ -62,10 +57,7 @@ fn read_targets(report: &mut Report<'_>, probes: &[Field<'_>]) -> Vec<Ipv4Addr> 
             continue;
         };
         if targets.contains(&target) {
-            probe.error(
-                report,
-                format_args!("has {target} again; give each target once"),
-            );
+            probe.error(report, format_args!("has {target} again; give each target once"));
         }
         targets.push(target);
     }
@@ -75,9 +67,11 @@ fn read_targets(report: &mut Report<'_>, probes: &[Field<'_>]) -> Vec<Ipv4Addr> 
 fn read_target(report: &mut Report<'_>, probe: &Field<'_>) -> Option<Ipv4Addr> {
     let section = probe.table(report, "write { kind = \"icmp\", target = \"192.0.2.53\" }")?;
     let planned_kinds = ["tcp", "http", "https", "dns", "arp"];
-    let kind = section
-        .require(report, "kind", "write kind = \"icmp\"")?
-        .choice(report, &[("icmp", ())], &planned_kinds);
+    let kind = section.require(report, "kind", "write kind = \"icmp\"")?.choice(
+        report,
+        &[("icmp", ())],
+        &planned_kinds,
+    );
     // Another kind of probe has keys of its own: nothing more is to be said about this one.
     kind?;
     section.expect_keys(report, &["kind", "target"], &[]);
@@ -164,10 +158,8 @@ mod tests {
         );
         assert_eq!(
             complaints_with("timeout = \"1001ms\""),
-            [
-                "11:11: uplink \"cable\": health.timeout is \"1s 1ms\", more than 10 times the \
-                 interval; give \"1s\" at most, or a longer interval"
-            ]
+            ["11:11: uplink \"cable\": health.timeout is \"1s 1ms\", more than 10 times the \
+                 interval; give \"1s\" at most, or a longer interval"]
         );
     }
 
@@ -188,45 +180,26 @@ mod tests {
                      health out to watch the carrier only";
         assert_eq!(
             complaints("health = {}"),
-            [format!(
-                "9:10: uplink \"cable\": health.probes is missing; {write}"
-            )]
+            [format!("9:10: uplink \"cable\": health.probes is missing; {write}")]
         );
         assert_eq!(
             complaints("health.probes = []"),
-            [format!(
-                "9:17: uplink \"cable\": health.probes is empty; {write}"
-            )]
+            [format!("9:17: uplink \"cable\": health.probes is empty; {write}")]
         );
         let fix = "give the address of a host beyond the provider's router that answers pings";
         for (target, found) in [
-            (
-                "target = \"224.0.0.1\"",
-                "is 224.0.0.1, a multicast address",
-            ),
-            (
-                "target = \"127.0.0.53\"",
-                "is 127.0.0.53, a loopback address",
-            ),
-            (
-                "target = \"dns.example\"",
-                "is \"dns.example\", not an IPv4 address",
-            ),
+            ("target = \"224.0.0.1\"", "is 224.0.0.1, a multicast address"),
+            ("target = \"127.0.0.53\"", "is 127.0.0.53, a loopback address"),
+            ("target = \"dns.example\"", "is \"dns.example\", not an IPv4 address"),
         ] {
             assert_eq!(
-                complaints(&format!(
-                    "health.probes = [{{ kind = \"icmp\", {target} }}]"
-                )),
-                [format!(
-                    "9:44: uplink \"cable\": health.probes[0].target {found}; {fix}"
-                )]
+                complaints(&format!("health.probes = [{{ kind = \"icmp\", {target} }}]")),
+                [format!("9:44: uplink \"cable\": health.probes[0].target {found}; {fix}")]
             );
         }
         assert_eq!(
             complaints("health.probes = [{ kind = \"icmp\" }]"),
-            [format!(
-                "9:18: uplink \"cable\": health.probes[0].target is missing; {fix}"
-            )]
+            [format!("9:18: uplink \"cable\": health.probes[0].target is missing; {fix}")]
         );
     }
 
@@ -248,10 +221,8 @@ mod tests {
     fn only_icmp_is_there_yet() {
         assert_eq!(
             complaints("health.probes = [{ kind = \"http\", url = \"http://192.0.2.1/\" }]"),
-            [
-                "9:27: uplink \"cable\": health.probes[0].kind \"http\" is not supported yet; use \
-                 \"icmp\""
-            ]
+            ["9:27: uplink \"cable\": health.probes[0].kind \"http\" is not supported yet; use \
+                 \"icmp\""]
         );
         assert_eq!(
             complaints("health.probes = [{ kind = \"imcp\", target = \"192.0.2.1\" }]"),

@@ -48,10 +48,7 @@ fn complaint(name: &str) -> Option<&'static str> {
         Some("longer than the 15 bytes of an interface's name")
     } else if matches!(name, "." | "..") {
         Some("not a name that an interface can have")
-    } else if name
-        .chars()
-        .any(|c| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control())
-    {
+    } else if name.chars().any(|c| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control()) {
         Some("with a character that no interface's name has")
     } else {
         None
@@ -66,26 +63,20 @@ mod tests {
     fn each_has_one_owner() {
         assert_eq!(
             complaints("[[uplink]]\nname = \"lte\"\ninterface = \"wan0\""),
-            [
-                "11:13: uplink \"lte\": interface is \"wan0\", which uplink \"fiber\" has already; \
-                 give each interface once"
-            ]
+            ["11:13: uplink \"lte\": interface is \"wan0\", which uplink \"fiber\" has already; \
+                 give each interface once"]
         );
         assert_eq!(
             complaints("[[uplink]]\nname = \"lte\"\ninterface = \"lan0\""),
-            [
-                "11:13: uplink \"lte\": interface is \"lan0\", which the LAN has already; give \
-                 each interface once"
-            ]
+            ["11:13: uplink \"lte\": interface is \"lan0\", which the LAN has already; give \
+                 each interface once"]
         );
         assert_eq!(
             complaints_about(
                 "lan.interfaces = [\"a\", \"a\"]\n[[uplink]]\nname = \"x\"\ninterface = \"b\"\n"
             ),
-            [
-                "1:24: lan.interfaces[1] is \"a\", which the LAN has already; give each \
-                 interface once"
-            ]
+            ["1:24: lan.interfaces[1] is \"a\", which the LAN has already; give each \
+                 interface once"]
         );
     }
 
@@ -93,19 +84,14 @@ mod tests {
     fn names_are_those_that_the_kernel_takes() {
         for (given, found) in [
             ("", "which is empty"),
-            (
-                "interface-of-16b",
-                "longer than the 15 bytes of an interface's name",
-            ),
+            ("interface-of-16b", "longer than the 15 bytes of an interface's name"),
             ("eth/0", "with a character that no interface's name has"),
             ("eth0:1", "with a character that no interface's name has"),
             ("eth 0", "with a character that no interface's name has"),
             ("..", "not a name that an interface can have"),
         ] {
             assert_eq!(
-                complaints(&format!(
-                    "[[uplink]]\nname = \"lte\"\ninterface = \"{given}\""
-                )),
+                complaints(&format!("[[uplink]]\nname = \"lte\"\ninterface = \"{given}\"")),
                 [format!(
                     "11:13: uplink \"lte\": interface is \"{given}\", {found}; give a name as \
                      `ip link` shows it"
@@ -118,10 +104,8 @@ mod tests {
         );
         assert_eq!(
             complaints("[[uplink]]\nname = \"lte\"\ninterface = 3"),
-            [
-                "11:13: uplink \"lte\": interface is a number; give the interface's name as \
-                 `ip link` shows it"
-            ]
+            ["11:13: uplink \"lte\": interface is a number; give the interface's name as \
+                 `ip link` shows it"]
         );
     }
 }

@@ -45,18 +45,14 @@ const PLANNED: &[&str] = &["rule", "forward"];
 /// [`ConfigError::Unreadable`] if there is no text to be had, [`ConfigError::Invalid`] if it is
 /// wrong.
 pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), ConfigError> {
-    let text = read_text(path).map_err(|reason| ConfigError::Unreadable {
-        path: path.to_owned(),
-        reason,
-    })?;
+    let text = read_text(path)
+        .map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
     parse(&path.display().to_string(), &text)
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let read = File::open(path)?
-        .take(FILE_SIZE + 1)
-        .read_to_string(&mut text)?;
+    let read = File::open(path)?.take(FILE_SIZE + 1).read_to_string(&mut text)?;
     if read as u64 > FILE_SIZE {
         let message = format!("larger than {FILE_SIZE} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));

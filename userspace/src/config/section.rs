@@ -18,11 +18,7 @@ pub(super) struct Section<'t> {
 impl<'t> Section<'t> {
     /// The file itself.
     pub(super) fn root(document: &'t Spanned<DeTable<'t>>) -> Self {
-        Self {
-            prefix: String::new(),
-            table: document.get_ref(),
-            span: 0..0,
-        }
+        Self { prefix: String::new(), table: document.get_ref(), span: 0..0 }
     }
 
     /// Makes messages speak of `label: key`, not of the path from the root.
@@ -43,16 +39,10 @@ impl<'t> Section<'t> {
             if planned.contains(&name) {
                 report.error(&span, format!("{path} is not supported yet; remove it"));
             } else if let Some(meant) = closest(name, known.iter().chain(planned)) {
-                report.error(
-                    &span,
-                    format!("{path} is not a known key; did you mean {meant}?"),
-                );
+                report.error(&span, format!("{path} is not a known key; did you mean {meant}?"));
             } else {
                 let known = known.join(", ");
-                report.error(
-                    &span,
-                    format!("{path} is not a known key; known here: {known}"),
-                );
+                report.error(&span, format!("{path} is not a known key; known here: {known}"));
             }
         }
     }
@@ -76,10 +66,7 @@ impl<'t> Section<'t> {
     ) -> Option<Field<'t>> {
         let field = self.get(key);
         if field.is_none() {
-            report.error(
-                &self.span,
-                format!("{}{key} is missing; {fix}", self.prefix),
-            );
+            report.error(&self.span, format!("{}{key} is missing; {fix}", self.prefix));
         }
         field
     }
@@ -156,11 +143,7 @@ impl<'t> Field<'t> {
             self.wrong_type(report, fix);
             return None;
         };
-        Some(Section {
-            prefix: format!("{}.", self.path),
-            table,
-            span: self.span.clone(),
-        })
+        Some(Section { prefix: format!("{}.", self.path), table, span: self.span.clone() })
     }
 }
 

@@ -28,17 +28,11 @@ pub(super) fn read_lan(
     root: &Section<'_>,
     interfaces: &mut Interfaces,
 ) -> Lan {
-    let names = root.require(
-        report,
-        "lan",
-        "write [lan] and below it interfaces = [\"lan0\"]",
-    );
+    let names = root.require(report, "lan", "write [lan] and below it interfaces = [\"lan0\"]");
     let names = names.and_then(|field| {
         let section = field.table(report, INTERFACES)?;
         section.expect_keys(report, &["interfaces"], &[]);
-        section
-            .require(report, "interfaces", INTERFACES)?
-            .list(report, INTERFACES)
+        section.require(report, "interfaces", INTERFACES)?.list(report, INTERFACES)
     });
     let names = names.unwrap_or_default();
     Lan {
@@ -53,13 +47,9 @@ pub(super) fn read_lan(
 pub(super) fn read_nat(report: &mut Report<'_>, root: &Section<'_>) -> Nat {
     let ports = optional_table(report, root, "nat").and_then(|section| {
         section.expect_keys(report, &["ports"], &[]);
-        section
-            .get("ports")
-            .and_then(|field| read_ports(report, &field))
+        section.get("ports").and_then(|field| read_ports(report, &field))
     });
-    Nat {
-        ports: ports.unwrap_or(DEFAULT_PORTS),
-    }
+    Nat { ports: ports.unwrap_or(DEFAULT_PORTS) }
 }
 
 fn read_ports(report: &mut Report<'_>, field: &Field<'_>) -> Option<RangeInclusive<u16>> {
@@ -69,17 +59,11 @@ fn read_ports(report: &mut Report<'_>, field: &Field<'_>) -> Option<RangeInclusi
         Some(first.trim().parse::<u16>().ok()?..=last.trim().parse::<u16>().ok()?)
     });
     let Some(range) = range else {
-        field.error(
-            report,
-            format_args!("is {}, not a range of ports; {fix}", quoted(text)),
-        );
+        field.error(report, format_args!("is {}, not a range of ports; {fix}", quoted(text)));
         return None;
     };
     if range.is_empty() {
-        field.error(
-            report,
-            format_args!("is {}, the larger port first; {fix}", quoted(text)),
-        );
+        field.error(report, format_args!("is {}, the larger port first; {fix}", quoted(text)));
     } else if *range.start() < LOWEST_PORT {
         field.error(
             report,
@@ -106,26 +90,16 @@ struct TimerRule {
     requirement: &'static str,
 }
 
-const UDP: TimerRule = TimerRule {
-    key: "udp",
-    least_seconds: 2 * 60,
-    requirement: "RFC 4787 REQ-5",
-};
+const UDP: TimerRule =
+    TimerRule { key: "udp", least_seconds: 2 * 60, requirement: "RFC 4787 REQ-5" };
 const TCP_ESTABLISHED: TimerRule = TimerRule {
     key: "tcp_established",
     least_seconds: (2 * 60 + 4) * 60,
     requirement: "RFC 5382 REQ-5",
 };
-const TCP_TRANSITORY: TimerRule = TimerRule {
-    key: "tcp_transitory",
-    least_seconds: 4 * 60,
-    requirement: "RFC 5382 REQ-5",
-};
-const ICMP: TimerRule = TimerRule {
-    key: "icmp",
-    least_seconds: 60,
-    requirement: "RFC 5508 REQ-2",
-};
+const TCP_TRANSITORY: TimerRule =
+    TimerRule { key: "tcp_transitory", least_seconds: 4 * 60, requirement: "RFC 5382 REQ-5" };
+const ICMP: TimerRule = TimerRule { key: "icmp", least_seconds: 60, requirement: "RFC 5508 REQ-2" };
 
 /// Reads `[timers]`.
 pub(super) fn read_timers(report: &mut Report<'_>, root: &Section<'_>) -> Timers {
@@ -181,13 +155,9 @@ pub(super) fn read_flows_max(report: &mut Report<'_>, root: &Section<'_>) -> u32
 pub(super) fn read_api(report: &mut Report<'_>, root: &Section<'_>) -> Api {
     let socket = optional_table(report, root, "api").and_then(|section| {
         section.expect_keys(report, &["socket"], &[]);
-        section
-            .get("socket")
-            .and_then(|field| read_socket(report, &field))
+        section.get("socket").and_then(|field| read_socket(report, &field))
     });
-    Api {
-        socket: socket.unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET)),
-    }
+    Api { socket: socket.unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET)) }
 }
 
 fn read_socket(report: &mut Report<'_>, field: &Field<'_>) -> Option<PathBuf> {
@@ -195,10 +165,7 @@ fn read_socket(report: &mut Report<'_>, field: &Field<'_>) -> Option<PathBuf> {
     let text = field.string(report, fix)?;
     let path = Path::new(text);
     if !path.is_absolute() || text.contains('\0') {
-        field.error(
-            report,
-            format_args!("is {}, not an absolute path; {fix}", quoted(text)),
-        );
+        field.error(report, format_args!("is {}, not an absolute path; {fix}", quoted(text)));
     } else if text.len() > SOCKET_LENGTH {
         field.error(report, format_args!("is {} bytes long; {fix}", text.len()));
     }
@@ -210,8 +177,7 @@ fn optional_table<'t>(
     root: &Section<'t>,
     name: &str,
 ) -> Option<Section<'t>> {
-    root.get(name)?
-        .table(report, format_args!("write [{name}] above its keys"))
+    root.get(name)?.table(report, format_args!("write [{name}] above its keys"))
 }
 
 #[cfg(test)]
@@ -239,10 +205,7 @@ mod tests {
         for (lan, found) in [
             ("[lan]\n", "4:1: lan.interfaces is missing"),
             ("[lan]\ninterfaces = []\n", "5:14: lan.interfaces is empty"),
-            (
-                "[lan]\ninterfaces = \"lan0\"\n",
-                "5:14: lan.interfaces is text",
-            ),
+            ("[lan]\ninterfaces = \"lan0\"\n", "5:14: lan.interfaces is text"),
         ] {
             assert_eq!(
                 complaints_about(&format!("{uplink}{lan}")),
@@ -268,11 +231,9 @@ mod tests {
         }
         assert_eq!(
             complaints("[nat]\nports = \"1024-65535\""),
-            [
-                "10:9: warning: nat.ports is \"1024-65535\", with ports of 32768-60999, which the \
+            ["10:9: warning: nat.ports is \"1024-65535\", with ports of 32768-60999, which the \
                  kernel gives to the gateway's own connections; end at 32767, or move \
-                 net.ipv4.ip_local_port_range"
-            ]
+                 net.ipv4.ip_local_port_range"]
         );
         assert_eq!(complaints("[nat]\nports = \"61000-65535\""), [""; 0]);
     }
@@ -325,14 +286,8 @@ mod tests {
     fn socket_is_an_absolute_path_that_fits() {
         let fix = "give an absolute path of 107 bytes at most";
         for (given, found) in [
-            (
-                "\"p.sock\"".to_owned(),
-                "is \"p.sock\", not an absolute path",
-            ),
-            (
-                "\"/a\\u0000b\"".to_owned(),
-                "is \"/a\\0b\", not an absolute path",
-            ),
+            ("\"p.sock\"".to_owned(), "is \"p.sock\", not an absolute path"),
+            ("\"/a\\u0000b\"".to_owned(), "is \"/a\\0b\", not an absolute path"),
             (format!("\"/{}\"", "x".repeat(107)), "is 108 bytes long"),
             ("[]".to_owned(), "is a list"),
         ] {

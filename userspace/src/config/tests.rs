@@ -29,10 +29,7 @@ pub(super) fn complaints_about(text: &str) -> Vec<String> {
     let complaint = |diagnostic: &Diagnostic| {
         let shown = diagnostic.to_string();
         let first = shown.lines().next().unwrap_or_default();
-        first
-            .strip_prefix("p.toml:")
-            .expect("the file's name comes first")
-            .to_owned()
+        first.strip_prefix("p.toml:").expect("the file's name comes first").to_owned()
     };
     diagnostics.iter().map(complaint).collect()
 }
@@ -60,9 +57,7 @@ fn example() -> Config {
         up_after: 3,
     };
     Config {
-        lan: Lan {
-            interfaces: vec!["enp1s0".to_owned()],
-        },
+        lan: Lan { interfaces: vec!["enp1s0".to_owned()] },
         uplinks: vec![
             Uplink {
                 name: "fiber".to_owned(),
@@ -86,9 +81,7 @@ fn example() -> Config {
             tiers: vec![vec![0, 1]],
             sticky: Sticky::Source,
         },
-        nat: Nat {
-            ports: 1024..=32767,
-        },
+        nat: Nat { ports: 1024..=32767 },
         timers: Timers {
             udp: Duration::from_secs(120),
             tcp_established: Duration::from_secs(7440),
@@ -96,9 +89,7 @@ fn example() -> Config {
             icmp: Duration::from_secs(60),
         },
         flows_max: 262_144,
-        api: Api {
-            socket: PathBuf::from("/run/pointsman/pointsman.sock"),
-        },
+        api: Api { socket: PathBuf::from("/run/pointsman/pointsman.sock") },
     }
 }
 
@@ -112,9 +103,7 @@ fn reads_the_whole_example() {
 /// The example says "default" of a line only where that is so.
 #[test]
 fn lines_of_the_example_that_say_default_change_nothing() {
-    let defaults = EXAMPLE
-        .lines()
-        .filter(|line| line.contains("# default") && line.contains('='));
+    let defaults = EXAMPLE.lines().filter(|line| line.contains("# default") && line.contains('='));
     assert!(defaults.count() > 12);
     let without: Vec<&str> = EXAMPLE
         .lines()
@@ -129,13 +118,7 @@ fn least_configuration_has_the_defaults() {
     let config = config_with("");
     assert_eq!(config.lan.interfaces, ["lan0"]);
     assert_eq!(config.group.tiers, [[0, 1]]);
-    assert_eq!(
-        config.group,
-        Group {
-            tiers: vec![vec![0, 1]],
-            ..example().group
-        }
-    );
+    assert_eq!(config.group, Group { tiers: vec![vec![0, 1]], ..example().group });
     assert_eq!(config.nat, example().nat);
     assert_eq!(config.timers, example().timers);
     assert_eq!(config.flows_max, example().flows_max);
@@ -178,10 +161,8 @@ fn renders_like_a_compiler_and_counts() {
 fn finds_all_errors_in_one_pass() {
     let found =
         complaints("weight = 0\ngateway = 1\n[nat]\nports = true\n[timer]\n[flows]\nmax = -1");
-    let places: Vec<&str> = found
-        .iter()
-        .map(|line| line.split(": ").next().unwrap_or_default())
-        .collect();
+    let places: Vec<&str> =
+        found.iter().map(|line| line.split(": ").next().unwrap_or_default()).collect();
     assert_eq!(places, ["9:10", "10:11", "12:9", "13:2", "15:7"]);
 }
 
@@ -189,26 +170,14 @@ fn finds_all_errors_in_one_pass() {
 fn says_where_text_is_not_toml() {
     let fix = "text, addresses and durations stand in quotes, lists in [ ], tables in { }";
     for (line, found) in [
-        (
-            "gateway = 203.0.113.1",
-            "9:16: not TOML: invalid float, expected nothing",
-        ),
-        (
-            "gateway = auto",
-            "9:11: not TOML: string values must be quoted, expected literal string",
-        ),
+        ("gateway = 203.0.113.1", "9:16: not TOML: invalid float, expected nothing"),
+        ("gateway = auto", "9:11: not TOML: string values must be quoted, expected literal string"),
         (
             "health.interval = 100ms",
             "9:19: not TOML: string values must be quoted, expected literal string",
         ),
-        (
-            "weight =",
-            "9:9: not TOML: string values must be quoted, expected literal string",
-        ),
-        (
-            "gateway = \"auto",
-            "9:16: not TOML: invalid basic string, expected `\"`",
-        ),
+        ("weight =", "9:9: not TOML: string values must be quoted, expected literal string"),
+        ("gateway = \"auto", "9:16: not TOML: invalid basic string, expected `\"`"),
         ("[uplink", "9:8: not TOML: unclosed table, expected `]`"),
     ] {
         assert_eq!(complaints(line), [format!("{found}; {fix}")]);
@@ -223,12 +192,7 @@ fn says_where_text_is_not_toml() {
 fn the_mark_stands_under_its_place() {
     let marked = |text: &str| {
         let error = parse("p.toml", text).expect_err("it is wrong").to_string();
-        error
-            .lines()
-            .skip(1)
-            .take(2)
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
+        error.lines().skip(1).take(2).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(marked("é = [\t1]\r\n"), ["    1 | é = [\t1]", "      | ^"]);
     assert_eq!(
@@ -237,19 +201,11 @@ fn the_mark_stands_under_its_place() {
     );
     let long = format!("lan.interfaces = [{}]\nlan.x = 1", "\"\",".repeat(100));
     let lines = marked(&long);
-    assert!(
-        lines[0].chars().count() <= 128 && lines[1].ends_with('^'),
-        "{lines:?}"
-    );
-    let error = parse(
-        "p.toml",
-        "uplink = 1\n[lan]\ninterfaces = [\n  1,\n  \"é\\u0000\", \"b\"]\n",
-    );
+    assert!(lines[0].chars().count() <= 128 && lines[1].ends_with('^'), "{lines:?}");
+    let error =
+        parse("p.toml", "uplink = 1\n[lan]\ninterfaces = [\n  1,\n  \"é\\u0000\", \"b\"]\n");
     let error = error.expect_err("it is wrong").to_string();
-    assert!(
-        error.contains("p.toml:5:3: lan.interfaces[1] is \"é\\0\""),
-        "{error}"
-    );
+    assert!(error.contains("p.toml:5:3: lan.interfaces[1] is \"é\\0\""), "{error}");
 }
 
 #[test]

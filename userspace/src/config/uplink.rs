@@ -23,18 +23,14 @@ pub(super) fn read_all(
     root: &Section<'_>,
     interfaces: &mut Interfaces,
 ) -> Vec<Placed> {
-    let Some(fields) = root
-        .require(report, "uplink", TABLES)
-        .and_then(|field| field.list(report, TABLES))
+    let Some(fields) =
+        root.require(report, "uplink", TABLES).and_then(|field| field.list(report, TABLES))
     else {
         return Vec::new();
     };
     if let Some(field) = fields.get(MAX_UPLINKS) {
         let count = fields.len();
-        field.error(
-            report,
-            format_args!("is one too many of {count}; keep {MAX_UPLINKS} at most"),
-        );
+        field.error(report, format_args!("is one too many of {count}; keep {MAX_UPLINKS} at most"));
     }
     let mut uplinks: Vec<Placed> = Vec::new();
     for field in fields.iter().take(MAX_UPLINKS) {
@@ -67,11 +63,7 @@ fn read(
     section.expect_keys(report, KEYS, PLANNED);
 
     let interface = section
-        .require(
-            report,
-            "interface",
-            "name its interface, such as interface = \"wan0\"",
-        )
+        .require(report, "interface", "name its interface, such as interface = \"wan0\"")
         .and_then(|field| interfaces.read(report, &field, &label))
         .unwrap_or_default();
     let weight = section
@@ -79,18 +71,14 @@ fn read(
         .and_then(|field| field.integer(report, 1..=1000, ", a larger number takes a larger share"))
         .unwrap_or(1);
     let gateway = section.get("gateway");
-    let address = section
-        .get("ipv4")
-        .and_then(|field| read_ipv4(report, &field));
+    let address = section.get("ipv4").and_then(|field| read_ipv4(report, &field));
     Uplink {
         name: name.to_owned(),
         interface,
         gateway: gateway.map_or(Gateway::Auto, |field| read_gateway(report, &field, address)),
         weight,
         address,
-        health: section
-            .get("health")
-            .and_then(|field| health::read(report, &field)),
+        health: section.get("health").and_then(|field| health::read(report, &field)),
     }
 }
 
@@ -100,9 +88,7 @@ fn read_name<'t>(
     earlier: &[Placed],
 ) -> Option<&'t str> {
     let name = field.name(report)?;
-    let namesake = earlier
-        .iter()
-        .find(|(uplink, _)| !name.is_empty() && uplink.name == name);
+    let namesake = earlier.iter().find(|(uplink, _)| !name.is_empty() && uplink.name == name);
     if let Some((_, span)) = namesake {
         let (line, shown) = (report.line_of(span), quoted(name));
         field.error(
@@ -124,10 +110,7 @@ fn read_gateway(report: &mut Report<'_>, field: &Field<'_>, own: Option<Ipv4Addr
         return Gateway::Auto;
     };
     if own == Some(address) {
-        field.error(
-            report,
-            format_args!("is {address}, the uplink's own address; {fix}"),
-        );
+        field.error(report, format_args!("is {address}, the uplink's own address; {fix}"));
     }
     Gateway::Address(address)
 }
@@ -140,10 +123,7 @@ fn read_ipv4(report: &mut Report<'_>, field: &Field<'_>) -> Option<Ipv4Addr> {
         mode.choice(report, &[("nat44", ())], &["routed"]);
     }
     section.get("address").and_then(|field| {
-        field.host(
-            report,
-            "give the uplink's public address, or leave it to the interface",
-        )
+        field.host(report, "give the uplink's public address, or leave it to the interface")
     })
 }
 
@@ -161,10 +141,7 @@ mod tests {
         );
         let cable = &config.uplinks[1];
         assert_eq!(cable.weight, 1000);
-        assert_eq!(
-            cable.gateway,
-            Gateway::Address(Ipv4Addr::new(198, 51, 100, 1))
-        );
+        assert_eq!(cable.gateway, Gateway::Address(Ipv4Addr::new(198, 51, 100, 1)));
         assert_eq!(cable.address, Some(Ipv4Addr::new(198, 51, 100, 7)));
     }
 
@@ -175,10 +152,7 @@ mod tests {
             ("0", "is 0; give 1 to 1000"),
             ("1001", "is 1001; give 1 to 1000"),
             ("-1", "is -1; give 1 to 1000"),
-            (
-                "99999999999999999999",
-                "is 99999999999999999999; give 1 to 1000",
-            ),
+            ("99999999999999999999", "is 99999999999999999999; give 1 to 1000"),
             ("\"2\"", "is text; give a whole number, 1 to 1000"),
             ("1.5", "is a number; give a whole number, 1 to 1000"),
         ] {
@@ -198,10 +172,7 @@ mod tests {
             ("\"224.0.0.1\"", "is 224.0.0.1, a multicast address"),
             ("\"127.0.0.1\"", "is 127.0.0.1, a loopback address"),
             ("\"0.0.0.0\"", "is 0.0.0.0, an address of \"this network\""),
-            (
-                "\"255.255.255.255\"",
-                "is 255.255.255.255, a reserved or broadcast address",
-            ),
+            ("\"255.255.255.255\"", "is 255.255.255.255, a reserved or broadcast address"),
             ("true", "is true"),
         ] {
             assert_eq!(
@@ -237,10 +208,8 @@ mod tests {
         );
         assert_eq!(
             complaints("ipv4 = { address = \"239.1.2.3\" }"),
-            [
-                "9:20: uplink \"cable\": ipv4.address is 239.1.2.3, a multicast address; give the \
-                 uplink's public address, or leave it to the interface"
-            ]
+            ["9:20: uplink \"cable\": ipv4.address is 239.1.2.3, a multicast address; give the \
+                 uplink's public address, or leave it to the interface"]
         );
     }
 
@@ -248,10 +217,8 @@ mod tests {
     fn names_are_given_once_and_plain() {
         assert_eq!(
             complaints("[[uplink]]\nname = \"fiber\"\ninterface = \"wan2\""),
-            [
-                "10:8: uplink[2].name is \"fiber\", as of the uplink in line 3; give each uplink a \
-                 name of its own"
-            ]
+            ["10:8: uplink[2].name is \"fiber\", as of the uplink in line 3; give each uplink a \
+                 name of its own"]
         );
         assert_eq!(
             complaints("[[uplink]]\n"),
@@ -285,11 +252,7 @@ mod tests {
             }
             complaints_about(&text)
         };
-        assert!(
-            many(64)
-                .iter()
-                .all(|complaint| complaint.contains("warning"))
-        );
+        assert!(many(64).iter().all(|complaint| complaint.contains("warning")));
         assert!(
             many(65)
                 .contains(&"195:1: uplink[64] is one too many of 65; keep 64 at most".to_owned())

@@ -32,10 +32,7 @@ impl<'t> Field<'t> {
             .filter(|value| range.contains(value));
         if value.is_none() {
             let shown = cut(&integer.to_string());
-            self.error(
-                report,
-                format_args!("is {shown}; give {least} to {most}{why}"),
-            );
+            self.error(report, format_args!("is {shown}; give {least} to {most}{why}"));
         }
         value
     }
@@ -46,15 +43,10 @@ impl<'t> Field<'t> {
         report: &mut Report<'_>,
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        let (least, most) = (
-            format_duration(*range.start()),
-            format_duration(*range.end()),
-        );
+        let (least, most) = (format_duration(*range.start()), format_duration(*range.end()));
         let fix = format!("give a duration, \"{least}\" to \"{most}\"");
         let text = self.string(report, &fix)?;
-        let duration = humantime::parse_duration(text)
-            .ok()
-            .filter(|value| range.contains(value));
+        let duration = humantime::parse_duration(text).ok().filter(|value| range.contains(value));
         if duration.is_none() {
             self.error(report, format_args!("is {}; {fix}", quoted(text)));
         }
@@ -71,24 +63,15 @@ impl<'t> Field<'t> {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
         let known = alternatives(&names);
         let text = self.string(report, format_args!("give {known}"))?;
-        let choice = choices
-            .iter()
-            .find(|(name, _)| *name == text)
-            .map(|(_, value)| *value);
+        let choice = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         if choice.is_none() {
             let shown = quoted(text);
             let meant = closest(text, &names).filter(|_| names.len() > 1);
             if planned.contains(&text) {
-                self.error(
-                    report,
-                    format_args!("{shown} is not supported yet; use {known}"),
-                );
+                self.error(report, format_args!("{shown} is not supported yet; use {known}"));
             } else if let Some(meant) = meant {
                 let question = format_args!("did you mean {meant:?}?");
-                self.error(
-                    report,
-                    format_args!("is {shown}; give {known} ({question})"),
-                );
+                self.error(report, format_args!("is {shown}; give {known} ({question})"));
             } else {
                 self.error(report, format_args!("is {shown}; give {known}"));
             }
@@ -100,10 +83,7 @@ impl<'t> Field<'t> {
     pub(super) fn host(&self, report: &mut Report<'_>, fix: impl Display) -> Option<Ipv4Addr> {
         let text = self.string(report, &fix)?;
         let Ok(address) = text.parse::<Ipv4Addr>() else {
-            self.error(
-                report,
-                format_args!("is {}, not an IPv4 address; {fix}", quoted(text)),
-            );
+            self.error(report, format_args!("is {}, not an IPv4 address; {fix}", quoted(text)));
             return None;
         };
         if let Some(kind) = not_a_host(address) {

@@ -25,16 +25,11 @@ pub(super) fn facts(header: NetlinkHeader, message: RouteNetlinkMessage) -> Vec<
                 .into_iter()
                 .collect()
         }
-        RouteNetlinkMessage::DelAddress(message) => address(&message)
-            .map(Fact::AddressGone)
-            .into_iter()
-            .collect(),
+        RouteNetlinkMessage::DelAddress(message) => {
+            address(&message).map(Fact::AddressGone).into_iter().collect()
+        }
         RouteNetlinkMessage::NewNeighbour(message) => neighbour(&message)
-            .map(|(index, address, neighbour)| Fact::Neighbour {
-                index,
-                address,
-                neighbour,
-            })
+            .map(|(index, address, neighbour)| Fact::Neighbour { index, address, neighbour })
             .into_iter()
             .collect(),
         RouteNetlinkMessage::DelNeighbour(message) => neighbour(&message)
@@ -46,18 +41,12 @@ pub(super) fn facts(header: NetlinkHeader, message: RouteNetlinkMessage) -> Vec<
             let replaced = routes
                 .first()
                 .filter(|_| header.flags & NLM_F_REPLACE != 0)
-                .map(|route| Fact::DefaultRouteReplaced {
-                    metric: route.metric,
-                });
-            replaced
-                .into_iter()
-                .chain(routes.into_iter().map(Fact::DefaultRoute))
-                .collect()
+                .map(|route| Fact::DefaultRouteReplaced { metric: route.metric });
+            replaced.into_iter().chain(routes.into_iter().map(Fact::DefaultRoute)).collect()
         }
-        RouteNetlinkMessage::DelRoute(message) => default_routes(&message)
-            .into_iter()
-            .map(Fact::DefaultRouteGone)
-            .collect(),
+        RouteNetlinkMessage::DelRoute(message) => {
+            default_routes(&message).into_iter().map(Fact::DefaultRouteGone).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -84,23 +73,13 @@ fn link(message: &LinkMessage) -> Option<Fact> {
     let admin_up = flags.contains(LinkFlags::Up);
     let carrier = admin_up && flags.contains(LinkFlags::LowerUp);
     let index = message.header.index;
-    Some(Fact::Link {
-        index,
-        link: Link {
-            name,
-            mac,
-            mtu,
-            admin_up,
-            carrier,
-        },
-    })
+    Some(Fact::Link { index, link: Link { name, mac, mtu, admin_up, carrier } })
 }
 
 fn link_gone(message: &LinkMessage) -> Option<Fact> {
     // Under its own family, a bridge only tells that a port has left it.
-    (message.header.interface_family == AddressFamily::Unspec).then_some(Fact::LinkGone {
-        index: message.header.index,
-    })
+    (message.header.interface_family == AddressFamily::Unspec)
+        .then_some(Fact::LinkGone { index: message.header.index })
 }
 
 fn address(message: &AddressMessage) -> Option<Address> {
@@ -116,11 +95,7 @@ fn address(message: &AddressMessage) -> Option<Address> {
         })
     })?;
     let AddressMessage { header, .. } = message;
-    Some(Address {
-        index: header.index,
-        address,
-        prefix_length: header.prefix_len,
-    })
+    Some(Address { index: header.index, address, prefix_length: header.prefix_len })
 }
 
 fn neighbour(message: &NeighbourMessage) -> Option<(u32, Ipv4Addr, Neighbour)> {
@@ -165,11 +140,7 @@ fn default_routes(message: &RouteMessage) -> Vec<DefaultRoute> {
             RouteAttribute::Oif(index) => Some(*index),
             _ => None,
         })
-        .map(|index| DefaultRoute {
-            metric,
-            index,
-            gateway: gateway(&message.attributes),
-        })
+        .map(|index| DefaultRoute { metric, index, gateway: gateway(&message.attributes) })
         .into_iter()
         .collect(),
     }
@@ -196,4 +167,120 @@ fn find<'a, Attribute, Value>(
     wanted: impl Fn(&'a Attribute) -> Option<Value>,
 ) -> Option<Value> {
     attributes.iter().find_map(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::route::RouteNextHop;
+
+    use super::*;
+
+    const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+
+    fn told(message: RouteNetlinkMessage) -> Vec<Fact> {
+        facts(NetlinkHeader::default(), message)
+    }
+
+    fn link_message() -> LinkMessage {
+        let mut message = LinkMessage::default();
+        message.header.index = 4;
+        message.header.flags = LinkFlags::Up;
+        message.attributes = vec![
+            LinkAttribute::IfName("wan0".into()),
+            LinkAttribute::Mtu(1500),
+            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
+        ];
+        message
+    }
+
+    fn default_route() -> RouteMessage {
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet;
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.kind = RouteType::Unicast;
+        message.attributes = vec![
+            RouteAttribute::Priority(7),
+            RouteAttribute::Oif(4),
+            RouteAttribute::Gateway(RouteAddress::Inet(GATEWAY)),
+        ];
+        message
+    }
+
+    #[test]
+    fn carrier_is_that_of_the_lower_layer() {
+        let mut message = link_message();
+        let carrier = |message: &LinkMessage| match link(message) {
+            Some(Fact::Link { link, .. }) => link.carrier,
+            other => panic!("{other:?}"),
+        };
+        assert!(!carrier(&message));
+        message.header.flags |= LinkFlags::LowerUp;
+        assert!(carrier(&message));
+    }
+
+    #[test]
+    fn an_address_that_is_no_mac_is_none() {
+        let mut message = link_message();
+        message.attributes[2] = LinkAttribute::Address(vec![10, 0, 0, 1]);
+        assert!(matches!(link(&message), Some(Fact::Link { link: Link { mac: None, .. }, .. })));
+    }
+
+    #[test]
+    fn a_port_that_leaves_its_bridge_is_not_gone() {
+        let mut message = link_message();
+        message.header.interface_family = AddressFamily::Bridge;
+        assert_eq!(told(RouteNetlinkMessage::NewLink(message.clone())), []);
+        assert_eq!(told(RouteNetlinkMessage::DelLink(message)), []);
+    }
+
+    #[test]
+    fn a_message_without_a_name_is_none_of_an_interface() {
+        let mut message = link_message();
+        message.attributes.remove(0);
+        assert_eq!(told(RouteNetlinkMessage::NewLink(message)), []);
+    }
+
+    #[test]
+    fn a_route_that_replaces_another_says_so_first() {
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REPLACE;
+        let route = DefaultRoute { metric: 7, index: 4, gateway: Some(GATEWAY) };
+        assert_eq!(
+            facts(header, RouteNetlinkMessage::NewRoute(default_route())),
+            [Fact::DefaultRouteReplaced { metric: 7 }, Fact::DefaultRoute(route)]
+        );
+    }
+
+    #[test]
+    fn a_route_of_several_next_hops_is_several_routes() {
+        let mut message = default_route();
+        let next_hops = [4, 5].map(|index| {
+            let mut next_hop = RouteNextHop::default();
+            next_hop.interface_index = index;
+            next_hop.attributes = vec![RouteAttribute::Gateway(RouteAddress::Inet(GATEWAY))];
+            next_hop
+        });
+        message.attributes = vec![RouteAttribute::MultiPath(next_hops.into())];
+        let route = |index| DefaultRoute { metric: 0, index, gateway: Some(GATEWAY) };
+        assert_eq!(
+            told(RouteNetlinkMessage::DelRoute(message)),
+            [4, 5].map(|index| Fact::DefaultRouteGone(route(index)))
+        );
+    }
+
+    #[test]
+    fn only_ordinary_default_routes_of_the_main_table_count() {
+        let changes: [fn(&mut RouteHeader); 5] = [
+            |header| header.destination_prefix_length = 1,
+            |header| header.table = 100,
+            |header| header.kind = RouteType::BlackHole,
+            |header| header.tos = 4,
+            |header| header.address_family = AddressFamily::Inet6,
+        ];
+        for change in changes {
+            let mut message = default_route();
+            change(&mut message.header);
+            assert_eq!(told(RouteNetlinkMessage::NewRoute(message)), []);
+        }
+    }
 }

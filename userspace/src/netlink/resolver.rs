@@ -23,21 +23,19 @@ pub struct Resolver {
 impl Resolver {
     /// Opens a socket in the calling thread's network namespace.
     pub fn new() -> Result<Self, Error> {
-        Ok(Self {
-            socket: socket::open()?,
-            sequence: 0,
-            buffer: vec![0; DATAGRAM],
-        })
+        Ok(Self { socket: socket::open()?, sequence: 0, buffer: vec![0; DATAGRAM] })
     }
 
-    /// Sends ARP for the neighbour now, and returns at once: a [`super::Watcher`] tells the outcome.
+    /// Sends ARP for the neighbour now, and returns at once. A [`super::Watcher`] tells the outcome:
+    /// a MAC, or after some three seconds `failed`. It does not tell that ARP is under way.
     ///
-    /// A known MAC stays in use while it is confirmed. Where ARP is under way already, nothing
-    /// changes. An entry that the administrator has made permanent becomes an ordinary one, so do
-    /// not ask for one of those.
+    /// A known MAC stays in use while it is confirmed; where nobody has it any more, a second call
+    /// after `failed` finds the new one. Where ARP is under way already, nothing changes. An entry
+    /// that the administrator has made permanent becomes an ordinary one, so do not ask for one of
+    /// those.
     ///
     /// # Errors
-    /// [`Error::Unresolvable`] if there is no such interface, it is down, or permission lacks.
+    /// [`Error::Unresolvable`] if there is no such interface, or permission lacks.
     pub fn resolve(&mut self, index: u32, address: Ipv4Addr) -> Result<(), Error> {
         let answer = match self.request(index, address, Kind::Confirm)? {
             // There is no entry, or one without a MAC.
@@ -46,11 +44,7 @@ impl Resolver {
             }
             answer => answer,
         };
-        answer.map_err(|source| Error::Unresolvable {
-            index,
-            address,
-            source,
-        })
+        answer.map_err(|source| Error::Unresolvable { index, address, source })
     }
 
     /// Sends a request and reads the kernel's answer to it.
@@ -58,9 +52,7 @@ impl Resolver {
         let mut message = NeighbourMessage::default();
         message.header.family = AddressFamily::Inet;
         message.header.ifindex = index;
-        message.attributes = vec![NeighbourAttribute::Destination(NeighbourAddress::Inet(
-            address,
-        ))];
+        message.attributes = vec![NeighbourAttribute::Destination(NeighbourAddress::Inet(address))];
         let flags = match kind {
             // An entry that is used for sending stays in doubt for five seconds before it is
             // confirmed; in the state `probe` it is confirmed at once.

@@ -59,8 +59,7 @@ impl Snapshot {
             Fact::LinkGone { index } => {
                 self.links.remove(&index);
                 self.addresses.retain(|address, _| address.index != index);
-                self.neighbours
-                    .retain(|(interface, _), _| *interface != index);
+                self.neighbours.retain(|(interface, _), _| *interface != index);
                 self.forget_routes(index);
             }
             Fact::Address { address, secondary } => {
@@ -73,11 +72,7 @@ impl Snapshot {
                     self.forget_routes(address.index);
                 }
             }
-            Fact::Neighbour {
-                index,
-                address,
-                neighbour,
-            } => {
+            Fact::Neighbour { index, address, neighbour } => {
                 self.neighbours.insert((index, address), neighbour);
             }
             Fact::NeighbourGone { index, address } => {
@@ -103,23 +98,18 @@ impl Snapshot {
 
     /// The interface with this name, and its index.
     pub fn link_named(&self, name: &str) -> Option<(u32, &Link)> {
-        self.links
-            .iter()
-            .find(|(_, link)| link.name == name)
-            .map(|(index, link)| (*index, link))
+        self.links.iter().find(|(_, link)| link.name == name).map(|(index, link)| (*index, link))
     }
 
     /// The IPv4 addresses of an interface with their prefix lengths, primary ones first.
     pub fn ipv4_addresses(&self, index: u32) -> impl Iterator<Item = (Ipv4Addr, u8)> {
         let with = move |wanted: bool| {
-            self.addresses
-                .iter()
-                .filter_map(move |(address, secondary)| match address.address {
-                    IpAddr::V4(ip) if address.index == index && *secondary == wanted => {
-                        Some((ip, address.prefix_length))
-                    }
-                    _ => None,
-                })
+            self.addresses.iter().filter_map(move |(address, secondary)| match address.address {
+                IpAddr::V4(ip) if address.index == index && *secondary == wanted => {
+                    Some((ip, address.prefix_length))
+                }
+                _ => None,
+            })
         };
         with(false).chain(with(true))
     }
@@ -161,38 +151,21 @@ mod tests {
     const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
     fn link(admin_up: bool) -> Fact {
-        let link = Link {
-            name: "wan0".into(),
-            mac: Some(MAC),
-            mtu: 1500,
-            admin_up,
-            carrier: admin_up,
-        };
+        let link =
+            Link { name: "wan0".into(), mac: Some(MAC), mtu: 1500, admin_up, carrier: admin_up };
         Fact::Link { index: WAN, link }
     }
 
     fn address(index: u32, ip: [u8; 4]) -> Address {
-        Address {
-            index,
-            address: IpAddr::from(ip),
-            prefix_length: 24,
-        }
+        Address { index, address: IpAddr::from(ip), prefix_length: 24 }
     }
 
     fn route(metric: u32, index: u32, gateway: Ipv4Addr) -> DefaultRoute {
-        DefaultRoute {
-            metric,
-            index,
-            gateway: Some(gateway),
-        }
+        DefaultRoute { metric, index, gateway: Some(gateway) }
     }
 
     fn neighbour(state: NeighbourState, mac: Option<[u8; 6]>) -> Fact {
-        Fact::Neighbour {
-            index: WAN,
-            address: GATEWAY,
-            neighbour: Neighbour { mac, state },
-        }
+        Fact::Neighbour { index: WAN, address: GATEWAY, neighbour: Neighbour { mac, state } }
     }
 
     fn snapshot(facts: impl IntoIterator<Item = Fact>) -> Snapshot {
@@ -204,14 +177,8 @@ mod tests {
     fn full() -> Snapshot {
         snapshot([
             link(true),
-            Fact::Address {
-                address: address(WAN, [203, 0, 113, 2]),
-                secondary: false,
-            },
-            Fact::Address {
-                address: address(WAN + 1, [198, 51, 100, 2]),
-                secondary: false,
-            },
+            Fact::Address { address: address(WAN, [203, 0, 113, 2]), secondary: false },
+            Fact::Address { address: address(WAN + 1, [198, 51, 100, 2]), secondary: false },
             neighbour(NeighbourState::Reachable, Some(MAC)),
             Fact::DefaultRoute(route(0, WAN, GATEWAY)),
             Fact::DefaultRoute(route(0, WAN + 1, GATEWAY)),
@@ -222,9 +189,7 @@ mod tests {
     fn a_link_is_found_by_its_name() {
         let snapshot = full();
         assert_eq!(
-            snapshot
-                .link_named("wan0")
-                .map(|(index, link)| (index, link.mtu)),
+            snapshot.link_named("wan0").map(|(index, link)| (index, link.mtu)),
             Some((WAN, 1500))
         );
         assert_eq!(snapshot.link_named("wan1"), None);
@@ -253,10 +218,7 @@ mod tests {
     fn the_last_address_takes_the_routes_along_and_an_earlier_one_does_not() {
         let mut snapshot = full();
         let second = address(WAN, [203, 0, 113, 9]);
-        snapshot.apply(Fact::Address {
-            address: second,
-            secondary: true,
-        });
+        snapshot.apply(Fact::Address { address: second, secondary: true });
         snapshot.apply(Fact::AddressGone(address(WAN, [203, 0, 113, 2])));
         assert_eq!(snapshot.default_gateway(WAN), Some(GATEWAY));
         snapshot.apply(Fact::AddressGone(second));
@@ -266,19 +228,11 @@ mod tests {
     #[test]
     fn primary_addresses_come_first() {
         let snapshot = snapshot([
-            Fact::Address {
-                address: address(WAN, [192, 0, 2, 1]),
-                secondary: true,
-            },
-            Fact::Address {
-                address: address(WAN, [192, 0, 2, 200]),
-                secondary: false,
-            },
+            Fact::Address { address: address(WAN, [192, 0, 2, 1]), secondary: true },
+            Fact::Address { address: address(WAN, [192, 0, 2, 200]), secondary: false },
         ]);
-        let addresses: Vec<_> = snapshot
-            .ipv4_addresses(WAN)
-            .map(|(ip, _)| ip.octets()[3])
-            .collect();
+        let addresses: Vec<_> =
+            snapshot.ipv4_addresses(WAN).map(|(ip, _)| ip.octets()[3]).collect();
         assert_eq!(addresses, [200, 1]);
     }
 
@@ -288,11 +242,7 @@ mod tests {
         let mut snapshot = snapshot([
             Fact::DefaultRoute(route(100, WAN, GATEWAY)),
             Fact::DefaultRoute(route(50, WAN, other)),
-            Fact::DefaultRoute(DefaultRoute {
-                metric: 10,
-                index: WAN,
-                gateway: None,
-            }),
+            Fact::DefaultRoute(DefaultRoute { metric: 10, index: WAN, gateway: None }),
         ]);
         assert_eq!(snapshot.default_gateway(WAN), Some(other));
         snapshot.apply(Fact::DefaultRouteGone(route(50, WAN, other)));
@@ -313,27 +263,11 @@ mod tests {
     #[test]
     fn a_neighbour_is_resolved_while_its_mac_can_be_used() {
         let after = |fact| snapshot([fact]).resolution(WAN, GATEWAY);
-        assert_eq!(
-            Snapshot::default().resolution(WAN, GATEWAY),
-            Resolution::Unknown
-        );
-        assert_eq!(
-            after(neighbour(NeighbourState::Incomplete, None)),
-            Resolution::Pending
-        );
-        assert_eq!(
-            after(neighbour(NeighbourState::Failed, Some(MAC))),
-            Resolution::Failed
-        );
-        assert_eq!(
-            after(neighbour(NeighbourState::Stale, Some(MAC))),
-            Resolution::Stale(MAC)
-        );
-        for state in [
-            NeighbourState::Reachable,
-            NeighbourState::Probe,
-            NeighbourState::Permanent,
-        ] {
+        assert_eq!(Snapshot::default().resolution(WAN, GATEWAY), Resolution::Unknown);
+        assert_eq!(after(neighbour(NeighbourState::Incomplete, None)), Resolution::Pending);
+        assert_eq!(after(neighbour(NeighbourState::Failed, Some(MAC))), Resolution::Failed);
+        assert_eq!(after(neighbour(NeighbourState::Stale, Some(MAC))), Resolution::Stale(MAC));
+        for state in [NeighbourState::Reachable, NeighbourState::Probe, NeighbourState::Permanent] {
             let resolution = after(neighbour(state, Some(MAC)));
             assert_eq!(resolution, Resolution::Known(MAC));
             assert_eq!(resolution.mac(), Some(MAC));

@@ -81,3 +81,42 @@ pub(super) fn messages(
             .ok()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A message of the kind "done", which has this length in its header and 20 bytes.
+    fn done(length: u32) -> Vec<u8> {
+        let mut bytes = vec![0; 20];
+        bytes[..4].copy_from_slice(&length.to_ne_bytes());
+        bytes[4..6].copy_from_slice(&3u16.to_ne_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_datagram_of_two_messages_is_two() {
+        assert_eq!(messages(&[done(20), done(20)].concat()).count(), 2);
+    }
+
+    #[test]
+    fn a_message_that_is_cut_off_ends_the_datagram() {
+        assert_eq!(messages(&[done(20), done(21)].concat()).count(), 1);
+        assert_eq!(messages(&done(0)).count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic_or_go_on_for_ever(
+            length in 0u32..80,
+            kind in 0u16..120,
+            rest in proptest::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let mut bytes = [done(length), rest].concat();
+            bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+            let _ = messages(&bytes).count();
+        }
+    }
+}

@@ -140,10 +140,7 @@ impl Stream {
         // SAFETY: the socket is moved in; it owns its descriptor, and keeps it open and the same until
         // it is dropped.
         let socket = unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)?;
-        let stream = Self {
-            socket,
-            listing: Some(Listing::default()),
-        };
+        let stream = Self { socket, listing: Some(Listing::default()) };
         stream.request(0)?;
         Ok(stream)
     }
@@ -179,10 +176,7 @@ impl Stream {
             NetlinkPayload::InnerMessage(inner) => {
                 let facts = decode::facts(message.header, inner);
                 if let Some(listing) = &mut self.listing {
-                    facts
-                        .iter()
-                        .cloned()
-                        .for_each(|fact| listing.snapshot.apply(fact));
+                    facts.iter().cloned().for_each(|fact| listing.snapshot.apply(fact));
                 }
                 Ok(facts)
             }
@@ -204,27 +198,18 @@ impl Stream {
             return Ok(());
         };
         if outcome.raw_os_error() != Some(0) {
-            return Err(Error::Refused {
-                what: LISTS[listing.list].what,
-                source: outcome,
-            });
+            return Err(Error::Refused { what: LISTS[listing.list].what, source: outcome });
         }
         if !std::mem::take(&mut listing.interrupted) {
             listing.list += 1;
         }
         let list = listing.list;
-        if list < LISTS.len() {
-            Ok(self.request(list)?)
-        } else {
-            Ok(())
-        }
+        if list < LISTS.len() { Ok(self.request(list)?) } else { Ok(()) }
     }
 
     /// The snapshot, once, when all lists have been read.
     fn finished(&mut self) -> Option<Snapshot> {
-        self.listing
-            .take_if(|listing| listing.list == LISTS.len())
-            .map(|listing| listing.snapshot)
+        self.listing.take_if(|listing| listing.list == LISTS.len()).map(|listing| listing.snapshot)
     }
 }
 
@@ -243,10 +228,7 @@ struct List {
 }
 
 const LISTS: [List; 4] = [
-    List {
-        what: "links",
-        request: || RouteNetlinkMessage::GetLink(LinkMessage::default()),
-    },
+    List { what: "links", request: || RouteNetlinkMessage::GetLink(LinkMessage::default()) },
     List {
         what: "addresses",
         request: || RouteNetlinkMessage::GetAddress(AddressMessage::default()),

@@ -62,9 +62,7 @@ impl Echo {
             return None;
         }
         let total_length = usize::from(u16_at(packet, 2)?);
-        let (header, icmp) = packet
-            .get(..total_length)?
-            .split_at_checked(header_length)?;
+        let (header, icmp) = packet.get(..total_length)?.split_at_checked(header_length)?;
         if header[9] != PROTOCOL_ICMP || u16_at(header, 6)? & FRAGMENT != 0 {
             return None;
         }
@@ -134,10 +132,7 @@ mod tests {
 
     #[test]
     fn the_checksum_is_that_of_the_example_in_rfc_1071() {
-        assert_eq!(
-            checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]),
-            !0xddf2
-        );
+        assert_eq!(checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2);
         assert_eq!(checksum(&[0xff]), !0xff00);
     }
 
@@ -156,18 +151,10 @@ mod tests {
     #[test]
     fn a_reply_reads_as_the_request_turned_round() {
         let mut packet = reply_to(&ECHO.request());
-        let reply = Echo {
-            source: ECHO.destination,
-            destination: ECHO.source,
-            ..ECHO
-        };
+        let reply = Echo { source: ECHO.destination, destination: ECHO.source, ..ECHO };
         assert_eq!(Echo::parse_reply(&packet), Some(reply));
         packet.extend([0xee; 10]);
-        assert_eq!(
-            Echo::parse_reply(&packet),
-            Some(reply),
-            "padding does not matter"
-        );
+        assert_eq!(Echo::parse_reply(&packet), Some(reply), "padding does not matter");
     }
 
     #[test]

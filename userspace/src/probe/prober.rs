@@ -52,11 +52,7 @@ impl Prober {
         let random = || RandomState::new().hash_one(interface);
         let identifier = (random() % Self::IDENTIFIERS + 1) as u16;
         let socket = EchoSocket::open(interface, identifier)?;
-        Ok(Self {
-            socket,
-            identifier,
-            token: random().to_ne_bytes(),
-        })
+        Ok(Self { socket, identifier, token: random().to_ne_bytes() })
     }
 
     /// Probes every target every interval, over the path of the moment, until the receiver of the
@@ -70,40 +66,28 @@ impl Prober {
         path: watch::Receiver<Option<Path>>,
         events: mpsc::Sender<ProbeEvent>,
     ) -> io::Result<()> {
-        let ProbeConfig {
-            targets,
-            interval: period,
-            timeout,
-        } = config;
+        let ProbeConfig { targets, interval: period, timeout } = config;
         let period = period.max(Duration::from_millis(1));
         let session = EchoSession::new(self.identifier, self.token, timeout);
-        let mut task = Task {
-            socket: self.socket,
-            session,
-            path,
-            events,
-        };
+        let mut task = Task { socket: self.socket, session, path, events };
         let mut ticks = interval(period);
         // Probes that a stall has prevented are not made up for.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while !task.events.is_closed() {
+        loop {
             // Without a request under way the next loss is as far off as the next tick.
-            let deadline = task
-                .session
-                .next_deadline()
-                .unwrap_or_else(|| Instant::now() + period);
+            let deadline = task.session.next_deadline().unwrap_or_else(|| Instant::now() + period);
             let tick = tokio::select! {
                 biased;
                 readable = task.socket.readable() => readable.map(|()| false)?,
                 _ = ticks.tick() => true,
                 () = sleep_until(deadline.into()) => false,
+                () = task.events.closed() => return Ok(()),
             };
             task.judge().await?;
             if tick {
                 task.probe(&targets).await;
             }
         }
-        Ok(())
     }
 }
 
@@ -141,16 +125,11 @@ impl Task {
                 Some(Path { source, mac }) => {
                     let packet = self.session.request(source, target, now);
                     let sent = self.socket.send(&packet, mac);
-                    sent.err()
-                        .and_then(|error| self.session.unsent(error.to_string()))
+                    sent.err().and_then(|error| self.session.unsent(error.to_string()))
                 }
                 None => {
                     let outcome = Outcome::Failed("the next hop's MAC is not known".into());
-                    Some(ProbeEvent {
-                        target,
-                        sent_at: now,
-                        outcome,
-                    })
+                    Some(ProbeEvent { target, sent_at: now, outcome })
                 }
             };
             if let Some(event) = failure {
@@ -159,7 +138,7 @@ impl Task {
         }
     }
 
-    /// Hands an event over. That nobody wants it any more is noticed by the loop.
+    /// Hands an event over. The loop notices when nobody wants it any more.
     async fn tell(&self, event: ProbeEvent) {
         let _ = self.events.send(event).await;
     }

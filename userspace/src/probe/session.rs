@@ -65,13 +65,7 @@ struct Pending {
 impl EchoSession {
     /// A session that takes replies with this identifier and token as its own, within `timeout`.
     pub fn new(identifier: u16, token: [u8; 8], timeout: Duration) -> Self {
-        Self {
-            identifier,
-            token,
-            timeout,
-            next_sequence: 0,
-            pending: BTreeMap::new(),
-        }
+        Self { identifier, token, timeout, next_sequence: 0, pending: BTreeMap::new() }
     }
 
     /// The IPv4 packet of a new request, taken to be sent at `now`.
@@ -81,38 +75,16 @@ impl EchoSession {
     pub fn request(&mut self, source: Ipv4Addr, target: Ipv4Addr, now: Instant) -> [u8; REQUEST] {
         let sequence = self.next_sequence;
         self.next_sequence = sequence.wrapping_add(1);
-        self.pending.insert(
-            sequence,
-            Pending {
-                source,
-                target,
-                sent_at: now,
-            },
-        );
-        let Self {
-            identifier, token, ..
-        } = *self;
-        Echo {
-            source,
-            destination: target,
-            identifier,
-            sequence,
-            token,
-        }
-        .request()
+        self.pending.insert(sequence, Pending { source, target, sent_at: now });
+        let Self { identifier, token, .. } = *self;
+        Echo { source, destination: target, identifier, sequence, token }.request()
     }
 
     /// Takes back the newest request, which could not be sent.
     pub fn unsent(&mut self, reason: String) -> Option<ProbeEvent> {
         let sequence = self.next_sequence.wrapping_sub(1);
-        let Pending {
-            target, sent_at, ..
-        } = self.pending.remove(&sequence)?;
-        Some(ProbeEvent {
-            target,
-            sent_at,
-            outcome: Outcome::Failed(reason),
-        })
+        let Pending { target, sent_at, .. } = self.pending.remove(&sequence)?;
+        Some(ProbeEvent { target, sent_at, outcome: Outcome::Failed(reason) })
     }
 
     /// Takes in an IPv4 packet that arrived at the host at `at`. What is no reply to a request under
@@ -122,21 +94,13 @@ impl EchoSession {
         if reply.identifier != self.identifier || reply.token != self.token {
             return None;
         }
-        let Pending {
-            source,
-            target,
-            sent_at,
-        } = *self.pending.get(&reply.sequence)?;
+        let Pending { source, target, sent_at } = *self.pending.get(&reply.sequence)?;
         let rtt = at.saturating_duration_since(sent_at);
         if (reply.source, reply.destination) != (target, source) || rtt > self.timeout {
             return None;
         }
         self.pending.remove(&reply.sequence);
-        Some(ProbeEvent {
-            target,
-            sent_at,
-            outcome: Outcome::Answered { rtt },
-        })
+        Some(ProbeEvent { target, sent_at, outcome: Outcome::Answered { rtt } })
     }
 
     /// The probes that are lost by `now`, in the order in which they were sent.
@@ -144,18 +108,11 @@ impl EchoSession {
         let mut lost: Vec<_> = self
             .pending
             .extract_if(.., |_, pending| now > pending.sent_at + self.timeout)
-            .map(
-                |(
-                    _,
-                    Pending {
-                        target, sent_at, ..
-                    },
-                )| ProbeEvent {
-                    target,
-                    sent_at,
-                    outcome: Outcome::Lost,
-                },
-            )
+            .map(|(_, Pending { target, sent_at, .. })| ProbeEvent {
+                target,
+                sent_at,
+                outcome: Outcome::Lost,
+            })
             .collect();
         lost.sort_by_key(|event| event.sent_at);
         lost
@@ -164,10 +121,7 @@ impl EchoSession {
     /// When the next probe will be lost unless it is answered; [`EchoSession::poll`] says so right
     /// after it.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.pending
-            .values()
-            .map(|pending| pending.sent_at + self.timeout)
-            .min()
+        self.pending.values().map(|pending| pending.sent_at + self.timeout).min()
     }
 }
 
@@ -192,14 +146,7 @@ mod tests {
         let request = session.request(SOURCE, TARGET, start);
         let event = session.received(&reply_to(&request), start + TIMEOUT);
         let outcome = Outcome::Answered { rtt: TIMEOUT };
-        assert_eq!(
-            event,
-            Some(ProbeEvent {
-                target: TARGET,
-                sent_at: start,
-                outcome
-            })
-        );
+        assert_eq!(event, Some(ProbeEvent { target: TARGET, sent_at: start, outcome }));
         assert_eq!(session.next_deadline(), None);
         assert_eq!(session.poll(start + 10 * TIMEOUT), []);
     }
@@ -218,11 +165,7 @@ mod tests {
         session.request(SOURCE, TARGET, start);
         assert_eq!(session.next_deadline(), Some(start + TIMEOUT));
         assert_eq!(session.poll(start + TIMEOUT), []);
-        let lost = ProbeEvent {
-            target: TARGET,
-            sent_at: start,
-            outcome: Outcome::Lost,
-        };
+        let lost = ProbeEvent { target: TARGET, sent_at: start, outcome: Outcome::Lost };
         assert_eq!(session.poll(start + TIMEOUT + MS), [lost]);
         assert_eq!(session.poll(start + TIMEOUT + MS), []);
     }
@@ -242,11 +185,7 @@ mod tests {
         session.request(SOURCE, OTHER, start);
         let much_later = start + 100 * TIMEOUT;
         assert!(session.received(&answered, start + MS).is_some());
-        let lost: Vec<_> = session
-            .poll(much_later)
-            .into_iter()
-            .map(|event| event.target)
-            .collect();
+        let lost: Vec<_> = session.poll(much_later).into_iter().map(|event| event.target).collect();
         assert_eq!(lost, [OTHER]);
     }
 
@@ -281,12 +220,7 @@ mod tests {
         let (mut session, start) = (session(), Instant::now());
         session.request(SOURCE, TARGET, start);
         let reply = reply_to(&session.request(SOURCE, OTHER, start + MS));
-        assert_eq!(
-            session
-                .received(&reply, start + 2 * MS)
-                .map(|event| event.target),
-            Some(OTHER)
-        );
+        assert_eq!(session.received(&reply, start + 2 * MS).map(|event| event.target), Some(OTHER));
         assert_eq!(session.poll(start + 2 * TIMEOUT).len(), 1);
     }
 
@@ -296,14 +230,7 @@ mod tests {
         session.request(SOURCE, TARGET, start);
         let event = session.unsent("network is down".into());
         let outcome = Outcome::Failed("network is down".into());
-        assert_eq!(
-            event,
-            Some(ProbeEvent {
-                target: TARGET,
-                sent_at: start,
-                outcome
-            })
-        );
+        assert_eq!(event, Some(ProbeEvent { target: TARGET, sent_at: start, outcome }));
         assert_eq!(session.unsent("network is down".into()), None);
         assert_eq!(session.poll(start + 2 * TIMEOUT), []);
     }
@@ -314,11 +241,8 @@ mod tests {
         session.next_sequence = u16::MAX;
         session.request(SOURCE, TARGET, start);
         session.request(SOURCE, TARGET, start + MS);
-        let order: Vec<_> = session
-            .poll(start + 2 * TIMEOUT)
-            .iter()
-            .map(|event| event.sent_at - start)
-            .collect();
+        let order: Vec<_> =
+            session.poll(start + 2 * TIMEOUT).iter().map(|event| event.sent_at - start).collect();
         assert_eq!(order, [Duration::ZERO, MS]);
     }
 }

@@ -72,9 +72,7 @@ impl EchoSocket {
 fn to_instant(stamp: TimeSpec) -> Instant {
     let now = Instant::now();
     let arrival = SystemTime::UNIX_EPOCH + stamp.into();
-    let age = SystemTime::now()
-        .duration_since(arrival)
-        .unwrap_or_default();
+    let age = SystemTime::now().duration_since(arrival).unwrap_or_default();
     now.checked_sub(age).unwrap_or(now)
 }
 

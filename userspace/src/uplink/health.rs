@@ -119,9 +119,7 @@ impl Health {
         now: Instant,
     ) -> Self {
         let name = interface.into();
-        let reason = Reason::InterfaceMissing {
-            interface: name.clone(),
-        };
+        let reason = Reason::InterfaceMissing { interface: name.clone() };
         Self {
             name,
             thresholds,
@@ -130,11 +128,7 @@ impl Health {
             next_hop: NextHop::Unknown,
             streaks: Streaks::new(targets),
             judged: false,
-            verdict: Verdict {
-                state: State::Down,
-                since: now,
-                reason,
-            },
+            verdict: Verdict { state: State::Down, since: now, reason },
         }
     }
 
@@ -150,11 +144,7 @@ impl Health {
             Event::Interface(interface) => self.interface = interface,
             Event::Address(has_address) => self.has_address = has_address,
             Event::NextHop(next_hop) => self.next_hop = next_hop,
-            Event::Probe {
-                target,
-                sent_at,
-                answered,
-            } => {
+            Event::Probe { target, sent_at, answered } => {
                 self.streaks.record(target, sent_at, answered);
             }
         }
@@ -203,31 +193,21 @@ impl Health {
         let interface = || self.name.clone();
         match self.interface {
             Interface::Missing => {
-                return Some(Reason::InterfaceMissing {
-                    interface: interface(),
-                });
+                return Some(Reason::InterfaceMissing { interface: interface() });
             }
             Interface::Down => {
-                return Some(Reason::InterfaceDown {
-                    interface: interface(),
-                });
+                return Some(Reason::InterfaceDown { interface: interface() });
             }
             Interface::NoCarrier => {
-                return Some(Reason::CarrierLost {
-                    interface: interface(),
-                });
+                return Some(Reason::CarrierLost { interface: interface() });
             }
             Interface::Running => {}
         }
         if !self.has_address {
-            return Some(Reason::NoAddress {
-                interface: interface(),
-            });
+            return Some(Reason::NoAddress { interface: interface() });
         }
         match self.next_hop {
-            NextHop::Unknown => Some(Reason::NoNextHop {
-                interface: interface(),
-            }),
+            NextHop::Unknown => Some(Reason::NoNextHop { interface: interface() }),
             NextHop::Silent(address) => Some(Reason::NextHopSilent(address)),
             NextHop::Resolving(_) | NextHop::Resolved(_) => None,
         }
@@ -236,11 +216,7 @@ impl Health {
     /// The state and its reason where there is no obstacle.
     fn judge_by_probes(&self) -> (State, Reason) {
         let was_up = self.verdict.state == State::Up;
-        let not_up = if self.judged {
-            State::Down
-        } else {
-            State::Testing
-        };
+        let not_up = if self.judged { State::Down } else { State::Testing };
         let lost = self.streaks.lost();
         if lost >= self.thresholds.down_after.max(1) {
             let targets = self.streaks.targets();
@@ -256,11 +232,7 @@ impl Health {
             return (State::Up, Reason::Ready);
         }
         // An uplink that has not failed before is trusted at its first answer.
-        let needed = if self.judged {
-            self.thresholds.up_after.max(1)
-        } else {
-            1
-        };
+        let needed = if self.judged { self.thresholds.up_after.max(1) } else { 1 };
         let answered = self.streaks.answered();
         if answered >= needed {
             (State::Up, Reason::ProbesAnswered)

@@ -67,10 +67,7 @@ impl fmt::Display for Reason {
                 write!(f, "{answered} of {needed} probes answered so far")
             }
             Self::ProbesUnanswered { lost, targets } => {
-                let (noun, each) = (
-                    plural(*lost),
-                    if targets.len() > 1 { "each of " } else { "" },
-                );
+                let (noun, each) = (plural(*lost), if targets.len() > 1 { "each of " } else { "" });
                 write!(f, "{lost} {noun} of {each}")?;
                 for (position, target) in targets.iter().enumerate() {
                     let separator = if position == 0 { "" } else { ", " };
@@ -96,34 +93,20 @@ mod tests {
     fn reasons_read_as_sentences_do() {
         let targets = vec![Ipv4Addr::new(192, 0, 2, 53), Ipv4Addr::new(192, 0, 2, 54)];
         for (reason, words) in [
-            (
-                Reason::NoAddress {
-                    interface: "wan0".into(),
-                },
-                "no address on wan0",
-            ),
+            (Reason::NoAddress { interface: "wan0".into() }, "no address on wan0"),
             (
                 Reason::NextHopSilent(Ipv4Addr::new(203, 0, 113, 1)),
                 "next hop 203.0.113.1 does not answer ARP",
             ),
             (
-                Reason::ProbesUnanswered {
-                    lost: 3,
-                    targets: targets[..1].into(),
-                },
+                Reason::ProbesUnanswered { lost: 3, targets: targets[..1].into() },
                 "3 probes of 192.0.2.53 unanswered",
             ),
             (
                 Reason::ProbesUnanswered { lost: 1, targets },
                 "1 probe of each of 192.0.2.53, 192.0.2.54 unanswered",
             ),
-            (
-                Reason::AwaitingProbes {
-                    answered: 2,
-                    needed: 5,
-                },
-                "2 of 5 probes answered so far",
-            ),
+            (Reason::AwaitingProbes { answered: 2, needed: 5 }, "2 of 5 probes answered so far"),
         ] {
             assert_eq!(reason.to_string(), words);
         }
