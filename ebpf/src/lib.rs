@@ -7,10 +7,12 @@
 #![no_std]
 #![cfg_attr(not(test), forbid(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "memory"))]
 extern crate std;
 
 pub mod abi;
+#[cfg(any(test, feature = "memory"))]
+pub mod memory;
 pub mod path;
 pub mod verdict;
 pub mod wire;

@@ -1,6 +1,10 @@
 //! The control plane of Pointsman, a multihoming gateway.
 
+pub mod api;
+pub mod cli;
 pub mod config;
+pub mod control;
+pub mod dataplane;
 pub mod netlink;
 pub mod probe;
 pub mod uplink;

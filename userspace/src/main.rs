@@ -1,1 +1,7 @@
-fn main() {}
+//! `pointsman`, the command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pointsman::cli::main()
+}

@@ -1,34 +1,116 @@
+use core::fmt;
+
 use super::{Ipv4, L4Port, MacPair, assert_layout};
 
 /// The realm of every LAN interface in a [`FlowKey`]; an uplink's is its identifier plus one.
 pub const LAN_REALM: u8 = 0;
 
-/// What identifies one direction of a flow, as its packets arrive. 16 bytes.
+/// What identifies one direction of a flow, as its packets arrive. 16 bytes: the addresses as they
+/// stand in the IPv4 header, the ports as they stand in the transport header, the protocol, the realm, and
+/// two bytes of zero.
 ///
-/// For ICMP echo the identifier stands where the originator's port would: `source_port` of a
-/// request, `destination_port` of a reply; the other port is zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// For ICMP echo the identifier stands where the originator's port would: the source port of a
+/// request, the destination port of a reply; the other port is zero.
+///
+/// It is two words, taken apart by shifts, and not seven fields because the hash map reads it, in words, right after it was
+/// written: a processor hands a store on to a load only where the store covers it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(C)]
 pub struct FlowKey {
-    /// Source address of the packet as it arrives.
-    pub source: Ipv4,
-    /// Destination address of the packet as it arrives.
-    pub destination: Ipv4,
-    /// Source port, or the identifier of an echo request.
-    pub source_port: L4Port,
-    /// Destination port, or the identifier of an echo reply.
-    pub destination_port: L4Port,
-    /// IP protocol number.
-    pub protocol: u8,
-    /// Where the packet came in: [`LAN_REALM`], or the uplink's identifier plus one.
-    pub realm: u8,
-    /// Always zero.
-    pub reserved: u16,
+    addresses: u64,
+    transport: u64,
 }
 
-assert_layout!(FlowKey, size 16, align 4,
-    source: 4, destination: 4, source_port: 2, destination_port: 2, protocol: 1, realm: 1,
-    reserved: 2);
+assert_layout!(FlowKey, size 16, align 8, addresses: 8, transport: 8);
+
+impl FlowKey {
+    /// From the addresses, ports and protocol of a packet, and the realm that it came in by:
+    /// [`LAN_REALM`], or the uplink's identifier plus one.
+    #[inline(always)]
+    pub const fn new(
+        (source, source_port): (Ipv4, L4Port),
+        (destination, destination_port): (Ipv4, L4Port),
+        protocol: u8,
+        realm: u8,
+    ) -> Self {
+        let ports = pack(source_port.to_le() as u64, destination_port.to_le() as u64, 16);
+        let tail = (protocol as u64) << 32 | (realm as u64) << 40;
+        Self {
+            addresses: u64::from_le(pack(source.to_le() as u64, destination.to_le() as u64, 32)),
+            transport: u64::from_le(ports | tail),
+        }
+    }
+
+    /// The source address.
+    #[inline(always)]
+    pub const fn source(&self) -> Ipv4 {
+        Ipv4::from_le(self.addresses.to_le() as u32)
+    }
+
+    /// The destination address.
+    #[inline(always)]
+    pub const fn destination(&self) -> Ipv4 {
+        Ipv4::from_le((self.addresses.to_le() >> 32) as u32)
+    }
+
+    /// The source port, or the identifier of an echo request.
+    #[inline(always)]
+    pub const fn source_port(&self) -> L4Port {
+        L4Port::from_le(self.transport.to_le() as u16)
+    }
+
+    /// The destination port, or the identifier of an echo reply.
+    #[inline(always)]
+    pub const fn destination_port(&self) -> L4Port {
+        L4Port::from_le((self.transport.to_le() >> 16) as u16)
+    }
+
+    /// The IP protocol number.
+    #[inline(always)]
+    pub const fn protocol(&self) -> u8 {
+        (self.transport.to_le() >> 32) as u8
+    }
+
+    /// Where the packet came in: [`LAN_REALM`], or the uplink's identifier plus one.
+    #[inline(always)]
+    pub const fn realm(&self) -> u8 {
+        (self.transport.to_le() >> 40) as u8
+    }
+
+    /// The key under which the other direction of the flow is kept.
+    #[inline(always)]
+    pub const fn peer<M>(&self, flow: &Flow<M>) -> Self {
+        let remote = if flow.direction == Direction::Out as u8 {
+            (self.destination(), self.destination_port())
+        } else {
+            (self.source(), self.source_port())
+        };
+        let translated = (flow.address, flow.port);
+        if flow.direction == Direction::Out as u8 {
+            Self::new(remote, translated, self.protocol(), flow.uplink + 1)
+        } else {
+            Self::new(translated, remote, self.protocol(), LAN_REALM)
+        }
+    }
+}
+
+/// Two numbers in one word, the second from bit `shift` on.
+#[inline(always)]
+const fn pack(low: u64, high: u64, shift: u32) -> u64 {
+    low | high << shift
+}
+
+impl fmt::Debug for FlowKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("FlowKey")
+            .field("source", &(self.source(), self.source_port()))
+            .field("destination", &(self.destination(), self.destination_port()))
+            .field("protocol", &self.protocol())
+            .field("realm", &self.realm())
+            .finish()
+    }
+}
 
 /// Which way the packets of a flow entry go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,33 +203,6 @@ assert_layout!(Flow, size 64, align 8,
     mark: 8, generation: 4, address: 4, port: 2, header_delta: 2, transport_delta: 2, egress: 2,
     macs: 12, created: 4, mtu: 2, uplink: 1, direction: 1, group: 4, reserved: 16);
 const _: () = assert!(size_of::<Flow<super::SharedU64>>() == 64);
-
-impl FlowKey {
-    /// The key under which the other direction of the flow is kept.
-    pub fn peer<M>(&self, flow: &Flow<M>) -> Self {
-        if flow.direction == Direction::Out as u8 {
-            Self {
-                source: self.destination,
-                destination: flow.address,
-                source_port: self.destination_port,
-                destination_port: flow.port,
-                protocol: self.protocol,
-                realm: flow.uplink + 1,
-                reserved: 0,
-            }
-        } else {
-            Self {
-                source: flow.address,
-                destination: self.source,
-                source_port: flow.port,
-                destination_port: self.source_port,
-                protocol: self.protocol,
-                realm: LAN_REALM,
-                reserved: 0,
-            }
-        }
-    }
-}
 
 /// The data plane's coarse time for flows: nanoseconds of the monotonic clock over 2^30, a little
 /// more than a second.

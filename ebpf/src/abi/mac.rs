@@ -21,6 +21,18 @@ impl Mac {
         Self(u32::from_le_bytes(head) as u64 | (u16::from_le_bytes(tail) as u64) << 32)
     }
 
+    /// The word itself.
+    #[inline(always)]
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// From what [`Self::to_bits`] gave.
+    #[inline(always)]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     /// The six octets as they stand in a frame.
     pub const fn octets(self) -> [u8; 6] {
         let [a, b, c, d, e, f, ..] = self.0.to_le_bytes();

@@ -4,6 +4,8 @@
 //! (as they stand in the packet), behind constructors that say so; every other integer is in the
 //! machine's own order.
 
+use core::fmt;
+
 mod counters;
 mod flow;
 mod group;
@@ -33,9 +35,15 @@ pub const MAX_UPLINKS: usize = 64;
 pub const MAX_GROUPS: usize = 64;
 
 /// An IPv4 address in network byte order: `Ipv4Addr::octets`, as it stands in the packet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(transparent)]
 pub struct Ipv4(u32);
+
+impl fmt::Debug for Ipv4 {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        core::net::Ipv4Addr::from(self.octets()).fmt(formatter)
+    }
+}
 
 impl Ipv4 {
     /// From the four octets, most significant first.
@@ -48,6 +56,17 @@ impl Ipv4 {
         self.0.to_ne_bytes()
     }
 
+    /// The octets as a number, the first one least significant.
+    #[inline(always)]
+    const fn to_le(self) -> u32 {
+        self.0.to_le()
+    }
+
+    #[inline(always)]
+    const fn from_le(octets: u32) -> Self {
+        Self(u32::from_le(octets))
+    }
+
     /// The address as a number in the machine's own order, for masks and comparisons.
     pub const fn to_host(self) -> u32 {
         u32::from_be(self.0)
@@ -55,14 +74,31 @@ impl Ipv4 {
 }
 
 /// A TCP or UDP port, or an ICMP identifier, in network byte order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(transparent)]
 pub struct L4Port(u16);
+
+impl fmt::Debug for L4Port {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_host().fmt(formatter)
+    }
+}
 
 impl L4Port {
     /// From the number in the machine's own order.
     pub const fn from_host(port: u16) -> Self {
         Self(port.to_be())
+    }
+
+    /// The octets as a number, the first one least significant.
+    #[inline(always)]
+    const fn to_le(self) -> u16 {
+        self.0.to_le()
+    }
+
+    #[inline(always)]
+    const fn from_le(octets: u16) -> Self {
+        Self(u16::from_le(octets))
     }
 
     /// From the two octets as they stand in the packet.

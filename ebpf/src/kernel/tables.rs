@@ -4,10 +4,10 @@ use aya_ebpf::{
 };
 use pointsman_ebpf::{
     abi::{
-        Bucket, Flow, FlowKey, Group, LocalAddress, PORT_PROBES, PORT_SLOTS, Port, Settings,
+        Bucket, Flow, FlowKey, Group, LocalAddress, Mac, PORT_PROBES, PORT_SLOTS, Port, Settings,
         SharedU64, Uplink,
     },
-    path::{self, InsertError, Packet, Tables},
+    path::{self, InsertError, Tables},
     verdict::DropReason,
 };
 
@@ -98,11 +98,15 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn open(&self, packet: &Packet, port: &Port, now: u64) -> Result<(), DropReason> {
-        // A copy, because what a function can reach by pointer no longer stays in registers, nor within
-        // the bounds that the verifier knew it to have.
-        let packet = *packet;
-        match open_flow(&packet, port, now) {
+    fn open(
+        &self,
+        key: &FlowKey,
+        host: Mac,
+        len: usize,
+        port: &Port,
+        now: u64,
+    ) -> Result<(), DropReason> {
+        match open_flow(key, host.to_bits(), len, port, now) {
             OPENED => Ok(()),
             reason => Err(DropReason::from_index(reason).unwrap_or(DropReason::NotReady)),
         }
@@ -112,19 +116,26 @@ impl Tables for KernelTables {
 /// What [`open_flow`] returns where it is not a [`DropReason`].
 const OPENED: u32 = u32::MAX;
 
-/// [`path::open_flow`] as a global BPF function: the symbol is exported, so the verifier takes nothing
-/// from the caller for granted, and checks it once.
+/// [`path::open_flow`] as a global BPF function: the symbol is exported, so the verifier takes
+/// nothing from the caller for granted, and checks it once. Such a function takes integers and
+/// pointers only.
 ///
 /// Returns the index of a [`DropReason`], or [`OPENED`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn open_flow(packet: *const Packet, port: *const Port, now: u64) -> u32 {
+extern "C" fn open_flow(
+    key: *const FlowKey,
+    host: u64,
+    len: usize,
+    port: *const Port,
+    now: u64,
+) -> u32 {
     // SAFETY: the only caller passes references. To the verifier they may be null until compared.
-    let (packet, port) = unsafe { (packet.as_ref(), port.as_ref()) };
-    let (Some(packet), Some(port)) = (packet, port) else {
+    let (key, port) = unsafe { (key.as_ref(), port.as_ref()) };
+    let (Some(key), Some(port)) = (key, port) else {
         return DropReason::NotReady as u32;
     };
-    match path::open_flow(&KernelTables, packet, port, now) {
+    match path::open_flow(&KernelTables, key, Mac::from_bits(host), len, port, now) {
         Ok(()) => OPENED,
         Err(reason) => reason as u32,
     }

@@ -25,14 +25,13 @@ mod tables;
 mod translate;
 
 pub use open::flow as open_flow;
-pub use parse::Packet;
 pub use tables::{InsertError, Tables};
 
 use crate::abi::{Direction, Port, PortRole};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::{ETHERNET_LEN, Frame};
 use flow::Route;
-use parse::Kind;
+use parse::{Kind, Packet};
 
 /// Why a packet does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +67,14 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T, ifindex: u32) -> 
 #[inline(always)]
 fn run<F: Frame, T: Tables>(frame: &mut F, tables: &T, ifindex: u32) -> Result<Verdict, Stop> {
     let port = tables.port(ifindex).ok_or(PassReason::UnknownPort)?;
-    let packet = parse::packet(frame, tables, port)?;
+    let mut packet = Packet::default();
+    parse::packet(frame, tables, port, &mut packet)?;
     let now = tables.now();
     if let Some(route) = flow::find(tables, &packet) {
         return forward(frame, &packet, route, now);
     }
     admit(tables, &packet, port)?;
-    tables.open(&packet, port, now)?;
+    tables.open(&packet.key, packet.source_mac, frame.len(), port, now)?;
     let route = flow::find(tables, &packet).ok_or(DropReason::NoUplink)?;
     forward(frame, &packet, route, now)
 }
@@ -82,13 +82,14 @@ fn run<F: Frame, T: Tables>(frame: &mut F, tables: &T, ifindex: u32) -> Result<V
 /// 4. Whether a packet of no flow may open one.
 #[inline(always)]
 fn admit<T: Tables>(tables: &T, packet: &Packet, port: &Port) -> Result<(), Stop> {
-    if tables.is_local(&packet.key.destination.into()) {
+    if tables.is_local(&packet.key.destination().into()) {
         return Err(PassReason::Local.into());
     }
     if port.role != PortRole::Lan as u8 {
         return Err(DropReason::Unsolicited.into());
     }
     match packet.kind {
+        Kind::Opens if packet.ttl <= 1 => Err(DropReason::TtlExceeded.into()),
         Kind::Opens => Ok(()),
         Kind::Continues => Err(DropReason::Unsolicited.into()),
         Kind::Fragment => Err(DropReason::Fragment.into()),

@@ -1,12 +1,11 @@
 //! 4. A new flow: checks, uplink, public port, and the pair of entries.
 
-use super::parse::Packet;
 use super::{InsertError, Tables, select};
 use crate::abi::{
-    Direction, Flow, FlowKey, Ipv4, L4Port, MacPair, Mark, Port, Settings, Uplink, ticks,
+    Direction, Flow, FlowKey, Ipv4, L4Port, Mac, MacPair, Mark, Port, Settings, Uplink, ticks,
 };
 use crate::verdict::DropReason;
-use crate::wire::{Protocol, checksum::Delta};
+use crate::wire::{ETHERNET_LEN, Protocol, checksum::Delta};
 
 /// The only group there is without policy rules.
 const DEFAULT_GROUP: u8 = 0;
@@ -22,39 +21,49 @@ impl From<InsertError> for DropReason {
     }
 }
 
-/// Makes the pair of entries for the flow that the packet opens, or moves its flow to another uplink.
+/// Makes the pair of entries for the flow that a packet of this key opens, or moves it to another
+/// uplink. The packet, a frame of `len` bytes, came from `host`, in by `port`.
 ///
 /// # Errors
 /// Why the packet is dropped.
 #[inline(always)]
 pub fn flow<T: Tables>(
     tables: &T,
-    packet: &Packet,
+    key: &FlowKey,
+    host: Mac,
+    len: usize,
     port: &Port,
     now: u64,
 ) -> Result<(), DropReason> {
     let settings = tables.settings().ok_or(DropReason::NotReady)?;
-    check_addresses(&packet.key, settings)?;
-    let id =
-        select::uplink(tables, settings, DEFAULT_GROUP, &packet.key).ok_or(DropReason::NoUplink)?;
+    check_addresses(key, settings)?;
+    let id = select::uplink(tables, settings, DEFAULT_GROUP, key).ok_or(DropReason::NoUplink)?;
     let uplink = tables.uplink(id).ok_or(DropReason::NoUplink)?;
     if uplink.generation == 0 {
         return Err(DropReason::NoUplink);
     }
-    let opening = Opening { packet, port, uplink, id, now: ticks(now) };
+    if len > ETHERNET_LEN + usize::from(uplink.mtu) {
+        return Err(DropReason::TooBig);
+    }
+    let opening = Opening { key, host, port, uplink, id, now: ticks(now) };
     let public = reserve(tables, settings, &opening)?;
     let flow = opening.out(public);
-    let inserted = if tables.flow(&packet.key).is_some() {
-        tables.replace_flow(&packet.key, &flow)
+    let inserted = if tables.flow(key).is_some() {
+        tables.replace_flow(key, &flow)
     } else {
-        tables.insert_flow(&packet.key, &flow)
+        tables.insert_flow(key, &flow)
     };
     match inserted {
         Ok(()) => Ok(()),
         Err(error) => {
-            tables.retract_flow(&opening.reply_key(public));
+            let reply_key = opening.reply_key(public);
+            // Another CPU has just opened the same flow: the packet goes by that entry, which may
+            // stand on the same reservation.
+            let shared = |other| key.peer(other) == reply_key;
+            if !tables.flow(key).is_some_and(shared) {
+                tables.retract_flow(&reply_key);
+            }
             match error {
-                // Another CPU has just opened the same flow: the packet goes by that entry.
                 InsertError::Exists => Ok(()),
                 InsertError::Full => Err(DropReason::FlowTableFull),
             }
@@ -65,11 +74,11 @@ pub fn flow<T: Tables>(
 /// Addresses that must not cross a router, and those of the LAN itself.
 #[inline(always)]
 fn check_addresses(key: &FlowKey, settings: &Settings) -> Result<(), DropReason> {
-    if is_martian(key.source) || is_martian(key.destination) {
+    if is_martian(key.source()) || is_martian(key.destination()) {
         return Err(DropReason::Martian);
     }
     for prefix in &settings.lan_prefixes {
-        if prefix.contains(key.destination) {
+        if prefix.contains(key.destination()) {
             return Err(DropReason::LanToLan);
         }
     }
@@ -108,7 +117,8 @@ fn reserve<T: Tables>(
 
 /// A flow on its way into the table.
 struct Opening<'a> {
-    packet: &'a Packet,
+    key: &'a FlowKey,
+    host: Mac,
     port: &'a Port,
     uplink: &'a Uplink,
     id: u8,
@@ -119,7 +129,7 @@ impl Opening<'_> {
     /// The LAN host's port or echo identifier.
     #[inline(always)]
     fn own_port(&self) -> L4Port {
-        self.packet.key.source_port
+        self.key.source_port()
     }
 
     /// Inserts the entry for the replies to `public`.
@@ -149,25 +159,22 @@ impl Opening<'_> {
     /// The key of the replies to `public`.
     #[inline(always)]
     fn reply_key(&self, public: L4Port) -> FlowKey {
-        let key = &self.packet.key;
-        FlowKey {
-            source: key.destination,
-            destination: self.uplink.address,
-            source_port: key.destination_port,
-            destination_port: public,
-            protocol: key.protocol,
-            realm: self.id + 1,
-            reserved: 0,
-        }
+        let key = self.key;
+        FlowKey::new(
+            (key.destination(), key.destination_port()),
+            (self.uplink.address, public),
+            key.protocol(),
+            self.id + 1,
+        )
     }
 
     /// The entry from the LAN to the uplink.
     #[inline(always)]
     fn out(&self, public: L4Port) -> Flow {
-        let key = &self.packet.key;
+        let key = self.key;
         self.entry(
             Direction::Out,
-            (key.source, self.own_port()),
+            (key.source(), self.own_port()),
             (self.uplink.address, public),
             (self.uplink.egress, self.uplink.mtu),
         )
@@ -176,11 +183,11 @@ impl Opening<'_> {
     /// The entry from the uplink to the LAN.
     #[inline(always)]
     fn reply(&self, public: L4Port) -> Flow {
-        let key = &self.packet.key;
+        let key = self.key;
         self.entry(
             Direction::In,
             (self.uplink.address, public),
-            (key.source, self.own_port()),
+            (key.source(), self.own_port()),
             (self.port.egress, self.port.mtu),
         )
     }
@@ -195,8 +202,7 @@ impl Opening<'_> {
     ) -> Flow {
         let address = Delta::NONE.address(old.0, new.0);
         // The checksum of ICMP has no pseudo-header (RFC 792).
-        let transport =
-            if self.packet.key.protocol == Protocol::ICMP { Delta::NONE } else { address };
+        let transport = if self.key.protocol() == Protocol::ICMP { Delta::NONE } else { address };
         Flow {
             mark: Mark::new(self.now, 0).0,
             generation: self.uplink.generation,
@@ -208,7 +214,7 @@ impl Opening<'_> {
             mtu,
             uplink: self.id,
             direction: direction as u8,
-            macs: MacPair::new(self.packet.source_mac, self.port.mac),
+            macs: MacPair::new(self.host, self.port.mac),
             created: self.now,
             group: u32::from(DEFAULT_GROUP),
             reserved: [0; 2],

@@ -9,21 +9,20 @@ use crate::wire::{
 };
 
 /// A packet that is well formed: what the path decides by.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct Packet {
+#[derive(Default)]
+pub(super) struct Packet {
     /// Its flow key.
     pub(super) key: FlowKey,
     /// What it can do for a flow.
     pub(super) kind: Kind,
     /// Time to live, as it came in.
     pub(super) ttl: u8,
-    /// The IPv4 header's checksum, as it came in.
-    pub(super) header_checksum: [u8; 2],
+    /// The IPv4 header's checksum, as it was loaded.
+    pub(super) header_checksum: u16,
     /// Where the transport header starts in the frame.
     pub(super) transport: usize,
-    /// The transport header's checksum, as it came in.
-    pub(super) transport_checksum: [u8; 2],
+    /// The transport header's checksum, as it was loaded.
+    pub(super) transport_checksum: u16,
     /// The bits of [`Mark`] that it sets.
     pub(super) seen: u32,
     /// The sender's MAC.
@@ -31,8 +30,7 @@ pub struct Packet {
 }
 
 /// What a packet can do for a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Opens a flow, or belongs to one.
     Opens,
@@ -41,16 +39,21 @@ pub(super) enum Kind {
     /// A fragment: no ports to find a flow by.
     Fragment,
     /// Of a protocol that is not translated.
+    #[default]
     Untranslatable,
 }
 
-/// Parses a frame that came in on `port`.
+/// Parses a frame that came in on `port` into `packet`.
+///
+/// It fills a place of the caller's because a `Result` of a packet would share its first bytes with
+/// the error, and the compiler would then build the key, which stays in memory, out of pieces.
 #[inline(always)]
 pub(super) fn packet<F: Frame, T: Tables>(
     frame: &F,
     tables: &T,
     port: &Port,
-) -> Result<Packet, Stop> {
+    packet: &mut Packet,
+) -> Result<(), Stop> {
     let ethernet: Ethernet = frame.read(0).ok_or(DropReason::Truncated)?;
     if ethernet.destination() != port.mac {
         return Err(PassReason::NotForUs.into());
@@ -58,7 +61,32 @@ pub(super) fn packet<F: Frame, T: Tables>(
     if ethernet.ether_type != EtherType::IPV4 {
         return Err(not_ipv4(frame, tables, ethernet.ether_type));
     }
+    packet.source_mac = ethernet.source();
     let header: Ipv4Header = frame.read(ETHERNET_LEN).ok_or(DropReason::Truncated)?;
+    check_header(frame, &header)?;
+    packet.ttl = header.ttl;
+    packet.header_checksum = u16::from_ne_bytes(header.checksum);
+    packet.transport = ETHERNET_LEN + header.header_len();
+    let transport = if header.is_fragment() {
+        Transport::without_ports(Kind::Fragment)
+    } else {
+        transport(frame, &header, packet.transport)?
+    };
+    packet.kind = transport.kind;
+    packet.seen = transport.seen;
+    packet.transport_checksum = transport.checksum;
+    packet.key = FlowKey::new(
+        (header.source(), transport.source),
+        (header.destination(), transport.destination),
+        header.protocol,
+        if port.role == PortRole::Lan as u8 { LAN_REALM } else { port.uplink + 1 },
+    );
+    Ok(())
+}
+
+/// What a router must check of every IPv4 header (RFC 1812 section 5.2.2).
+#[inline(always)]
+fn check_header<F: Frame>(frame: &F, header: &Ipv4Header) -> Result<(), Stop> {
     let header_len = header.header_len();
     if header.version() != 4 || header_len < IPV4_LEN || header.total_len() < header_len {
         return Err(DropReason::BadHeader.into());
@@ -67,34 +95,10 @@ pub(super) fn packet<F: Frame, T: Tables>(
         return Err(DropReason::Truncated.into());
     }
     match header.verify(frame, ETHERNET_LEN) {
-        Some(true) => {}
-        Some(false) => return Err(DropReason::BadChecksum.into()),
-        None => return Err(DropReason::Truncated.into()),
+        Some(true) => Ok(()),
+        Some(false) => Err(DropReason::BadChecksum.into()),
+        None => Err(DropReason::Truncated.into()),
     }
-    let mut packet = Packet {
-        key: FlowKey {
-            source: header.source(),
-            destination: header.destination(),
-            source_port: L4Port::default(),
-            destination_port: L4Port::default(),
-            protocol: header.protocol,
-            realm: if port.role == PortRole::Lan as u8 { LAN_REALM } else { port.uplink + 1 },
-            reserved: 0,
-        },
-        kind: Kind::Untranslatable,
-        ttl: header.ttl,
-        header_checksum: header.checksum,
-        transport: ETHERNET_LEN + header_len,
-        transport_checksum: [0; 2],
-        seen: Mark::ANY,
-        source_mac: ethernet.source(),
-    };
-    if header.is_fragment() {
-        packet.kind = Kind::Fragment;
-    } else {
-        transport(frame, header.total_len() - header_len, &mut packet)?;
-    }
-    Ok(packet)
 }
 
 /// 2. A frame of another protocol. IPv6 is not routed, so only what is addressed to the gateway
@@ -120,45 +124,66 @@ fn is_link_local(address: [u8; 16]) -> bool {
     address[0] == 0xfe && address[1] & 0xc0 == 0x80
 }
 
-/// Reads the transport header, of which `room` bytes are in the packet: ports, or an echo's
-/// identifier in the place of one.
+/// What the path reads of a transport header.
+struct Transport {
+    source: L4Port,
+    destination: L4Port,
+    checksum: u16,
+    seen: u32,
+    kind: Kind,
+}
+
+impl Transport {
+    #[inline(always)]
+    fn new(kind: Kind, source: L4Port, destination: L4Port, checksum: [u8; 2]) -> Self {
+        let checksum = u16::from_ne_bytes(checksum);
+        Self { source, destination, checksum, seen: Mark::ANY, kind }
+    }
+
+    #[inline(always)]
+    fn without_ports(kind: Kind) -> Self {
+        Self::new(kind, L4Port::default(), L4Port::default(), [0; 2])
+    }
+}
+
+/// Reads the transport header: ports, or an echo's identifier in the place of one.
 #[inline(always)]
-fn transport<F: Frame>(frame: &F, room: usize, packet: &mut Packet) -> Result<(), Stop> {
-    let offset = packet.transport;
-    match packet.key.protocol {
+fn transport<F: Frame>(frame: &F, header: &Ipv4Header, offset: usize) -> Result<Transport, Stop> {
+    let room = header.total_len() - header.header_len();
+    match header.protocol {
         Protocol::TCP if room >= size_of::<Tcp>() => {
             let tcp: Tcp = frame.read(offset).ok_or(DropReason::Truncated)?;
-            packet.key.source_port = tcp.source();
-            packet.key.destination_port = tcp.destination();
-            packet.transport_checksum = tcp.checksum;
-            packet.seen = seen(tcp.flags);
             // A segment in mid-stream opens a flow too: it is how a connection whose uplink died
             // goes on, or learns from its peer's reset that it cannot.
-            packet.kind =
-                if tcp.flags & tcp_flags::RST == 0 { Kind::Opens } else { Kind::Continues };
+            let kind = if tcp.flags & tcp_flags::RST == 0 { Kind::Opens } else { Kind::Continues };
+            let transport = Transport::new(kind, tcp.source(), tcp.destination(), tcp.checksum);
+            Ok(Transport { seen: seen(tcp.flags), ..transport })
         }
         Protocol::UDP if room >= size_of::<Udp>() => {
             let udp: Udp = frame.read(offset).ok_or(DropReason::Truncated)?;
-            packet.key.source_port = udp.source();
-            packet.key.destination_port = udp.destination();
-            packet.transport_checksum = udp.checksum;
-            packet.kind = Kind::Opens;
+            Ok(Transport::new(Kind::Opens, udp.source(), udp.destination(), udp.checksum))
         }
         Protocol::ICMP if room >= size_of::<Echo>() => {
             let echo: Echo = frame.read(offset).ok_or(DropReason::Truncated)?;
-            packet.transport_checksum = echo.checksum;
-            if echo.icmp_type == icmp_type::ECHO_REQUEST && echo.code == 0 {
-                packet.key.source_port = echo.identifier();
-                packet.kind = Kind::Opens;
-            } else if echo.icmp_type == icmp_type::ECHO_REPLY && echo.code == 0 {
-                packet.key.destination_port = echo.identifier();
-                packet.kind = Kind::Continues;
-            }
+            Ok(self::echo(&echo))
         }
-        Protocol::TCP | Protocol::UDP | Protocol::ICMP => return Err(DropReason::Truncated.into()),
-        _ => {}
+        Protocol::TCP | Protocol::UDP | Protocol::ICMP => Err(DropReason::Truncated.into()),
+        _ => Ok(Transport::without_ports(Kind::Untranslatable)),
     }
-    Ok(())
+}
+
+#[inline(always)]
+fn echo(echo: &Echo) -> Transport {
+    let (identifier, none) = (echo.identifier(), L4Port::default());
+    match (echo.icmp_type, echo.code) {
+        (icmp_type::ECHO_REQUEST, 0) => {
+            Transport::new(Kind::Opens, identifier, none, echo.checksum)
+        }
+        (icmp_type::ECHO_REPLY, 0) => {
+            Transport::new(Kind::Continues, none, identifier, echo.checksum)
+        }
+        _ => Transport::without_ports(Kind::Untranslatable),
+    }
 }
 
 #[inline(always)]

@@ -1,5 +1,6 @@
-use super::Packet;
-use crate::abi::{Bucket, Flow, FlowKey, Group, LocalAddress, Port, Settings, SharedU64, Uplink};
+use crate::abi::{
+    Bucket, Flow, FlowKey, Group, LocalAddress, Mac, Port, Settings, SharedU64, Uplink,
+};
 use crate::verdict::DropReason;
 
 /// What the path looks things up in: BPF maps in the kernel, ordinary collections elsewhere.
@@ -54,17 +55,24 @@ pub trait Tables {
 
     /// Opens the flow of a packet that has none: [`open_flow`](super::open_flow).
     ///
-    /// It is here so that the kernel's tables can put a call to a global BPF function in the place, which the
-    /// verifier checks once, for any packet, and not anew on each of the many ways that lead
-    /// to it. It also keeps the rare path's registers and stack out of the frequent one.
+    /// It is here so that the kernel's tables can put a call to a global BPF function in its place,
+    /// which the verifier checks once, and not anew on each of the many ways that lead to it. It
+    /// also keeps the rare path's registers and stack out of the frequent one.
     ///
     /// # Errors
     /// Why the packet is dropped.
-    fn open(&self, packet: &Packet, port: &Port, now: u64) -> Result<(), DropReason>
+    fn open(
+        &self,
+        key: &FlowKey,
+        host: Mac,
+        len: usize,
+        port: &Port,
+        now: u64,
+    ) -> Result<(), DropReason>
     where
         Self: Sized,
     {
-        super::open_flow(self, packet, port, now)
+        super::open_flow(self, key, host, len, port, now)
     }
 }
 

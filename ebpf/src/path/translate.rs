@@ -21,16 +21,16 @@ pub(super) fn rewrite<F: Frame>(
     let header_checksum = checksum::update(packet.header_checksum, flow.header_delta);
     frame.write(0, macs.words())?;
     frame.write(ETHERNET_LEN + Ipv4Header::TTL, packet.ttl - 1)?;
-    frame.write(ETHERNET_LEN + Ipv4Header::CHECKSUM, header_checksum)?;
+    frame.write(ETHERNET_LEN + Ipv4Header::CHECKSUM, header_checksum.to_ne_bytes())?;
     frame.write(ETHERNET_LEN + address, flow.address.octets())?;
 
     let delta = flow.transport_delta;
     let old = packet.transport_checksum;
-    let (port, at, new) = match packet.key.protocol {
+    let (port, at, new) = match packet.key.protocol() {
         Protocol::TCP => (port, offset::TCP_CHECKSUM, checksum::update(old, delta)),
         Protocol::UDP => (port, offset::UDP_CHECKSUM, checksum::update_udp(old, delta)),
         _ => (offset::ICMP_IDENTIFIER, offset::ICMP_CHECKSUM, checksum::update(old, delta)),
     };
     frame.write(packet.transport + port, flow.port.octets())?;
-    frame.write(packet.transport + at, new)
+    frame.write(packet.transport + at, new.to_ne_bytes())
 }

@@ -53,23 +53,22 @@ impl Delta {
     }
 }
 
-/// The checksum field after a change by `delta` (RFC 1624 section 3, equation 3).
+/// The checksum field, as loaded, after a change by `delta` (RFC 1624 section 3, equation 3).
 #[inline(always)]
-pub const fn update(field: [u8; 2], delta: u16) -> [u8; 2] {
-    let sum = !u16::from_ne_bytes(field) as u32 + delta as u32;
-    let sum = (sum >> 16) + (sum & 0xffff);
-    (!(sum as u16)).to_ne_bytes()
+pub const fn update(field: u16, delta: u16) -> u16 {
+    let sum = !field as u32 + delta as u32;
+    !((sum >> 16) + sum) as u16
 }
 
 /// As [`update`], for UDP over IPv4: zero says that there is no checksum, which stays so, and a
 /// checksum that computes to zero is sent as all ones (RFC 768).
 #[inline(always)]
-pub const fn update_udp(field: [u8; 2], delta: u16) -> [u8; 2] {
-    if matches!(field, [0, 0]) {
-        return field;
+pub const fn update_udp(field: u16, delta: u16) -> u16 {
+    if field == 0 {
+        return 0;
     }
     match update(field, delta) {
-        [0, 0] => [0xff, 0xff],
+        0 => u16::MAX,
         updated => updated,
     }
 }

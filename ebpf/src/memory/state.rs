@@ -1,0 +1,78 @@
+use core::fmt;
+
+use super::MemoryTables;
+use crate::abi::{Direction, Flow, FlowKey, Ipv4, L4Port, Mark};
+use crate::path::Tables as _;
+
+impl fmt::Display for MemoryTables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "now: {} ns, alive: {:#b}", self.now(), self.alive())?;
+        if self.settings.is_none() {
+            writeln!(f, "settings: none")?;
+        }
+        match &self.group {
+            Some(group) => writeln!(
+                f,
+                "group: preferred {:#b}, usable {:#b}, sticky {}",
+                group.preferred, group.usable, group.sticky
+            )?,
+            None => writeln!(f, "group: none")?,
+        }
+        for (id, uplink) in self.uplinks.iter().enumerate() {
+            if uplink.generation != 0 {
+                let (address, egress, mtu) = (Address(uplink.address), uplink.egress, uplink.mtu);
+                writeln!(
+                    f,
+                    "uplink {id}: generation {}, {address}, egress {egress}, mtu {mtu}",
+                    uplink.generation
+                )?;
+            }
+        }
+        writeln!(f, "flow entries: {}", self.flow_count())?;
+        for (key, flow) in self.flows() {
+            writeln!(f, "  {}", Entry(&key, &flow))?;
+        }
+        write!(f, "counters:\n{}", self.counts())
+    }
+}
+
+struct Address(Ipv4);
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        core::net::Ipv4Addr::from(self.0.octets()).fmt(f)
+    }
+}
+
+struct End(Ipv4, L4Port);
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", Address(self.0), self.1.to_host())
+    }
+}
+
+struct Entry<'a>(&'a FlowKey, &'a Flow);
+
+impl fmt::Display for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(key, flow) = self;
+        let rewritten =
+            if flow.direction == Direction::Out as u8 { "out, source" } else { "in, destination" };
+        let mark = Mark(flow.mark);
+        write!(
+            f,
+            "realm {} protocol {}: {} > {} ({rewritten} becomes {}), uplink {} generation {}, \
+             last seen {} of {:#b}",
+            key.realm(),
+            key.protocol(),
+            End(key.source(), key.source_port()),
+            End(key.destination(), key.destination_port()),
+            End(flow.address, flow.port),
+            flow.uplink,
+            flow.generation,
+            mark.last_seen(),
+            mark.seen(),
+        )
+    }
+}

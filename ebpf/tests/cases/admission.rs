@@ -1,0 +1,199 @@
+//! What may not open a flow.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use pointsman_ebpf::abi::{LanPrefix, Uplink};
+use pointsman_ebpf::memory::PacketBuilder;
+use pointsman_ebpf::memory::site::{A, B, SERVER as SERVER_ADDRESS, lan};
+use pointsman_ebpf::verdict::DropReason;
+use pointsman_ebpf::wire::tcp_flags;
+
+use crate::harness::{Gateway, HOST, SERVER, STRIDE, answer, coming, request};
+
+#[test]
+fn unsolicited_from_an_uplink() {
+    let gateway = Gateway::new();
+    let host = SocketAddrV4::new(lan::HOST, 22);
+    for packet in [
+        PacketBuilder::udp(SERVER, host),
+        PacketBuilder::tcp(SERVER, host, tcp_flags::SYN),
+        PacketBuilder::echo_request(SERVER, lan::HOST),
+        PacketBuilder::udp(SERVER, host).fragment(1),
+        PacketBuilder::other(47, SERVER_ADDRESS, lan::HOST),
+        PacketBuilder::udp(SERVER, SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 77), 22)),
+    ] {
+        let frame = coming(packet, &A).build();
+        gateway.drops(A.ifindex, &frame, DropReason::Unsolicited);
+    }
+    assert_eq!(gateway.tables.flow_count(), 0, "{}", gateway.tables);
+}
+
+#[test]
+fn a_reset_without_a_flow() {
+    let gateway = Gateway::new();
+    for flags in [tcp_flags::RST, tcp_flags::RST | tcp_flags::ACK, 0xff] {
+        let packet = PacketBuilder::tcp(HOST, SERVER, flags);
+        gateway.refuses(&packet, DropReason::Unsolicited);
+    }
+}
+
+#[test]
+fn an_echo_reply_without_a_flow() {
+    let gateway = Gateway::new();
+    let packet = PacketBuilder::echo_reply(lan::HOST, SocketAddrV4::new(SERVER_ADDRESS, 5000));
+    gateway.refuses(&packet, DropReason::Unsolicited);
+    gateway.sends(&PacketBuilder::echo_request(HOST, SERVER_ADDRESS), &A, HOST.port());
+    gateway.refuses(&packet, DropReason::Unsolicited);
+}
+
+#[test]
+fn martians() {
+    let gateway = Gateway::new();
+    for address in [
+        [0, 0, 0, 0],
+        [0, 1, 2, 3],
+        [127, 0, 0, 1],
+        [127, 255, 255, 255],
+        [169, 254, 1, 1],
+        [224, 0, 0, 1],
+        [239, 255, 255, 255],
+        [240, 0, 0, 1],
+        [255, 255, 255, 255],
+    ] {
+        let end = SocketAddrV4::new(address.into(), 5000);
+        gateway.refuses(&PacketBuilder::udp(HOST, end), DropReason::Martian);
+        gateway.refuses(&PacketBuilder::udp(end, SERVER), DropReason::Martian);
+    }
+}
+
+#[test]
+fn neighbours_of_martians_are_none() {
+    let gateway = Gateway::new();
+    for address in
+        [[1, 0, 0, 0], [126, 1, 1, 1], [128, 0, 0, 1], [169, 253, 0, 1], [223, 255, 255, 255]]
+    {
+        let end = SocketAddrV4::new(address.into(), 443);
+        gateway.sends(&PacketBuilder::udp(HOST, end), &A, HOST.port());
+    }
+}
+
+#[test]
+fn lan_to_lan() {
+    let mut gateway = Gateway::new();
+    if let Some(settings) = &mut gateway.tables.settings {
+        settings.lan_prefixes[15] = LanPrefix { network: 0xc0a8_0700, mask: 0xffff_ff00 };
+    }
+    for address in [[10, 1, 0, 3], [10, 1, 255, 255], [10, 1, 0, 0], [192, 168, 7, 200]] {
+        let end = SocketAddrV4::new(address.into(), 443);
+        gateway.refuses(&PacketBuilder::udp(HOST, end), DropReason::LanToLan);
+    }
+    for address in [[10, 0, 255, 255], [10, 2, 0, 0], [192, 168, 8, 0]] {
+        let end = SocketAddrV4::new(address.into(), 443);
+        gateway.sends(&PacketBuilder::udp(HOST, end), &A, HOST.port());
+    }
+}
+
+/// Also of a flow: only the first fragment has ports, and the rest could not follow it.
+#[test]
+fn fragments() {
+    let gateway = Gateway::new();
+    gateway.sends(&request(), &A, HOST.port());
+    for fragment in [0x2000, 0x2001, 1, 0x1fff] {
+        gateway.refuses(&request().fragment(fragment), DropReason::Fragment);
+    }
+}
+
+#[test]
+fn neither_flag_that_is_not_more_fragments_makes_a_fragment() {
+    let gateway = Gateway::new();
+    for flags in [0x4000, 0x8000, 0xc000] {
+        gateway.sends(&request().fragment(flags), &A, HOST.port());
+    }
+}
+
+#[test]
+fn other_protocols() {
+    let gateway = Gateway::new();
+    for protocol in (0..=255).step_by(STRIDE).filter(|protocol| ![1, 6, 17].contains(protocol)) {
+        let packet = PacketBuilder::other(protocol, lan::HOST, SERVER_ADDRESS);
+        gateway.refuses(&packet, DropReason::Protocol);
+        gateway.refuses(&packet.payload(&[]), DropReason::Protocol);
+    }
+}
+
+#[test]
+fn icmp_that_is_no_echo() {
+    let gateway = Gateway::new();
+    gateway.sends(&PacketBuilder::echo_request(HOST, SERVER_ADDRESS), &A, HOST.port());
+    for (icmp_type, code) in [(3, 4), (5, 0), (11, 0), (13, 0), (8, 1), (0, 1)] {
+        let body = [icmp_type, code, 0, 0, 0x13, 0x88, 0, 1];
+        let packet = PacketBuilder::other(1, lan::HOST, SERVER_ADDRESS).payload(&body);
+        gateway.refuses(&packet, DropReason::Protocol);
+    }
+}
+
+#[test]
+fn no_uplink_alive() {
+    let gateway = Gateway::new();
+    gateway.tables.set_alive(!(A.bit() | B.bit()));
+    gateway.refuses(&request(), DropReason::NoUplink);
+}
+
+#[test]
+fn no_uplink_usable() {
+    let mut gateway = Gateway::new();
+    if let Some(group) = &mut gateway.tables.group {
+        group.usable = 0;
+    }
+    gateway.refuses(&request(), DropReason::NoUplink);
+}
+
+#[test]
+fn an_uplink_that_was_never_written() {
+    let mut gateway = Gateway::new();
+    gateway.tables.uplinks[usize::from(A.id)] = Uplink::default();
+    gateway.refuses(&request(), DropReason::NoUplink);
+}
+
+#[test]
+fn before_the_settings_are_written() {
+    let mut gateway = Gateway::new();
+    gateway.tables.settings = None;
+    gateway.refuses(&request(), DropReason::NotReady);
+}
+
+/// Neither when it would open a flow nor when it is of one.
+#[test]
+fn a_ttl_that_is_used_up() {
+    let gateway = Gateway::new();
+    for ttl in [0, 1] {
+        gateway.refuses(&request().ttl(ttl), DropReason::TtlExceeded);
+    }
+    gateway.sends(&request(), &A, HOST.port());
+    for ttl in [0, 1] {
+        gateway.refuses(&request().ttl(ttl), DropReason::TtlExceeded);
+        let back = answer(&A, HOST.port()).ttl(ttl).build();
+        gateway.drops(A.ifindex, &back, DropReason::TtlExceeded);
+    }
+}
+
+#[test]
+fn larger_than_the_uplink_takes() {
+    let mut gateway = Gateway::new();
+    gateway.tables.uplinks[usize::from(A.id)].mtu = 1400;
+    gateway.refuses(&request().payload(&[7; 1373]), DropReason::TooBig);
+    // The interface counts what trails the packet, too.
+    gateway.refuses(&request().payload(&[7; 1372]).padding(1), DropReason::TooBig);
+    gateway.sends(&request().payload(&[7; 1372]), &A, HOST.port());
+    gateway.refuses(&request().payload(&[7; 1373]), DropReason::TooBig);
+}
+
+#[test]
+fn larger_than_the_lan_takes() {
+    let mut gateway = Gateway::new();
+    gateway.tables.ports.get_mut(&lan::IFINDEX).unwrap().mtu = 1400;
+    gateway.sends(&request().payload(&[7; 1472]), &A, HOST.port());
+    let fits = answer(&A, HOST.port()).payload(&[7; 1372]);
+    gateway.delivers(&fits, &A, HOST);
+    gateway.drops(A.ifindex, &fits.payload(&[7; 1373]).build(), DropReason::TooBig);
+}

@@ -1,0 +1,155 @@
+//! What the kernel gets, byte for byte as it came in.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use pointsman_ebpf::abi::LocalAddress;
+use pointsman_ebpf::memory::PacketBuilder;
+use pointsman_ebpf::memory::site::{A, B, lan};
+use pointsman_ebpf::verdict::{DropReason, PassReason};
+use pointsman_ebpf::wire::tcp_flags;
+
+use crate::harness::{Gateway, HOST, SERVER, answer, coming, public, request};
+
+const IPV6: [u8; 2] = [0x86, 0xdd];
+
+/// A frame from the LAN's host to the gateway's MAC of any type.
+fn frame(ether_type: [u8; 2], body: &[u8]) -> Vec<u8> {
+    [&lan::MAC[..], &lan::HOST_MAC, &ether_type, body].concat()
+}
+
+fn ipv6(destination: [u8; 16]) -> Vec<u8> {
+    let mut body = vec![0x60, 0, 0, 0, 0, 0, 59, 64];
+    body.extend([0xfd; 16]);
+    body.extend(destination);
+    frame(IPV6, &body)
+}
+
+#[test]
+fn not_ip() {
+    let gateway = Gateway::new();
+    for ether_type in [[0x08, 0x06], [0x88, 0xcc], [0x88, 0x63], [0x00, 0x26], [0, 0]] {
+        gateway.passes(lan::IFINDEX, &frame(ether_type, &[0; 46]), PassReason::NotIp);
+        gateway.passes(lan::IFINDEX, &frame(ether_type, &[]), PassReason::NotIp);
+    }
+}
+
+#[test]
+fn vlan_tags() {
+    let gateway = Gateway::new();
+    for ether_type in [[0x81, 0x00], [0x88, 0xa8]] {
+        let tagged = frame(ether_type, &[&[0, 35, 8, 0], &request().build()[14..]].concat());
+        gateway.passes(lan::IFINDEX, &tagged, PassReason::Vlan);
+    }
+}
+
+#[test]
+fn ipv6_for_the_gateway() {
+    let mut gateway = Gateway::new();
+    let own = "2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets();
+    gateway.tables.local.insert(LocalAddress(own));
+    gateway.passes(lan::IFINDEX, &ipv6(own), PassReason::Local);
+}
+
+#[test]
+fn ipv6_link_local() {
+    let gateway = Gateway::new();
+    for (address, link_local) in [
+        ("fe80::1", true),
+        ("febf:ffff::", true),
+        ("fe7f::1", false),
+        ("fec0::1", false),
+        ("fc00::1", false),
+    ] {
+        let octets = address.parse::<std::net::Ipv6Addr>().unwrap().octets();
+        if link_local {
+            gateway.passes(lan::IFINDEX, &ipv6(octets), PassReason::Local);
+        } else {
+            gateway.drops(lan::IFINDEX, &ipv6(octets), DropReason::Ipv6);
+        }
+    }
+}
+
+/// A kernel that forwards must not get it.
+#[test]
+fn ipv6_for_others_is_dropped() {
+    let gateway = Gateway::new();
+    let beyond = "2001:db8::2".parse::<std::net::Ipv6Addr>().unwrap();
+    gateway.drops(lan::IFINDEX, &ipv6(beyond.octets()), DropReason::Ipv6);
+}
+
+#[test]
+fn other_macs() {
+    let gateway = Gateway::new();
+    let mut almost = lan::MAC;
+    almost[5] ^= 1;
+    let multicast = [0x01, 0, 0x5e, 0, 0, 1];
+    for mac in [[0xff; 6], multicast, almost, A.mac] {
+        let packet = request().macs(lan::HOST_MAC, mac);
+        gateway.passes(lan::IFINDEX, &packet.build(), PassReason::NotForUs);
+    }
+}
+
+#[test]
+fn unknown_interfaces() {
+    let gateway = Gateway::new();
+    for ifindex in [0, 4, lan::IFINDEX + 256, u32::MAX] {
+        gateway.passes(ifindex, &request().build(), PassReason::UnknownPort);
+        gateway.passes(ifindex, &[], PassReason::UnknownPort);
+    }
+}
+
+/// From every side, to every address of the gateway's, in every protocol, whatever its TTL.
+#[test]
+fn the_gateway_itself() {
+    let gateway = Gateway::new();
+    for (ifindex, from) in [(lan::IFINDEX, HOST), (A.ifindex, SERVER), (B.ifindex, SERVER)] {
+        for to in [lan::GATEWAY, A.address, B.address] {
+            let end = SocketAddrV4::new(to, 22);
+            for packet in [
+                PacketBuilder::udp(from, end),
+                PacketBuilder::tcp(from, end, tcp_flags::SYN),
+                PacketBuilder::tcp(from, end, tcp_flags::RST),
+                PacketBuilder::echo_request(from, to),
+                PacketBuilder::echo_reply(*from.ip(), end),
+                PacketBuilder::other(47, *from.ip(), to),
+                PacketBuilder::udp(from, end).fragment(0x2000),
+                PacketBuilder::udp(from, end).ttl(1),
+                PacketBuilder::udp(from, end).payload(&[7; 3000]),
+            ] {
+                let mac = gateway.tables.ports[&ifindex].mac.octets();
+                let frame = packet.macs(lan::HOST_MAC, mac).build();
+                gateway.passes(ifindex, &frame, PassReason::Local);
+            }
+        }
+    }
+    assert_eq!(gateway.tables.flow_count(), 0, "{}", gateway.tables);
+}
+
+/// The gateway answers while nothing is configured.
+#[test]
+fn the_gateway_itself_before_it_is_ready() {
+    let mut gateway = Gateway::new();
+    gateway.tables.settings = None;
+    gateway.tables.group = None;
+    let to = SocketAddrV4::new(lan::GATEWAY, 22);
+    gateway.passes(lan::IFINDEX, &PacketBuilder::udp(HOST, to).build(), PassReason::Local);
+}
+
+/// A datagram for the public address that is not the answer to anything.
+#[test]
+fn what_is_no_answer_to_a_flow() {
+    let gateway = Gateway::new();
+    gateway.sends(&request(), &A, HOST.port());
+    let stranger = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 54), SERVER.port());
+    for packet in [
+        PacketBuilder::udp(stranger, public(&A, HOST.port())),
+        PacketBuilder::udp(SERVER, public(&A, HOST.port() + 1)),
+        PacketBuilder::udp(SERVER, public(&B, HOST.port())),
+        PacketBuilder::tcp(SERVER, public(&A, HOST.port()), tcp_flags::ACK),
+    ] {
+        gateway.passes(A.ifindex, &coming(packet, &A).build(), PassReason::Local);
+    }
+    let by_b = PacketBuilder::udp(SERVER, public(&A, HOST.port()));
+    gateway.passes(B.ifindex, &coming(by_b, &B).build(), PassReason::Local);
+    gateway.delivers(&answer(&A, HOST.port()), &A, HOST);
+}

@@ -1,0 +1,85 @@
+//! What the daemon's sweep reads: when a direction was last seen, and what passed.
+
+use pointsman_ebpf::abi::{Direction, Mark, ticks};
+use pointsman_ebpf::memory::PacketBuilder;
+use pointsman_ebpf::memory::site::A;
+use pointsman_ebpf::wire::tcp_flags::{ACK, FIN, RST, SYN};
+
+use crate::harness::{Gateway, HOST, SERVER, answer, coming, public, request};
+
+/// Nanoseconds of one tick.
+const TICK: u64 = 1 << 30;
+
+fn mark(gateway: &Gateway, direction: Direction) -> Mark {
+    Mark(gateway.entry(direction).1.mark)
+}
+
+#[test]
+fn an_entry_is_marked_by_its_own_direction() {
+    let gateway = Gateway::new();
+    gateway.tables.set_now(5 * TICK);
+    gateway.sends(&request(), &A, HOST.port());
+    assert_eq!(mark(&gateway, Direction::Out), Mark::new(5, Mark::ANY));
+    assert_eq!(mark(&gateway, Direction::In), Mark::new(5, 0));
+    gateway.tables.set_now(7 * TICK + 1);
+    gateway.delivers(&answer(&A, HOST.port()), &A, HOST);
+    assert_eq!(mark(&gateway, Direction::Out), Mark::new(5, Mark::ANY));
+    assert_eq!(mark(&gateway, Direction::In), Mark::new(7, Mark::ANY));
+    for (_, flow) in gateway.tables.flows() {
+        assert_eq!(flow.created, 5, "{}", gateway.tables);
+    }
+}
+
+/// The time counts in ticks, so an entry is written at most once a tick.
+#[test]
+fn within_a_tick_nothing_changes() {
+    let gateway = Gateway::new();
+    gateway.tables.set_now(5 * TICK);
+    gateway.sends(&request(), &A, HOST.port());
+    let before = gateway.tables.flows();
+    for now in [5 * TICK + 1, 6 * TICK - 1] {
+        gateway.tables.set_now(now);
+        gateway.sends(&request(), &A, HOST.port());
+        assert_eq!(gateway.tables.flows(), before, "{}", gateway.tables);
+    }
+    gateway.tables.set_now(6 * TICK);
+    gateway.sends(&request(), &A, HOST.port());
+    assert_eq!(mark(&gateway, Direction::Out).last_seen(), ticks(6 * TICK));
+}
+
+#[test]
+fn tcp_flags_are_remembered() {
+    let gateway = Gateway::new();
+    for (flags, seen) in [
+        (SYN, Mark::ANY),
+        (SYN | ACK, Mark::ANY),
+        (ACK, Mark::ANY | Mark::ACK),
+        (0, Mark::ANY | Mark::ACK),
+        (FIN | ACK, Mark::ANY | Mark::ACK | Mark::FIN),
+        (RST, Mark::ANY | Mark::ACK | Mark::FIN | Mark::RST),
+        (ACK, Mark::ANY | Mark::ACK | Mark::FIN | Mark::RST),
+    ] {
+        let packet = PacketBuilder::tcp(HOST, SERVER, flags);
+        gateway.sends(&packet, &A, HOST.port());
+        assert_eq!(mark(&gateway, Direction::Out).seen(), seen, "{flags:#b}");
+        assert_eq!(mark(&gateway, Direction::In).seen(), 0, "{flags:#b}");
+    }
+    let reset = PacketBuilder::tcp(SERVER, public(&A, HOST.port()), RST);
+    gateway.delivers(&coming(reset, &A), &A, HOST);
+    let seen = mark(&gateway, Direction::In).seen();
+    assert_eq!(seen, Mark::ANY | Mark::RST, "{}", gateway.tables);
+}
+
+/// Dropped packets keep no flow alive.
+#[test]
+fn what_is_dropped_leaves_no_mark() {
+    let gateway = Gateway::new();
+    gateway.sends(&request(), &A, HOST.port());
+    let before = gateway.tables.flows();
+    gateway.tables.set_now(9 * TICK);
+    for packet in [request().ttl(1), request().payload(&[0; 2000]), request().fragment(0x2000)] {
+        let mut frame = packet.build();
+        let _ = gateway.tables.run(&mut frame, 1);
+    }
+    assert_eq!(gateway.tables.flows(), before, "{}", gateway.tables);
+}

@@ -1,0 +1,8 @@
+//! The HTTP/JSON API on a Unix socket, its schema, and the client that the command line is.
+
+mod client;
+mod server;
+pub mod status;
+
+pub use client::{ClientError, fetch_status};
+pub use server::{ListenError, Server};

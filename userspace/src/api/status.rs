@@ -1,0 +1,217 @@
+//! What `GET /v1/status` answers: the schema, and how it is filled in.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Instant;
+
+use ipnet::Ipv4Net;
+use pointsman_ebpf::abi::{Counter, CounterId, Direction};
+use pointsman_ebpf::verdict::{DropReason, PassReason};
+use serde::{Deserialize, Serialize};
+
+use crate::control::{ControlledUplink, Controller};
+use crate::probe::Outcome;
+use crate::uplink::State;
+
+/// How a running daemon is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// How long it has been running, in seconds.
+    pub uptime_s: f64,
+    /// Why the last reload changed nothing; `None` if it did, or there was none.
+    pub last_reload_error: Option<String>,
+    /// The uplinks, in the order of the file.
+    pub uplinks: Vec<UplinkStatus>,
+    /// The LAN interfaces, in the order of the file.
+    pub lan: Vec<LanStatus>,
+    /// The flow table.
+    pub flows: FlowsStatus,
+    /// Dropped packets by [`DropReason::name`].
+    pub drops: BTreeMap<String, Traffic>,
+    /// Packets handed to the kernel by [`PassReason::name`].
+    pub passed: BTreeMap<String, Traffic>,
+}
+
+/// How one uplink is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UplinkStatus {
+    /// Its name.
+    pub name: String,
+    /// Its identifier in the data plane.
+    pub id: u8,
+    /// Its interface.
+    pub interface: String,
+    /// `up`, `down` or `testing`.
+    pub state: String,
+    /// For how long, in seconds.
+    pub since_s: f64,
+    /// Why, in words.
+    pub reason: String,
+    /// The public address, where known.
+    pub address: Option<Ipv4Addr>,
+    /// The next hop, where known.
+    pub gateway: Option<Ipv4Addr>,
+    /// The next hop's MAC, where known.
+    pub gateway_mac: Option<String>,
+    /// The share of new flows, relative to the other uplinks.
+    pub weight: u32,
+    /// The probes, in the order of the file.
+    pub probes: Vec<ProbeStatus>,
+    /// What went from the LAN to the uplink.
+    pub out: Traffic,
+    /// What came back.
+    #[serde(rename = "in")]
+    pub back: Traffic,
+}
+
+/// How the latest probe of a target went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeStatus {
+    /// `icmp`.
+    pub kind: String,
+    /// Who was asked.
+    pub target: Ipv4Addr,
+    /// `answered`, `lost`, `failed` or `none`.
+    pub last: String,
+    /// How long the answer took, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Why the probe could not be sent.
+    pub error: Option<String>,
+}
+
+/// One interface of the LAN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LanStatus {
+    /// Its name.
+    pub interface: String,
+    /// Whether it is there and has carrier.
+    pub carrier: bool,
+    /// Its first IPv4 address.
+    pub address: Option<Ipv4Net>,
+}
+
+/// How full the flow table is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FlowsStatus {
+    /// Entries, two for each flow, as of the latest sweep, which is some seconds ago at most.
+    pub entries: usize,
+    /// How many there can be.
+    pub max: u32,
+}
+
+/// Packets and bytes of one kind since the daemon started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of whole frames.
+    pub bytes: u64,
+}
+
+/// What a status is made from.
+pub(crate) struct Source<'a> {
+    pub(crate) controller: &'a Controller,
+    pub(crate) counters: &'a [Counter],
+    pub(crate) flow_entries: usize,
+    pub(crate) started: Instant,
+    pub(crate) last_reload_error: Option<&'a str>,
+}
+
+impl Source<'_> {
+    /// The status at `now`.
+    pub(crate) fn status(&self, now: Instant) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_s: now.saturating_duration_since(self.started).as_secs_f64(),
+            last_reload_error: self.last_reload_error.map(str::to_owned),
+            uplinks: self
+                .controller
+                .uplinks()
+                .iter()
+                .map(|uplink| self.uplink(uplink, now))
+                .collect(),
+            lan: self.lan(),
+            flows: FlowsStatus {
+                entries: self.flow_entries,
+                max: self.controller.config().flows_max,
+            },
+            drops: DropReason::ALL
+                .iter()
+                .map(|reason| (reason.name().to_owned(), self.traffic(CounterId::dropped(*reason))))
+                .collect(),
+            passed: PassReason::ALL
+                .iter()
+                .map(|reason| (reason.name().to_owned(), self.traffic(CounterId::passed(*reason))))
+                .collect(),
+        }
+    }
+
+    fn uplink(&self, uplink: &ControlledUplink, now: Instant) -> UplinkStatus {
+        let (config, verdict) = (uplink.config(), uplink.verdict());
+        let targets = config.health.iter().flat_map(|health| &health.targets);
+        UplinkStatus {
+            name: config.name.clone(),
+            id: uplink.id(),
+            interface: config.interface.clone(),
+            state: state_name(verdict.state).to_owned(),
+            since_s: now.saturating_duration_since(verdict.since).as_secs_f64(),
+            reason: verdict.reason.to_string(),
+            address: uplink.address(),
+            gateway: uplink.gateway(),
+            gateway_mac: uplink.gateway_mac().map(format_mac),
+            weight: config.weight,
+            probes: targets.map(|target| probe(*target, uplink.last_outcome(*target))).collect(),
+            out: self.traffic(CounterId::forwarded(uplink.id(), Direction::Out)),
+            back: self.traffic(CounterId::forwarded(uplink.id(), Direction::In)),
+        }
+    }
+
+    fn lan(&self) -> Vec<LanStatus> {
+        let facts = self.controller.facts();
+        let interfaces = self.controller.config().lan.interfaces.iter();
+        interfaces
+            .map(|interface| {
+                let link = facts.link_named(interface);
+                let address = link.and_then(|(ifindex, _)| facts.ipv4_addresses(ifindex).next());
+                LanStatus {
+                    interface: interface.clone(),
+                    carrier: link.is_some_and(|(_, link)| link.carrier),
+                    address: address
+                        .and_then(|(address, length)| Ipv4Net::new(address, length).ok()),
+                }
+            })
+            .collect()
+    }
+
+    fn traffic(&self, id: CounterId) -> Traffic {
+        let counter = self.counters.get(id.index() as usize).copied().unwrap_or_default();
+        Traffic { packets: counter.packets, bytes: counter.bytes }
+    }
+}
+
+fn state_name(state: State) -> &'static str {
+    match state {
+        State::Testing => "testing",
+        State::Up => "up",
+        State::Down => "down",
+    }
+}
+
+fn format_mac([a, b, c, d, e, f]: [u8; 6]) -> String {
+    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+}
+
+fn probe(target: Ipv4Addr, outcome: Option<&Outcome>) -> ProbeStatus {
+    let (last, rtt_ms, error) = match outcome {
+        None => ("none", None, None),
+        Some(Outcome::Answered { rtt }) => ("answered", Some(rtt.as_secs_f64() * 1e3), None),
+        Some(Outcome::Lost) => ("lost", None, None),
+        Some(Outcome::Failed(reason)) => ("failed", None, Some(reason.clone())),
+    };
+    ProbeStatus { kind: "icmp".into(), target, last: last.into(), rtt_ms, error }
+}

@@ -1,0 +1,117 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::api::fetch_status;
+use crate::api::status::{ProbeStatus, Status, Traffic, UplinkStatus};
+
+/// What to show, and of whom.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// The daemon's socket.
+    #[arg(long, value_name = "PATH", default_value = "/run/pointsman/pointsman.sock")]
+    socket: PathBuf,
+}
+
+/// Prints the status of a running daemon.
+pub(super) fn status(arguments: &Arguments) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .context("cannot start the runtime")?;
+    let status = runtime.block_on(fetch_status(&arguments.socket))?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&status).context("cannot write JSON")?);
+    } else {
+        println!("{}", render(&status));
+    }
+    Ok(())
+}
+
+/// The status for people.
+fn render(status: &Status) -> String {
+    let mut text = format!(
+        "pointsman {}, process {}, running for {}\n{}\n{} of {} flow entries in use",
+        status.version,
+        status.pid,
+        duration(status.uptime_s),
+        uplinks(status),
+        status.flows.entries,
+        status.flows.max
+    );
+    let drops: Vec<_> =
+        status.drops.iter().filter(|(_, traffic)| traffic.packets > 0).map(counted).collect();
+    if !drops.is_empty() {
+        text += &format!("\ndropped packets: {}", drops.join(", "));
+    }
+    if let Some(error) = &status.last_reload_error {
+        text += &format!("\nthe last reload changed nothing:\n{error}");
+    }
+    text
+}
+
+fn counted((reason, traffic): (&String, &Traffic)) -> String {
+    format!("{} {}", traffic.packets, reason.replace('_', " "))
+}
+
+fn uplinks(status: &Status) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header([
+        "uplink",
+        "state",
+        "for",
+        "reason",
+        "interface",
+        "address",
+        "gateway",
+        "weight",
+        "probes",
+        "packets out",
+        "in",
+    ]);
+    for uplink in &status.uplinks {
+        table.add_row(row(uplink));
+    }
+    for index in [7, 9, 10] {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn row(uplink: &UplinkStatus) -> [String; 11] {
+    let or_none = |value: Option<String>| value.unwrap_or_else(|| "-".into());
+    [
+        uplink.name.clone(),
+        uplink.state.clone(),
+        duration(uplink.since_s),
+        uplink.reason.clone(),
+        uplink.interface.clone(),
+        or_none(uplink.address.map(|address| address.to_string())),
+        or_none(uplink.gateway.map(|gateway| gateway.to_string())),
+        uplink.weight.to_string(),
+        uplink.probes.iter().map(probe).collect::<Vec<_>>().join("\n"),
+        uplink.out.packets.to_string(),
+        uplink.back.packets.to_string(),
+    ]
+}
+
+fn probe(probe: &ProbeStatus) -> String {
+    let ProbeStatus { target, last, rtt_ms, error, .. } = probe;
+    match (rtt_ms, error) {
+        (Some(rtt), _) => format!("{target} {last} in {rtt:.1} ms"),
+        (None, Some(error)) => format!("{target} {last}: {error}"),
+        (None, None) => format!("{target} {last}"),
+    }
+}
+
+/// A time span of whole seconds.
+fn duration(seconds: f64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds.max(0.0) as u64)).to_string()
+}

@@ -1,0 +1,261 @@
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::controller::{Change, Controller};
+use super::installer::{InstallError, Installer};
+use super::probers::{Probers, UplinkProbe};
+use super::startup::{self, Unfit};
+use crate::api::status::{self, Status};
+use crate::config::{self, Config};
+use crate::dataplane::{AttachError, Dataplane as _, Kernel, LoadError, Sweeper};
+use crate::netlink::{self, Resolver, Update, Watcher};
+
+/// How often what has failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What can be asked of a running daemon.
+#[derive(Debug)]
+pub enum Command {
+    /// Read the configuration file again. A bad one changes nothing.
+    Reload,
+    /// Detach and end.
+    Stop,
+    /// Say how things are.
+    Status(oneshot::Sender<Status>),
+}
+
+/// Where to send commands to.
+pub type Commands = mpsc::Sender<Command>;
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration does not fit the host.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// The kernel does not tell what it knows.
+    #[error(transparent)]
+    Netlink(#[from] netlink::Error),
+    /// The data plane cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The data plane cannot be attached everywhere. It is attached nowhere then.
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    /// The system gives no thread for the sweep of idle flows.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A running gateway. Whatever way it ends, the program is detached.
+pub struct Daemon {
+    controller: Controller,
+    installer: Installer,
+    dataplane: Kernel,
+    sweeper: Sweeper,
+    watcher: Watcher,
+    resolver: Resolver,
+    probers: Probers,
+    outcomes: mpsc::Receiver<UplinkProbe>,
+    commands: mpsc::Receiver<Command>,
+    config_file: PathBuf,
+    started: Instant,
+    last_reload_error: Option<String>,
+    /// What was complained of, so that it is not said every second.
+    complaints: BTreeSet<String>,
+}
+
+impl Daemon {
+    /// Loads the data plane in the calling thread's network namespace, and attaches it. Runs in a Tokio
+    /// runtime with I/O and time, of this thread alone.
+    ///
+    /// The file is where [`Command::Reload`] reads from.
+    ///
+    /// # Errors
+    /// Whatever keeps the gateway from working. Nothing stays attached then.
+    pub async fn start(
+        config: Config,
+        config_file: PathBuf,
+        commands: mpsc::Receiver<Command>,
+    ) -> Result<Self, StartError> {
+        let now = Instant::now();
+        let mut watcher = Watcher::new()?;
+        let resolver = Resolver::new()?;
+        let mut controller = Controller::new(config, random_key(), first_generation(), now);
+        // The first update has all that the kernel knows.
+        controller.update(watcher.next().await?, Instant::now());
+        startup::check(&controller)?;
+        let (dataplane, flows) = Kernel::load(controller.config().flows_max)?;
+        let sweeper =
+            Sweeper::start(flows, &controller.config().timers).map_err(StartError::Thread)?;
+        let (probers, outcomes) = Probers::new();
+        let mut daemon = Self {
+            controller,
+            installer: Installer::default(),
+            dataplane,
+            sweeper,
+            watcher,
+            resolver,
+            probers,
+            outcomes,
+            commands,
+            config_file,
+            started: now,
+            last_reload_error: None,
+            complaints: BTreeSet::new(),
+        };
+        if let Some(error) = daemon.install().into_iter().next() {
+            return Err(error.into());
+        }
+        for uplink in daemon.controller.uplinks() {
+            log_state(&uplink.config().name, uplink.verdict());
+        }
+        daemon.follow_up();
+        Ok(daemon)
+    }
+
+    /// Keeps the data plane as it should be until [`Command::Stop`], or until nobody can send
+    /// commands any more.
+    ///
+    /// # Errors
+    /// Where the kernel no longer tells what happens.
+    pub async fn run(mut self) -> Result<(), netlink::Error> {
+        let mut ticks = interval(RETRY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                update = self.watcher.next() => self.update(update?),
+                Some((uplink, event)) = self.outcomes.recv() => {
+                    let changes = self.controller.probed(&uplink, event, Instant::now());
+                    if !changes.is_empty() {
+                        self.apply(&changes);
+                    }
+                }
+                command = self.commands.recv() => match command {
+                    Some(Command::Reload) => self.reload(),
+                    // Who asked may have gone.
+                    Some(Command::Status(reply)) => drop(reply.send(self.status())),
+                    Some(Command::Stop) | None => return Ok(()),
+                },
+                _ = ticks.tick() => {
+                    self.probers.revive();
+                    self.apply(&[]);
+                }
+            }
+        }
+    }
+
+    fn update(&mut self, update: Update) {
+        let changes = self.controller.update(update, Instant::now());
+        self.apply(&changes);
+    }
+
+    /// Does what is decided: the switch first.
+    fn apply(&mut self, changes: &[Change]) {
+        self.installer.lower(&mut self.dataplane, self.controller.alive());
+        for Change { uplink, verdict } in changes {
+            log_state(uplink, verdict);
+        }
+        let errors = self.install();
+        self.complain(&errors);
+        self.follow_up();
+    }
+
+    fn install(&mut self) -> Vec<InstallError> {
+        let (policy, alive) = (self.controller.policy(), self.controller.alive());
+        self.installer.install(&mut self.dataplane, &policy, alive)
+    }
+
+    /// Says what is wrong once, until it is something else.
+    fn complain(&mut self, errors: &[InstallError]) {
+        let complaints: BTreeSet<_> = errors
+            .iter()
+            // An interface that has just gone will be told of.
+            .filter(|error| !matches!(error, InstallError::Attach(AttachError::Missing { .. })))
+            .map(ToString::to_string)
+            .collect();
+        for complaint in complaints.difference(&self.complaints) {
+            log::error!("{complaint}");
+        }
+        self.complaints = complaints;
+    }
+
+    /// What is not urgent: MACs and probes.
+    fn follow_up(&mut self) {
+        for (ifindex, address) in self.controller.resolutions_due(Instant::now()) {
+            if let Err(error) = self.resolver.resolve(ifindex, address) {
+                // The interface may have gone down since; if not, the next time is in a second.
+                log::debug!("{error}");
+            }
+        }
+        self.probers.update(self.controller.uplinks());
+    }
+
+    fn reload(&mut self) {
+        let file = self.config_file.display().to_string();
+        match config::load(&self.config_file) {
+            Ok((config, warnings)) => {
+                for warning in warnings {
+                    log::warn!("{warning}");
+                }
+                self.last_reload_error = None;
+                self.configure(config);
+                log::info!("{file}: read again");
+            }
+            Err(error) => {
+                log::error!("{file}: the configuration stays as it was:\n{error}");
+                self.last_reload_error = Some(error.to_string());
+            }
+        }
+    }
+
+    fn configure(&mut self, config: Config) {
+        let old = self.controller.config();
+        if old.flows_max != config.flows_max || old.api != config.api {
+            log::warn!(
+                "flows.max and api.socket stay as they are until the daemon is started again"
+            );
+        }
+        self.sweeper.set_timers(&config.timers);
+        let changes = self.controller.configure(config, Instant::now());
+        self.apply(&changes);
+    }
+
+    fn status(&self) -> Status {
+        let counters = self
+            .dataplane
+            .counters()
+            .inspect_err(|error| log::error!("{error}"))
+            .unwrap_or_default();
+        status::Source {
+            controller: &self.controller,
+            counters: &counters,
+            flow_entries: self.sweeper.entries(),
+            started: self.started,
+            last_reload_error: self.last_reload_error.as_deref(),
+        }
+        .status(Instant::now())
+    }
+}
+
+fn log_state(uplink: &str, verdict: &crate::uplink::Verdict) {
+    log::info!("uplink {uplink}: {}: {}", verdict.state, verdict.reason);
+}
+
+/// Drawn by the system, through the keys of the standard library's hasher.
+fn random_key() -> [u64; 2] {
+    [(); 2].map(|()| RandomState::new().hash_one(0_u8))
+}
+
+/// Above those of any daemon that ran before on this boot, as long as an uplink's address changes less than
+/// once a second.
+fn first_generation() -> u32 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(1, |now| (now.tv_sec() as u32).max(1))
+}

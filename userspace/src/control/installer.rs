@@ -1,0 +1,194 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use pointsman_ebpf::abi::{BUCKETS_PER_GROUP, Group, LocalAddress, Port, Settings, Uplink};
+
+use super::buckets::Ranking;
+use super::policy::Policy;
+use crate::dataplane::{AttachError, Dataplane, TableError};
+
+/// Something of a policy that could not be installed. The next installation tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// A map could not be written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The program could not be attached.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The table of interfaces has no place for one.
+    #[error("there is no place for {0} in the data plane's table; serve fewer interfaces")]
+    NoPlace(String),
+}
+
+/// Writes policies into a data plane: the first as a whole, and of each later one what is different.
+///
+/// **Invariant:** an uplink is alive in the data plane only while all that packets need of it is there.
+#[derive(Debug, Default)]
+pub struct Installer {
+    alive: u64,
+    settings: Option<Settings>,
+    egress: BTreeMap<u16, u32>,
+    ports: BTreeMap<u32, Port>,
+    uplinks: BTreeMap<u8, Uplink>,
+    groups: BTreeMap<u8, Group>,
+    rankings: BTreeMap<u8, Ranking>,
+    local: BTreeSet<LocalAddress>,
+    /// Interfaces that the program is attached to, by index, with their names.
+    attached: BTreeMap<u32, String>,
+}
+
+impl Installer {
+    /// Takes out of the switch whoever is not in `alive`: what is to happen before anything else.
+    pub fn lower(&mut self, dataplane: &mut impl Dataplane, alive: u64) {
+        self.throw(dataplane, self.alive & alive);
+    }
+
+    fn throw(&mut self, dataplane: &mut impl Dataplane, alive: u64) {
+        if alive != self.alive {
+            dataplane.set_alive(alive);
+            self.alive = alive;
+        }
+    }
+
+    /// Installs a policy, and lets those of `alive` carry traffic for whom all is in place. Returns
+    /// what did not work.
+    pub fn install(
+        &mut self,
+        dataplane: &mut impl Dataplane,
+        policy: &Policy,
+        alive: u64,
+    ) -> Vec<InstallError> {
+        let mut errors = Vec::new();
+        self.lower(dataplane, alive & !self.renewed(policy));
+        self.install_tables(dataplane, policy, &mut errors);
+        self.detach(dataplane, policy);
+        self.attach(dataplane, policy, &mut errors);
+        self.throw(dataplane, alive & self.ready(policy));
+        errors
+    }
+
+    /// Uplinks that change their address: they do not carry traffic while that is written.
+    fn renewed(&self, policy: &Policy) -> u64 {
+        self.uplinks
+            .iter()
+            .filter(|(id, old)| {
+                let new = policy.uplinks.get(id);
+                new.is_none_or(|new| new.generation != old.generation)
+            })
+            .fold(0, |renewed, (id, _)| renewed | 1 << id)
+    }
+
+    /// Uplinks whose record is written and whose interface has the program.
+    fn ready(&self, policy: &Policy) -> u64 {
+        policy
+            .uplinks
+            .iter()
+            .filter(|(id, record)| {
+                let interface = policy.interfaces.get(&record.egress);
+                self.uplinks.get(id) == Some(record)
+                    && interface.is_some_and(|interface| {
+                        let ifindex = interface.port.ifindex;
+                        self.attached.contains_key(&ifindex)
+                            && self.egress.get(&record.egress) == Some(&ifindex)
+                    })
+            })
+            .fold(0, |ready, (id, _)| ready | 1 << id)
+    }
+
+    fn install_tables(
+        &mut self,
+        dataplane: &mut impl Dataplane,
+        policy: &Policy,
+        errors: &mut Vec<InstallError>,
+    ) {
+        let mut note = |result: Result<(), TableError>| {
+            result.map_err(|error| errors.push(error.into())).is_ok()
+        };
+        if self.settings != Some(policy.settings) && note(dataplane.set_settings(&policy.settings))
+        {
+            self.settings = Some(policy.settings);
+        }
+        let egress = policy
+            .interfaces
+            .iter()
+            .map(|(slot, interface)| (*slot, interface.port.ifindex))
+            .collect();
+        sync(&mut self.egress, egress, |slot, ifindex| {
+            note(dataplane.set_egress(slot, ifindex.copied()))
+        });
+        sync(&mut self.uplinks, policy.uplinks.clone(), |id, uplink| {
+            note(dataplane.set_uplink(id, uplink.unwrap_or(&Uplink::default())))
+        });
+        let rankings = policy.groups.iter().map(|(id, (_, r))| (*id, r.clone()));
+        sync(&mut self.rankings, rankings.collect(), |id, ranking| {
+            let first = u32::from(id) * BUCKETS_PER_GROUP as u32;
+            // The buckets of a group that is gone are read by nobody.
+            let buckets = ranking.into_iter().flat_map(Ranking::buckets);
+            (first..).zip(buckets).all(|(index, bucket)| note(dataplane.set_bucket(index, bucket)))
+        });
+        let groups = policy.groups.iter().map(|(id, (group, _))| (*id, *group));
+        sync(&mut self.groups, groups.collect(), |id, group| {
+            note(dataplane.set_group(id, group.unwrap_or(&Group::default())))
+        });
+        let as_map = |set: &BTreeSet<_>| set.iter().map(|address| (*address, ())).collect();
+        let mut local: BTreeMap<_, _> = as_map(&self.local);
+        sync(&mut local, as_map(&policy.local), |address, present| {
+            note(dataplane.set_local(address, present.is_some()))
+        });
+        self.local = local.into_keys().collect();
+        let (ports, left_over) = policy.ports();
+        sync(&mut self.ports, ports, |slot, port| {
+            note(dataplane.set_port(slot, port.unwrap_or(&Port::default())))
+        });
+        errors.extend(left_over.into_iter().map(InstallError::NoPlace));
+    }
+
+    /// Detaches from interfaces that are gone or no longer the gateway's.
+    fn detach(&mut self, dataplane: &mut impl Dataplane, policy: &Policy) {
+        let wanted: BTreeSet<_> =
+            policy.interfaces.values().map(|interface| interface.port.ifindex).collect();
+        self.attached.retain(|ifindex, _| {
+            let stays = wanted.contains(ifindex);
+            if !stays {
+                dataplane.detach(*ifindex);
+            }
+            stays
+        });
+    }
+
+    fn attach(
+        &mut self,
+        dataplane: &mut impl Dataplane,
+        policy: &Policy,
+        errors: &mut Vec<InstallError>,
+    ) {
+        for interface in policy.interfaces.values() {
+            let ifindex = interface.port.ifindex;
+            if self.attached.contains_key(&ifindex) {
+                continue;
+            }
+            match dataplane.attach(&interface.name, ifindex) {
+                Ok(mode) => {
+                    log::info!("{}: attached ({mode})", interface.name);
+                    self.attached.insert(ifindex, interface.name.clone());
+                }
+                Err(error) => errors.push(error.into()),
+            }
+        }
+    }
+}
+
+/// Makes `have` equal to `want` by writing what is different: `write` gets a key with its new value, or
+/// with none, and says whether it succeeded. What did not is left as it was.
+fn sync<K: Ord + Copy, V: PartialEq>(
+    have: &mut BTreeMap<K, V>,
+    want: BTreeMap<K, V>,
+    mut write: impl FnMut(K, Option<&V>) -> bool,
+) {
+    have.retain(|key, _| want.contains_key(key) || !write(*key, None));
+    for (key, value) in want {
+        if have.get(&key) != Some(&value) && write(key, Some(&value)) {
+            have.insert(key, value);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use pointsman_ebpf::abi::{Group, LocalAddress, PORT_PROBES, PORT_SLOTS, Port, Settings, Uplink};
+
+use super::Ranking;
+
+/// An interface that the program is to be attached to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name, for messages.
+    pub name: String,
+    /// What the data plane is to know of it.
+    pub port: Port,
+}
+
+/// All that the maps are to hold, but for who is alive.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policy {
+    /// What holds for the whole gateway.
+    pub settings: Settings,
+    /// Interfaces that are there, by egress slot.
+    pub interfaces: BTreeMap<u16, Interface>,
+    /// Uplinks of which all is known that a packet needs, by identifier.
+    pub uplinks: BTreeMap<u8, Uplink>,
+    /// Groups by identifier, and what their buckets are made from.
+    pub groups: BTreeMap<u8, (Group, Ranking)>,
+    /// The gateway's own addresses.
+    pub local: BTreeSet<LocalAddress>,
+}
+
+impl Policy {
+    /// The table of ports by slot. An interface finds no place where too many others have an index
+    /// near its own, modulo the size; the second value has the names of those.
+    pub fn ports(&self) -> (BTreeMap<u32, Port>, Vec<String>) {
+        let mut slots = BTreeMap::new();
+        let mut left_over = Vec::new();
+        for Interface { name, port } in self.interfaces.values() {
+            let free = (0..PORT_PROBES as u32)
+                .map(|probe| (port.ifindex + probe) % PORT_SLOTS as u32)
+                .find(|slot| !slots.contains_key(slot));
+            match free {
+                Some(slot) => {
+                    slots.insert(slot, *port);
+                }
+                None => left_over.push(name.clone()),
+            }
+        }
+        (slots, left_over)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_where_the_data_plane_looks() {
+        let size = PORT_SLOTS as u32;
+        let interfaces = [255, 255 + size, 1, 2, 255 + 2 * size, 255 + 3 * size, 255 + 4 * size]
+            .into_iter()
+            .zip(0..)
+            .map(|(ifindex, slot)| {
+                let port = Port { ifindex, ..Port::default() };
+                let name = format!("eth{slot}");
+                (slot, Interface { name, port })
+            })
+            .collect();
+        let policy = Policy { interfaces, ..Policy::default() };
+        let (ports, left_over) = policy.ports();
+        let ports: Vec<_> = ports.iter().map(|(slot, port)| (*slot, port.ifindex)).collect();
+        let expected = [(0, 255 + size), (1, 1), (2, 2), (255, 255)];
+        assert_eq!(ports, expected);
+        assert_eq!(left_over, ["eth4", "eth5", "eth6"]);
+    }
+}

@@ -1,0 +1,95 @@
+//! What keeps the daemon from starting. Later, while it runs, the same is a reason for an uplink to be
+//! down: a mistake in the file is likelier at first, a cable that is pulled out is later.
+
+use std::net::Ipv4Addr;
+
+use super::Controller;
+use crate::netlink::Link;
+
+/// A configuration that does not fit this host.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Unfit {
+    /// An interface does not exist.
+    #[error("{user} is to use the interface {interface}, which does not exist; see `ip link`")]
+    NoInterface {
+        /// The LAN, or the uplink with its name.
+        user: String,
+        /// The interface.
+        interface: String,
+    },
+    /// An interface has no Ethernet below.
+    #[error(
+        "{user} is to use the interface {interface}, which has no MAC; give an Ethernet interface"
+    )]
+    NoMac {
+        /// The LAN, or the uplink with its name.
+        user: String,
+        /// The interface.
+        interface: String,
+    },
+    /// An uplink's interface has no IPv4 address.
+    #[error(
+        "uplink {uplink:?}: {interface} has no IPv4 address; give it one (`ip address add ADDRESS/LENGTH \
+         dev {interface}`), or set ipv4.address"
+    )]
+    NoAddress {
+        /// The uplink's name.
+        uplink: String,
+        /// Its interface.
+        interface: String,
+    },
+    /// An uplink that follows the default route has none.
+    #[error(
+        "uplink {uplink:?}: no default route leaves by {interface}; add one (`ip route add default via \
+         GATEWAY dev {interface} metric 100`), or set gateway to the provider's router"
+    )]
+    NoGateway {
+        /// The uplink's name.
+        uplink: String,
+        /// Its interface.
+        interface: String,
+    },
+    /// The gateway's address is the host's own.
+    #[error(
+        "uplink {uplink:?}: gateway {gateway} is an address of this host; give the provider's router"
+    )]
+    OwnGateway {
+        /// The uplink's name.
+        uplink: String,
+        /// The address.
+        gateway: Ipv4Addr,
+    },
+}
+
+/// Whether the configuration fits the host, as the controller knows both.
+///
+/// # Errors
+/// The first thing that does not.
+pub fn check(controller: &Controller) -> Result<(), Unfit> {
+    let link_of = |user: &str, interface: &str| -> Result<(), Unfit> {
+        let (user, interface) = (user.to_owned(), interface.to_owned());
+        match controller.facts().link_named(&interface) {
+            None => Err(Unfit::NoInterface { user, interface }),
+            Some((_, Link { mac: None, .. })) => Err(Unfit::NoMac { user, interface }),
+            Some(_) => Ok(()),
+        }
+    };
+    for interface in &controller.config().lan.interfaces {
+        link_of("the LAN", interface)?;
+    }
+    for uplink in controller.uplinks() {
+        let (name, interface) = (&uplink.config().name, &uplink.config().interface);
+        link_of(&format!("uplink {name:?}"), interface)?;
+        let (uplink_name, interface) = (name.clone(), interface.clone());
+        if uplink.address().is_none() {
+            return Err(Unfit::NoAddress { uplink: uplink_name, interface });
+        }
+        let Some(gateway) = uplink.gateway() else {
+            return Err(Unfit::NoGateway { uplink: uplink_name, interface });
+        };
+        if controller.facts().local_addresses().any(|own| own == gateway) {
+            return Err(Unfit::OwnGateway { uplink: uplink_name, gateway });
+        }
+    }
+    Ok(())
+}

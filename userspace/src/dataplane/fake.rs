@@ -1,0 +1,107 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use pointsman_ebpf::abi::{Bucket, COUNTERS, Counter, Group, LocalAddress, Port, Settings, Uplink};
+
+use super::{AttachError, Dataplane, Mode, TableError};
+
+/// A data plane that remembers what it was told, and in which order.
+#[derive(Debug, Default)]
+pub(crate) struct Fake {
+    pub(crate) alive: u64,
+    /// What was done, in words, without the writes of buckets.
+    pub(crate) log: Vec<String>,
+    pub(crate) attached: BTreeSet<u32>,
+    /// Interfaces that have a program already.
+    pub(crate) busy: BTreeSet<u32>,
+    /// Whether writes of uplinks fail.
+    pub(crate) refuses_uplinks: bool,
+    pub(crate) egress: BTreeMap<u16, u32>,
+    pub(crate) settings: Settings,
+    pub(crate) ports: BTreeMap<u32, Port>,
+    pub(crate) uplinks: BTreeMap<u8, Uplink>,
+    pub(crate) groups: BTreeMap<u8, Group>,
+    pub(crate) buckets: BTreeMap<u32, Bucket>,
+    pub(crate) local: BTreeSet<LocalAddress>,
+    pub(crate) bucket_writes: usize,
+}
+
+impl Dataplane for Fake {
+    fn set_alive(&mut self, alive: u64) {
+        self.log.push(format!("alive {alive:b}"));
+        self.alive = alive;
+    }
+
+    fn attach(&mut self, interface: &str, ifindex: u32) -> Result<Mode, AttachError> {
+        if self.busy.contains(&ifindex) {
+            return Err(AttachError::Busy { interface: interface.to_owned(), occupant: None });
+        }
+        self.log.push(format!("attach {interface}"));
+        self.attached.insert(ifindex);
+        Ok(Mode::Native)
+    }
+
+    fn detach(&mut self, ifindex: u32) {
+        self.log.push(format!("detach {ifindex}"));
+        self.attached.remove(&ifindex);
+    }
+
+    fn set_egress(&mut self, slot: u16, ifindex: Option<u32>) -> Result<(), TableError> {
+        self.log.push(format!("egress {slot}"));
+        match ifindex {
+            Some(ifindex) => self.egress.insert(slot, ifindex),
+            None => self.egress.remove(&slot),
+        };
+        Ok(())
+    }
+
+    fn set_settings(&mut self, settings: &Settings) -> Result<(), TableError> {
+        self.log.push("settings".into());
+        self.settings = *settings;
+        Ok(())
+    }
+
+    fn set_port(&mut self, slot: u32, port: &Port) -> Result<(), TableError> {
+        self.log.push(format!("port {slot}"));
+        self.ports.insert(slot, *port);
+        Ok(())
+    }
+
+    fn set_uplink(&mut self, id: u8, uplink: &Uplink) -> Result<(), TableError> {
+        if self.refuses_uplinks {
+            return Err(TableError {
+                action: "write",
+                map: "UPLINKS",
+                reason: "out of memory".into(),
+            });
+        }
+        self.log.push(format!("uplink {id}"));
+        self.uplinks.insert(id, *uplink);
+        Ok(())
+    }
+
+    fn set_group(&mut self, id: u8, group: &Group) -> Result<(), TableError> {
+        self.log.push(format!("group {id}"));
+        self.groups.insert(id, *group);
+        Ok(())
+    }
+
+    fn set_bucket(&mut self, index: u32, bucket: Bucket) -> Result<(), TableError> {
+        self.bucket_writes += 1;
+        self.buckets.insert(index, bucket);
+        Ok(())
+    }
+
+    fn set_local(&mut self, address: LocalAddress, present: bool) -> Result<(), TableError> {
+        self.log.push("local".into());
+        if present {
+            self.local.insert(address);
+        } else {
+            self.local.remove(&address);
+        }
+        Ok(())
+    }
+
+    fn counters(&self) -> Result<Vec<Counter>, TableError> {
+        Ok(vec![Counter::default(); COUNTERS as usize])
+    }
+}

@@ -1,0 +1,92 @@
+//! The loaded XDP program and its maps, behind a trait that says all that the control plane needs
+//! of them.
+//!
+//! [`Kernel`] is the real one. The sweep of idle flows runs beside it, on a thread of its own
+//! ([`Sweeper`]), because it takes longer than a lost carrier may wait.
+
+mod attach;
+mod error;
+#[cfg(test)]
+mod fake;
+mod kernel;
+mod occupant;
+mod sweep;
+mod sweeper;
+mod switch;
+
+use pointsman_ebpf::abi::{Bucket, Counter, Group, LocalAddress, Port, Settings, Uplink};
+
+pub use attach::{AttachError, Mode};
+pub use error::{LoadError, TableError};
+#[cfg(test)]
+pub(crate) use fake::Fake;
+pub use kernel::{FlowMap, Kernel, OBJECT};
+pub use occupant::Occupant;
+pub use sweep::{FlowTable, IdleTicks, sweep};
+pub use sweeper::Sweeper;
+
+/// What the control plane does to the data plane. Each method does one thing to one map, and
+/// [`TableError`] says which one the kernel refused.
+pub trait Dataplane {
+    /// Says which uplinks are alive, a bit each by identifier: the failover. It cannot fail, takes
+    /// nanoseconds, and holds from the next packet on.
+    fn set_alive(&mut self, alive: u64);
+
+    /// Attaches the program to the interface with this index. The name is for messages.
+    ///
+    /// # Errors
+    /// Why not, with the fix.
+    fn attach(&mut self, interface: &str, ifindex: u32) -> Result<Mode, AttachError>;
+
+    /// Detaches the program from an interface. Nothing happens where it is not attached or the
+    /// interface is gone.
+    fn detach(&mut self, ifindex: u32);
+
+    /// Lets an egress slot stand for the interface with this index, or for none.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_egress(&mut self, slot: u16, ifindex: Option<u32>) -> Result<(), TableError>;
+
+    /// Replaces the settings.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_settings(&mut self, settings: &Settings) -> Result<(), TableError>;
+
+    /// Replaces the port in a slot of the table; the default value frees the slot.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_port(&mut self, slot: u32, port: &Port) -> Result<(), TableError>;
+
+    /// Replaces what is known of an uplink; the default value removes it.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_uplink(&mut self, id: u8, uplink: &Uplink) -> Result<(), TableError>;
+
+    /// Replaces a group.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_group(&mut self, id: u8, group: &Group) -> Result<(), TableError>;
+
+    /// Replaces the bucket with this index among those of all groups.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_bucket(&mut self, index: u32, bucket: Bucket) -> Result<(), TableError>;
+
+    /// Adds or removes one of the gateway's own addresses.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_local(&mut self, address: LocalAddress, present: bool) -> Result<(), TableError>;
+
+    /// All counters, summed over the CPUs, by index.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn counters(&self) -> Result<Vec<Counter>, TableError>;
+}

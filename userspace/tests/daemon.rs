@@ -1,0 +1,267 @@
+//! The daemon in the gateway of a laboratory site, with real packets through it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pointsman::api::status::{Status, UplinkStatus};
+use pointsman_lab::plan::SERVER;
+use pointsman_lab::{LabError, Namespace, Site, wait_until};
+use tempfile::TempDir;
+
+/// How long anything may take that happens at once.
+const BOUND: Duration = Duration::from_secs(20);
+
+const POINTSMAN: &str = env!("CARGO_BIN_EXE_pointsman");
+
+/// The configuration of a site with two uplinks, for the file and the socket in `directory`.
+fn configuration(directory: &Path) -> String {
+    format!(
+        "[lan]\n\
+         interfaces = [\"lan0\"]\n\
+         [[uplink]]\n\
+         name = \"fiber\"\n\
+         interface = \"wan0\"\n\
+         gateway = \"203.0.113.1\"\n\
+         weight = 3\n\
+         health = {{ probes = [{{ kind = \"icmp\", target = \"{SERVER}\" }}], interval = \"50ms\" }}\n\
+         [[uplink]]\n\
+         name = \"cable\"\n\
+         interface = \"wan1\"\n\
+         health = {{ probes = [{{ kind = \"icmp\", target = \"{SERVER}\" }}], interval = \"50ms\" }}\n\
+         [api]\n\
+         socket = \"{}\"\n",
+        directory.join("api.sock").display()
+    )
+}
+
+/// A site whose gateway runs the daemon.
+struct Gateway {
+    site: Site,
+    directory: TempDir,
+    daemon: Daemon,
+}
+
+impl Gateway {
+    fn start() -> Self {
+        let site = Site::builder().client_addresses(64).build().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pointsman.toml");
+        fs::write(&file, configuration(directory.path())).unwrap();
+        let daemon = Daemon::start(&site.gateway, &file);
+        let gateway = Self { site, directory, daemon };
+        gateway.wait_for_states("up", "up");
+        gateway
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("pointsman.toml")
+    }
+
+    fn status(&self) -> Status {
+        let output = pointsman(
+            &self.site.gateway,
+            &["status", "--json", "--socket"],
+            &[&self.directory.path().join("api.sock")],
+        );
+        assert!(output.status.success(), "{output:?}\n{}", self.daemon.log());
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn uplink(&self, name: &str) -> UplinkStatus {
+        let uplinks = self.status().uplinks;
+        uplinks.into_iter().find(|uplink| uplink.name == name).unwrap()
+    }
+
+    fn wait_for(&self, what: &str, mut condition: impl FnMut(&Status) -> bool) {
+        let mut last = None;
+        let waited = wait_until(what, BOUND, || {
+            let status = self.status();
+            let holds = condition(&status);
+            last = Some(status);
+            Ok::<_, LabError>(holds)
+        });
+        if let Err(error) = waited {
+            panic!("{error}\n{last:#?}\n{}", self.daemon.log());
+        }
+    }
+
+    fn wait_for_states(&self, fiber: &str, cable: &str) {
+        self.wait_for(&format!("fiber is {fiber} and cable {cable}"), |status| {
+            status.uplinks.iter().map(|uplink| uplink.state.as_str()).eq([fiber, cable])
+        });
+    }
+
+    /// Pings the server once from each of the client's addresses.
+    fn ping_from_all(&self) {
+        for address in self.site.client_addresses() {
+            self.ping_from(address);
+        }
+    }
+
+    fn ping_from(&self, address: Ipv4Addr) {
+        let (from, to) = (address.to_string(), SERVER.to_string());
+        let arguments = ["-n", "-q", "-c", "1", "-W", "5", "-I", &from, &to];
+        if let Err(error) = self.site.client.output("ping", &arguments) {
+            panic!("{error}\n{:#?}\n{}", self.status(), self.daemon.log());
+        }
+    }
+}
+
+/// A running daemon, and what it has said.
+struct Daemon {
+    process: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Daemon {
+    /// Starts the daemon and waits until it is ready.
+    fn start(host: &Namespace, file: &Path) -> Self {
+        let mut process = host
+            .command(POINTSMAN)
+            .args(["run", "--config"])
+            .arg(file)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(process.stderr.take().unwrap());
+        let log = Arc::new(Mutex::new(String::new()));
+        let writer = Arc::clone(&log);
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                *writer.lock().unwrap() += &format!("{line}\n");
+            }
+        });
+        let daemon = Self { process, log };
+        daemon.wait_for_log("ready");
+        daemon
+    }
+
+    fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    fn wait_for_log(&self, text: &str) {
+        let waited =
+            wait_until(&format!("the log has {text:?}"), BOUND, || Ok(self.log().contains(text)));
+        if let Err(error) = waited {
+            panic!("{error}; it has\n{}", self.log());
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id() as i32), signal).unwrap();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn pointsman(host: &Namespace, arguments: &[&str], paths: &[&Path]) -> Output {
+    host.command(POINTSMAN).args(arguments).args(paths).output().unwrap()
+}
+
+/// The names of a host's interfaces that have an XDP program.
+fn attached(host: &Namespace) -> Vec<String> {
+    let links = host.output("ip", &["-j", "link"]).unwrap();
+    let links: serde_json::Value = serde_json::from_str(&links).unwrap();
+    let links = links.as_array().unwrap().iter();
+    links
+        .filter(|link| link.get("xdp").is_some())
+        .map(|link| link["ifname"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn packets_cross_and_both_uplinks_share_them() {
+    let gateway = Gateway::start();
+    gateway.ping_from_all();
+    let status = gateway.status();
+    let [fiber, cable] = &status.uplinks[..] else { panic!("{status:#?}") };
+    assert!(fiber.out.packets > cable.out.packets && cable.out.packets > 0, "{status:#?}");
+    assert_eq!(fiber.out.packets + cable.out.packets, 64, "{status:#?}");
+    assert_eq!(fiber.back.packets + cable.back.packets, 64, "{status:#?}");
+    assert_eq!(fiber.address, Some(Ipv4Addr::new(203, 0, 113, 2)));
+    assert_eq!(cable.gateway, Some(Ipv4Addr::new(198, 51, 100, 1)));
+    assert_eq!(fiber.probes[0].last, "answered");
+    gateway.wait_for("the sweep has counted", |status| status.flows.entries == 128);
+}
+
+#[test]
+fn a_tcp_connection_crosses() {
+    let gateway = Gateway::start();
+    let listener = gateway.site.server.run(|| TcpListener::bind((SERVER, 80))).unwrap();
+    let server = thread::spawn(move || {
+        let (mut stream, peer) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        stream.read_to_end(&mut request).unwrap();
+        stream.write_all(&request).unwrap();
+        peer
+    });
+    let sent: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
+    let received = gateway.site.client.run(|| {
+        let mut stream = TcpStream::connect((SERVER, 80)).unwrap();
+        stream.set_read_timeout(Some(BOUND)).unwrap();
+        stream.write_all(&sent).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).unwrap();
+        received
+    });
+    assert!(received == sent, "{} bytes came back", received.len());
+    let peer = server.join().unwrap().ip();
+    let uplinks = gateway.status().uplinks;
+    assert!(uplinks.iter().any(|uplink| uplink.address.is_some_and(|own| own == peer)), "{peer}");
+}
+
+#[test]
+fn traffic_goes_on_by_the_other_uplink_when_one_is_cut() {
+    let gateway = Gateway::start();
+    gateway.ping_from_all();
+    let access = &gateway.site.uplinks[0].access;
+    access.cut().unwrap();
+    gateway.wait_for_states("down", "up");
+    assert_eq!(gateway.uplink("fiber").reason, "no carrier on wan0");
+    let before = gateway.uplink("cable").out.packets;
+    gateway.ping_from_all();
+    assert_eq!(gateway.uplink("cable").out.packets, before + 64);
+
+    access.restore().unwrap();
+    gateway.wait_for_states("up", "up");
+    let before = gateway.uplink("fiber").out.packets;
+    gateway.ping_from_all();
+    assert!(gateway.uplink("fiber").out.packets > before);
+}
+
+#[test]
+fn a_silent_uplink_is_taken_out_by_its_probes() {
+    let gateway = Gateway::start();
+    gateway.site.uplinks[1].blackhole(true).unwrap();
+    gateway.wait_for_states("up", "down");
+    gateway.ping_from_all();
+    gateway.site.uplinks[1].blackhole(false).unwrap();
+    gateway.wait_for_states("up", "up");
+}
+
+#[test]
+fn sigterm_leaves_nothing_attached() {
+    let mut gateway = Gateway::start();
+    assert_eq!(attached(&gateway.site.gateway), ["lan0", "wan0", "wan1"]);
+    gateway.daemon.signal(Signal::SIGTERM);
+    let ended = gateway.daemon.process.wait().unwrap();
+    assert_eq!(ended.code(), Some(0), "{}", gateway.daemon.log());
+    assert_eq!(attached(&gateway.site.gateway), [""; 0]);
+    assert!(!gateway.directory.path().join("api.sock").exists());
+}
