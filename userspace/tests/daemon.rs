@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pointsman::api::status::{Status, UplinkStatus};
 use pointsman_lab::plan::SERVER;
-use pointsman_lab::{LabError, Namespace, Site, wait_until};
+use pointsman_lab::{Cable, CableOptions, LabError, Namespace, Pass, Site, wait_until};
 use tempfile::TempDir;
 
 /// How long anything may take that happens at once.
@@ -21,8 +21,12 @@ const BOUND: Duration = Duration::from_secs(20);
 
 const POINTSMAN: &str = env!("CARGO_BIN_EXE_pointsman");
 
-/// The configuration of a site with two uplinks, for the file and the socket in `directory`.
+/// The configuration of a site with two uplinks; the API's socket is in `directory`.
 fn configuration(directory: &Path) -> String {
+    let health = format!(
+        "{{ probes = [{{ kind = \"icmp\", target = \"{SERVER}\" }}], interval = \"50ms\" }}"
+    );
+    let socket = directory.join("api.sock");
     format!(
         "[lan]\n\
          interfaces = [\"lan0\"]\n\
@@ -31,14 +35,14 @@ fn configuration(directory: &Path) -> String {
          interface = \"wan0\"\n\
          gateway = \"203.0.113.1\"\n\
          weight = 3\n\
-         health = {{ probes = [{{ kind = \"icmp\", target = \"{SERVER}\" }}], interval = \"50ms\" }}\n\
+         health = {health}\n\
          [[uplink]]\n\
          name = \"cable\"\n\
          interface = \"wan1\"\n\
-         health = {{ probes = [{{ kind = \"icmp\", target = \"{SERVER}\" }}], interval = \"50ms\" }}\n\
+         health = {health}\n\
          [api]\n\
          socket = \"{}\"\n",
-        directory.join("api.sock").display()
+        socket.display()
     )
 }
 
@@ -97,6 +101,12 @@ impl Gateway {
         self.wait_for(&format!("fiber is {fiber} and cable {cable}"), |status| {
             status.uplinks.iter().map(|uplink| uplink.state.as_str()).eq([fiber, cable])
         });
+    }
+
+    /// Writes the configuration file anew and tells the daemon.
+    fn reload(&self, configuration: &str) {
+        fs::write(self.file(), configuration).unwrap();
+        self.daemon.signal(Signal::SIGHUP);
     }
 
     /// Pings the server once from each of the client's addresses.
@@ -264,4 +274,82 @@ fn sigterm_leaves_nothing_attached() {
     assert_eq!(ended.code(), Some(0), "{}", gateway.daemon.log());
     assert_eq!(attached(&gateway.site.gateway), [""; 0]);
     assert!(!gateway.directory.path().join("api.sock").exists());
+}
+
+#[test]
+fn sighup_reads_the_file_again_and_a_bad_one_changes_nothing() {
+    let gateway = Gateway::start();
+    let good = configuration(gateway.directory.path());
+    gateway.reload(&good.replace("weight = 3", "weight = 0"));
+    gateway.wait_for("the bad file is told of", |status| status.last_reload_error.is_some());
+    let status = gateway.status();
+    assert_eq!(status.uplinks[0].weight, 3);
+    let error = status.last_reload_error.unwrap();
+    assert!(error.contains("weight is 0; give 1 to 1000"), "{error}");
+    assert_eq!(attached(&gateway.site.gateway), ["lan0", "wan0", "wan1"]);
+
+    let cable = good.find("[[uplink]]\nname = \"cable\"").unwrap();
+    let without_cable = [&good[..cable], &good[good.find("[api]").unwrap()..]].concat();
+    gateway.reload(&without_cable.replace("weight = 3", "weight = 7"));
+    gateway.wait_for("the cable is gone", |status| status.uplinks.len() == 1);
+    let status = gateway.status();
+    assert_eq!((status.uplinks[0].weight, status.last_reload_error), (7, None));
+    assert_eq!(status.uplinks[0].state, "up");
+    assert_eq!(attached(&gateway.site.gateway), ["lan0", "wan0"]);
+    gateway.ping_from_all();
+
+    gateway.reload(&good);
+    gateway.wait_for_states("up", "up");
+    assert_eq!(attached(&gateway.site.gateway), ["lan0", "wan0", "wan1"]);
+    gateway.ping_from_all();
+}
+
+#[test]
+fn another_address_is_followed() {
+    let gateway = Gateway::start();
+    gateway.ping_from_all();
+    gateway
+        .site
+        .gateway
+        .ip("address del 203.0.113.2/24 dev wan0\naddress add 203.0.113.9/24 dev wan0")
+        .unwrap();
+    let new = Some(Ipv4Addr::new(203, 0, 113, 9));
+    gateway.wait_for("fiber is up with its new address", |status| {
+        status.uplinks[0].address == new && status.uplinks[0].state == "up"
+    });
+    gateway.ping_from_all();
+}
+
+#[test]
+fn an_interface_that_vanishes_and_returns_is_followed() {
+    let gateway = Gateway::start();
+    let host = &gateway.site.gateway;
+    host.ip("link del wan1").unwrap();
+    gateway.wait_for_states("up", "down");
+    assert_eq!(gateway.uplink("cable").reason, "there is no interface wan1");
+    gateway.ping_from_all();
+
+    let isp = &gateway.site.uplinks[1].isp;
+    let options = CableOptions { pass: Pass::Far, ..CableOptions::default() };
+    let _cable = Cable::new(host, "wan1", isp, "customer", options).unwrap();
+    isp.ip("address add 198.51.100.1/24 dev customer").unwrap();
+    host.ip("address add 198.51.100.2/24 dev wan1\n\
+             route add default via 198.51.100.1 dev wan1 metric 101")
+        .unwrap();
+    gateway.wait_for_states("up", "up");
+    assert_eq!(attached(host), ["lan0", "wan0", "wan1"]);
+    let before = gateway.uplink("cable").out.packets;
+    gateway.ping_from_all();
+    assert!(gateway.uplink("cable").out.packets > before);
+}
+
+#[test]
+fn status_is_a_table_for_people() {
+    let gateway = Gateway::start();
+    let socket = gateway.directory.path().join("api.sock");
+    let output = pointsman(&gateway.site.gateway, &["status", "--socket"], &[&socket]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for word in ["fiber", "cable", "up", "203.0.113.1", "198.51.100.2"] {
+        assert!(text.contains(word), "no {word:?} in\n{text}");
+    }
 }

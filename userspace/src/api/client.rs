@@ -18,8 +18,8 @@ const ANSWER: usize = 16 << 20;
 pub enum ClientError {
     /// No daemon listens there.
     #[error(
-        "no daemon answers on {} ({source}); start one with `pointsman run`, or give its socket with \
-         --socket",
+        "no daemon answers on {} ({source}); start one with `pointsman run`, or give its socket \
+         with --socket",
         path.display()
     )]
     Unreachable {
@@ -32,7 +32,10 @@ pub enum ClientError {
     #[error("using {} is not permitted; run as root, or in the socket's group", .0.display())]
     Permission(PathBuf),
     /// The answer is none.
-    #[error("what listens on {} does not answer as a Pointsman daemon does: {reason}", path.display())]
+    #[error(
+        "what listens on {} does not answer as a Pointsman daemon does: {reason}",
+        path.display()
+    )]
     Garbled {
         /// The socket.
         path: PathBuf,

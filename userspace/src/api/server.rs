@@ -24,10 +24,16 @@ pub enum ListenError {
     )]
     InUse(PathBuf),
     /// Something that is no socket is in the way.
-    #[error("{} is there and is no socket; remove it, or set [api] socket to another path", .0.display())]
+    #[error(
+        "{} is there and is no socket; remove it, or set [api] socket to another path",
+        .0.display()
+    )]
     NotASocket(PathBuf),
     /// The system refuses.
-    #[error("cannot listen on {}: {source}; set [api] socket to a path that the daemon may write", path.display())]
+    #[error(
+        "cannot listen on {}: {source}; set [api] socket to a path that the daemon may write",
+        path.display()
+    )]
     Refused {
         /// The socket.
         path: PathBuf,
@@ -43,8 +49,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on a Unix socket at this path, which the owner and the group may use. The directory is
-    /// made where there is none, and a socket that nobody listens on is replaced.
+    /// Listens on a Unix socket at this path, which the owner and the group may use. The
+    /// directory is made where there is none, and a socket that nobody listens on is replaced.
     ///
     /// # Errors
     /// Where another daemon listens, or the system refuses.

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::ConfigError;
-use crate::control::{StartError, Unfit};
+use crate::control::StartError;
+use crate::demo;
 
 /// The exit code where the configuration is wrong.
 const CONFIGURATION: u8 = 2;
@@ -32,6 +33,9 @@ enum Command {
     Check(ConfigFile),
     /// Show how the running daemon and its uplinks are.
     Status(status::Arguments),
+    /// Show, on a network of its own, what a gateway with two providers does when one of them
+    /// fails.
+    Demo(demo::Args),
 }
 
 /// Which configuration.
@@ -45,29 +49,66 @@ struct ConfigFile {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Run(file) => run::run(file.config),
-        Command::Check(file) => check::check(&file.config),
-        Command::Status(arguments) => status::status(&arguments),
+        Command::Run(file) => run::run(file.config).map(succeeded),
+        Command::Check(file) => check::check(&file.config).map(succeeded),
+        Command::Status(arguments) => status::status(&arguments).map(succeeded),
+        Command::Demo(arguments) => demo::run(arguments),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{}", message(&error));
-            ExitCode::from(exit_code(&error))
-        }
-    }
+    result.unwrap_or_else(|error| {
+        eprintln!("{}", message(&error));
+        ExitCode::from(exit_code(&error))
+    })
 }
 
-/// What is said of an error. A configuration's errors bring their own place along.
+fn succeeded((): ()) -> ExitCode {
+    ExitCode::SUCCESS
+}
+
+/// What is said of an error: it and its causes in one sentence, without a cause that an error has
+/// told already. A configuration's errors bring their own place along.
 fn message(error: &anyhow::Error) -> String {
-    match error.downcast_ref::<ConfigError>() {
-        Some(error) => error.to_string(),
-        None => format!("pointsman: {error:#}"),
+    if let Some(error) = error.downcast_ref::<ConfigError>() {
+        return error.to_string();
     }
+    let mut sentence = "pointsman".to_owned();
+    for cause in error.chain().map(ToString::to_string) {
+        if !sentence.contains(&cause) {
+            sentence += &format!(": {cause}");
+        }
+    }
+    sentence
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    let unfit = matches!(error.downcast_ref::<StartError>(), Some(StartError::Unfit(_)))
-        || error.is::<Unfit>();
+    let unfit = matches!(error.downcast_ref::<StartError>(), Some(StartError::Unfit(_)));
     if error.is::<ConfigError>() || unfit { CONFIGURATION } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::Context as _;
+
+    use super::*;
+    use crate::control::Unfit;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let told = crate::dataplane::LoadError::Switch(io::Error::other("no memory"));
+        let error = Err::<(), _>(told).context("cannot start").unwrap_err();
+        assert_eq!(
+            message(&error),
+            "pointsman: cannot start: cannot map the switch into memory: no memory"
+        );
+    }
+
+    #[test]
+    fn configurations_have_an_exit_code_of_their_own() {
+        let error = crate::config::parse("p.toml", "").unwrap_err();
+        assert_eq!(exit_code(&error.into()), 2);
+        let unfit = Unfit::NoInterface { user: "the LAN".into(), interface: "lan0".into() };
+        assert_eq!(exit_code(&StartError::Unfit(unfit).into()), 2);
+        assert_eq!(exit_code(&anyhow::anyhow!("else")), 1);
+    }
 }

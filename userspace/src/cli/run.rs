@@ -16,6 +16,7 @@ const BACKLOG: usize = 16;
 pub(super) fn run(file: PathBuf) -> anyhow::Result<()> {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"))
         .format_target(false)
+        .format_timestamp_millis()
         .init();
     let (config, warnings) = config::load(&file)?;
     for warning in warnings {
@@ -62,8 +63,8 @@ impl Signals {
         })
     }
 
-    /// Sends the command that a signal stands for. The daemon ends by such a command, so this only ends
-    /// where the daemon has.
+    /// Sends the command that a signal stands for. The daemon ends by such a command, so this
+    /// only ends where the daemon has.
     async fn relay(mut self, commands: Commands) {
         loop {
             let command = tokio::select! {

@@ -2,7 +2,8 @@
 //! "Weighted distributed hash tables").
 //!
 //! Every bucket gives every uplink a score, and ranks the uplinks by it. A score depends on the
-//! bucket and the uplink alone, so an uplink that comes or goes moves only the buckets that it wins.
+//! bucket and the uplink alone, so an uplink that comes or goes moves only the buckets that it
+//! wins.
 
 use pointsman_ebpf::abi::{BUCKETS_PER_GROUP, Bucket, RANKS};
 
@@ -25,8 +26,8 @@ pub struct Ranking {
 }
 
 impl Ranking {
-    /// The group's [`BUCKETS_PER_GROUP`] buckets. Of more than [`RANKS`] uplinks, a bucket ranks the
-    /// first.
+    /// The group's [`BUCKETS_PER_GROUP`] buckets. Of more than [`RANKS`] uplinks, a bucket ranks
+    /// the first.
     pub fn buckets(&self) -> impl Iterator<Item = Bucket> {
         let seeds: Vec<Vec<_>> =
             self.tiers.iter().map(|tier| tier.iter().map(Seeded::new).collect()).collect();

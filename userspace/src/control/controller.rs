@@ -240,8 +240,12 @@ impl Controller {
             })
         };
         let config = &self.config.group;
-        let tiers: Vec<Vec<_>> =
+        let mut tiers: Vec<Vec<Candidate>> =
             config.tiers.iter().map(|tier| tier.iter().filter_map(candidate).collect()).collect();
+        // The order within a tier means nothing: a file in another order writes no bucket anew.
+        for tier in &mut tiers {
+            tier.sort_by(|a, b| a.name.cmp(&b.name));
+        }
         let members =
             tiers.iter().flatten().fold(0, |members, candidate| members | 1 << candidate.id);
         let group = Group {

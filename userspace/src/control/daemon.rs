@@ -72,8 +72,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Loads the data plane in the calling thread's network namespace, and attaches it. Runs in a Tokio
-    /// runtime with I/O and time, of this thread alone.
+    /// Loads the data plane in the calling thread's network namespace, and attaches it. Runs in a
+    /// Tokio runtime with I/O and time, of this thread alone.
     ///
     /// The file is where [`Command::Reload`] reads from.
     ///
@@ -254,8 +254,8 @@ fn random_key() -> [u64; 2] {
     [(); 2].map(|()| RandomState::new().hash_one(0_u8))
 }
 
-/// Above those of any daemon that ran before on this boot, as long as an uplink's address changes less than
-/// once a second.
+/// Above those of any daemon that ran before on this boot, as long as an uplink's address changes
+/// less than once a second.
 fn first_generation() -> u32 {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(1, |now| (now.tv_sec() as u32).max(1))
 }

@@ -20,9 +20,11 @@ pub enum InstallError {
     NoPlace(String),
 }
 
-/// Writes policies into a data plane: the first as a whole, and of each later one what is different.
+/// Writes policies into a data plane: the first as a whole, and of each later one what is
+/// different.
 ///
-/// **Invariant:** an uplink is alive in the data plane only while all that packets need of it is there.
+/// **Invariant:** an uplink is alive in the data plane only while all that packets need of it is
+/// there.
 #[derive(Debug, Default)]
 pub struct Installer {
     alive: u64,
@@ -178,8 +180,8 @@ impl Installer {
     }
 }
 
-/// Makes `have` equal to `want` by writing what is different: `write` gets a key with its new value, or
-/// with none, and says whether it succeeded. What did not is left as it was.
+/// Makes `have` equal to `want` by writing what is different: `write` gets a key with its new
+/// value, or with none, and says whether it succeeded. What did not is left as it was.
 fn sync<K: Ord + Copy, V: PartialEq>(
     have: &mut BTreeMap<K, V>,
     want: BTreeMap<K, V>,

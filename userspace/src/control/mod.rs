@@ -1,12 +1,12 @@
 //! Facts and configuration in, decisions out: the only writer of the data plane's policy maps.
 //!
-//! - [`Controller`] decides. It is pure: facts, probes and configurations go in with the time at which
-//!   they came, and a [`Policy`] and the set of uplinks that are alive come out.
+//! - [`Controller`] decides. It is pure: facts, probes and configurations go in with the time at
+//!   which they came, and a [`Policy`] and the set of uplinks that are alive come out.
 //! - [`Installer`] writes what of a policy is not in the maps yet.
 //! - [`Daemon`] is the thin loop around both, with the sockets, the clock and the kernel.
 //!
-//! Invariant: an uplink that dies leaves the data plane's switch before anything else is done about it, and
-//! one that comes back enters it after everything else is.
+//! Invariant: an uplink that dies leaves the data plane's switch before anything else is done
+//! about it, and one that comes back enters it after everything else is.
 
 mod buckets;
 mod controller;

@@ -1,5 +1,5 @@
-//! What keeps the daemon from starting. Later, while it runs, the same is a reason for an uplink to be
-//! down: a mistake in the file is likelier at first, a cable that is pulled out is later.
+//! What keeps the daemon from starting. Later, while it runs, the same is a reason for an uplink
+//! to be down: a mistake in the file is likelier at first, a cable that is pulled out is later.
 
 use std::net::Ipv4Addr;
 
@@ -29,8 +29,8 @@ pub enum Unfit {
     },
     /// An uplink's interface has no IPv4 address.
     #[error(
-        "uplink {uplink:?}: {interface} has no IPv4 address; give it one (`ip address add ADDRESS/LENGTH \
-         dev {interface}`), or set ipv4.address"
+        "uplink {uplink:?}: {interface} has no IPv4 address; give it one (`ip address add \
+         ADDRESS/LENGTH dev {interface}`), or set ipv4.address"
     )]
     NoAddress {
         /// The uplink's name.
@@ -40,8 +40,8 @@ pub enum Unfit {
     },
     /// An uplink that follows the default route has none.
     #[error(
-        "uplink {uplink:?}: no default route leaves by {interface}; add one (`ip route add default via \
-         GATEWAY dev {interface} metric 100`), or set gateway to the provider's router"
+        "uplink {uplink:?}: no default route leaves by {interface}; add one (`ip route add default \
+         via GATEWAY dev {interface} metric 100`), or set gateway to the provider's router"
     )]
     NoGateway {
         /// The uplink's name.
@@ -51,7 +51,8 @@ pub enum Unfit {
     },
     /// The gateway's address is the host's own.
     #[error(
-        "uplink {uplink:?}: gateway {gateway} is an address of this host; give the provider's router"
+        "uplink {uplink:?}: gateway {gateway} is an address of this host; give the \
+         provider's router"
     )]
     OwnGateway {
         /// The uplink's name.

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use pointsman_ebpf::abi::{BUCKETS_PER_GROUP, Ipv4, LocalAddress, Mac, MacPair, PortRole};
 
-use super::startup::{self, Unfit};
 use super::*;
 use crate::config;
 use crate::dataplane::Fake;
@@ -328,9 +327,9 @@ fn what_does_not_fit_the_host_is_refused_at_the_start() {
     let refusal = |fact: Fact| {
         let mut gateway = Gateway::running();
         gateway.update(Update::Fact(fact));
-        startup::check(&gateway.controller).unwrap_err().to_string()
+        check(&gateway.controller).unwrap_err().to_string()
     };
-    assert_eq!(startup::check(&Gateway::running().controller), Ok(()));
+    assert_eq!(check(&Gateway::running().controller), Ok(()));
     assert_eq!(
         refusal(Fact::LinkGone { index: LAN }),
         "the LAN is to use the interface lan0, which does not exist; see `ip link`"
@@ -351,5 +350,5 @@ fn what_does_not_fit_the_host_is_refused_at_the_start() {
     );
     let mut gateway = Gateway::running();
     gateway.fact(has_address(LAN, FIBER_GATEWAY.octets()));
-    assert!(matches!(startup::check(&gateway.controller), Err(Unfit::OwnGateway { .. })));
+    assert!(matches!(check(&gateway.controller), Err(Unfit::OwnGateway { .. })));
 }

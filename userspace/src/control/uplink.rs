@@ -74,8 +74,8 @@ impl ControlledUplink {
         };
         self.address = self.choose_address(facts);
         let next_hop = self.next_hop(facts, interface);
-        // The interface comes last: what returns with a carrier must not be judged by what was known
-        // of the next hop before.
+        // The interface comes last: what returns with a carrier must not be judged by what was
+        // known of the next hop before.
         self.health.apply(Event::NextHop(next_hop), now);
         self.health.apply(Event::Address(self.address.is_some()), now);
         self.health.apply(Event::Interface(interface), now);
@@ -129,8 +129,9 @@ impl ControlledUplink {
         }
     }
 
-    /// Renews the record of the data plane where all of it is known. What is lost for a while stays as
-    /// it was: the uplink is not alive then, but its flows are not to become stale by that.
+    /// Renews the record of the data plane where all of it is known. What is lost for a while
+    /// stays as it was: the uplink is not alive then, but its flows are not to become stale by
+    /// that.
     fn record(&mut self, link: &Link, generation: &mut impl FnMut() -> u32) {
         let (Some(address), Some(own_mac)) = (self.address, link.mac) else {
             return;

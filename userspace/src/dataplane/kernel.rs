@@ -20,8 +20,8 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 /// The program's name in the object.
 const PROGRAM: &str = "pointsman";
 
-/// The oldest kernel with all that the object needs: global functions that take pointers (5.12), the
-/// coarse clock (5.11), and links of XDP programs (5.9).
+/// The oldest kernel with all that the object needs: global functions that take pointers (5.12),
+/// the coarse clock (5.11), and links of XDP programs (5.9).
 const KERNEL: (u8, u8, u16) = (5, 12, 0);
 
 /// The data plane in the kernel. All of it ends with this value: programs detach and maps go.

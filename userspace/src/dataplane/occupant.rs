@@ -23,8 +23,8 @@ impl fmt::Display for Occupant {
 }
 
 impl Occupant {
-    /// Whose program the interface with this index has. It is for a message only, so nothing is said
-    /// of what goes wrong.
+    /// Whose program the interface with this index has. It is for a message only, so nothing is
+    /// said of what goes wrong.
     pub(super) fn of(ifindex: u32) -> Option<Self> {
         let id = program_id(link(ifindex)?)?;
         let program = loaded_programs().filter_map(Result::ok).find(|program| program.id() == id);

@@ -14,7 +14,8 @@ use crate::config::Timers;
 /// The shortest rest between two sweeps. Flows are timed in ticks of a second.
 const REST: Duration = Duration::from_secs(1);
 
-/// A sweep of so long is followed by a rest of this many times that: at most a twentieth of one CPU.
+/// A sweep of so long is followed by a rest of this many times that: at most a twentieth of one
+/// CPU.
 const REST_FACTOR: u32 = 20;
 
 /// Between two slices of a sweep, so that whoever waits for the CPU gets it.

@@ -24,8 +24,8 @@ impl Switch {
     /// Throws the switch: one aligned store of eight bytes.
     pub(super) fn store(&self, alive: u64) {
         let word = self.memory.as_mut_ptr().cast::<u64>();
-        // SAFETY: a mapping starts on a page, so the word is aligned; it is mapped as long as `self`
-        // lives, and everyone accesses it atomically.
+        // SAFETY: a mapping starts on a page, so the word is aligned; it is mapped as long as
+        // `self` lives, and everyone accesses it atomically.
         let word = unsafe { AtomicU64::from_ptr(word) };
         // What the data plane needs to know of an uplink was written by system calls before.
         word.store(alive, Ordering::Release);

@@ -25,6 +25,14 @@ use crate::api::{ClientError, fetch_status, status::UplinkStatus};
 /// The daemon's program: this one.
 const PROGRAM: &str = "/proc/self/exe";
 
+// Names of the daemon's files in its directory.
+const CONFIG: &str = "pointsman.toml";
+const SOCKET: &str = "pointsman.sock";
+const LOG: &str = "pointsman.log";
+
+/// The time from one probe of an uplink to the next.
+const PROBE_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How long the daemon may take to detach.
 const STOP_BOUND: Duration = Duration::from_secs(2);
 
@@ -48,12 +56,9 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Starts the daemon in the gateway, from the calling thread, with whose end the daemon ends.
     pub(super) fn start(site: &Site) -> Result<Self> {
-        let directory = tempfile::Builder::new()
-            .prefix("pointsman-demo-")
-            .tempdir()
-            .context(
-                "cannot make a directory for the daemon's files; set TMPDIR to another place",
-            )?;
+        let directory = tempfile::Builder::new().prefix("pointsman-demo-").tempdir().context(
+            "cannot make a directory for the daemon's files; set TMPDIR to another place",
+        )?;
         let path = |name| directory.path().join(name);
         let file = path(CONFIG);
         let text = configuration(site, &path(SOCKET));
@@ -74,11 +79,7 @@ impl Daemon {
             .stderr(log)
             .spawn()
             .context("cannot start the daemon")?;
-        Ok(Self {
-            child,
-            directory,
-            runtime,
-        })
+        Ok(Self { child, directory, runtime })
     }
 
     /// What the daemon says of its uplinks, in the order of its configuration. `None` while it does
@@ -145,15 +146,8 @@ impl Drop for Daemon {
     }
 }
 
-/// Names of the daemon's files in its directory.
-const CONFIG: &str = "pointsman.toml";
-const SOCKET: &str = "pointsman.sock";
-const LOG: &str = "pointsman.log";
-
-/// What the demonstration's probes are: [`super::scenario`] tells people about them.
-pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(100);
-
-/// The configuration file of the demonstration's gateway.
+/// The configuration file of the demonstration's gateway. By default both uplinks weigh the same, and
+/// a client keeps to one.
 fn configuration(site: &Site, socket: &Path) -> String {
     let interval = PROBE_INTERVAL.as_millis();
     let timeout = interval / 2;

@@ -63,16 +63,10 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_number_asked_and_the_address_seen() {
-        let request = Message {
-            number: 7,
-            address: Ipv4Addr::UNSPECIFIED,
-        };
+        let request = Message { number: 7, address: Ipv4Addr::UNSPECIFIED };
         let seen = Ipv4Addr::new(198, 51, 100, 2);
         let answer = answer(&request.to_bytes(), seen).expect("it is a request");
-        let expected = Message {
-            number: 7,
-            address: seen,
-        };
+        let expected = Message { number: 7, address: seen };
         assert_eq!(Message::from_bytes(&answer), Some(expected));
         assert_eq!(super::answer(b"hello", seen), None);
     }

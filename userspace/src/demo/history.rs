@@ -1,7 +1,9 @@
+//! What a flow has sent.
+
 use std::time::Duration;
 
-/// A packet that a flow has sent, and what became of it. The history of a flow is all of them, in
-/// the order of sending.
+/// A packet that a flow has sent, and what became of it. A flow's history is all of them, in the
+/// order of sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Packet {
     /// When it was sent, since the start of the demonstration.

@@ -63,9 +63,8 @@ pub(super) fn damage(flows: &[Vec<Packet>], cut: &Cut) -> Damage {
         if uplink_before(packets, cut.at) == Some(cut.uplink) {
             damage.affected += 1;
         }
-        let longest = gaps(packets)
-            .filter(|gap| gap.overlaps(cut))
-            .max_by_key(|gap| gap.outage(cut));
+        let longest =
+            gaps(packets).filter(|gap| gap.overlaps(cut)).max_by_key(|gap| gap.outage(cut));
         let Some(gap) = longest else { continue };
         damage.outage = damage.outage.max(gap.outage(cut));
         if !gap.ends_before(cut.until) {
@@ -143,10 +142,7 @@ fn gaps(packets: &[Packet]) -> impl Iterator<Item = Gap> {
             Some((run, *sent))
         })
         .filter(|(run, _)| run[0].uplink.is_none())
-        .map(|(run, end)| Gap {
-            from: run[0].sent,
-            to: packets.get(end).map(|packet| packet.sent),
-        })
+        .map(|(run, end)| Gap { from: run[0].sent, to: packets.get(end).map(|packet| packet.sent) })
 }
 
 #[cfg(test)]

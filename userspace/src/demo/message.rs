@@ -32,10 +32,7 @@ impl Message {
         let &[a, b, c, d, e, f, g, h] = bytes else {
             return None;
         };
-        Some(Self {
-            number: u32::from_be_bytes([a, b, c, d]),
-            address: Ipv4Addr::new(e, f, g, h),
-        })
+        Some(Self { number: u32::from_be_bytes([a, b, c, d]), address: Ipv4Addr::new(e, f, g, h) })
     }
 }
 
@@ -45,10 +42,7 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes_and_nothing_shorter_or_longer() {
-        let message = Message {
-            number: 0x0102_0304,
-            address: Ipv4Addr::new(203, 0, 113, 2),
-        };
+        let message = Message { number: 0x0102_0304, address: Ipv4Addr::new(203, 0, 113, 2) };
         let bytes = message.to_bytes();
         assert_eq!(bytes, [1, 2, 3, 4, 203, 0, 113, 2]);
         assert_eq!(Message::from_bytes(&bytes), Some(message));

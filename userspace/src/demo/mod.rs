@@ -66,13 +66,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Err(error) => Err(error),
         Ok(report) => {
             if args.json {
-                println!("{}", report.json()?);
+                writeln!(io::stdout(), "{}", report.json()?).context("cannot write the result")?;
             }
-            Ok(if report.is_good() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            })
+            Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
 }

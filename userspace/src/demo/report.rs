@@ -47,17 +47,12 @@ impl Trial {
 
     /// Whether there were flows on the uplink that was cut, and all flows recovered.
     fn has_recovered(&self) -> bool {
-        self.damage
-            .is_some_and(|damage| damage.affected > 0 && damage.stranded == 0)
+        self.damage.is_some_and(|damage| damage.affected > 0 && damage.stranded == 0)
     }
 
     /// What became of the flows when ISP A had this happen to it.
     fn sentence(&self, happened: &str) -> String {
-        let Damage {
-            outage,
-            affected,
-            stranded,
-        } = self.damage.unwrap_or_default();
+        let Damage { outage, affected, stranded } = self.damage.unwrap_or_default();
         let (flows, outage) = (self.flows, milliseconds(outage));
         if affected == 0 {
             format!("ISP A {happened}, but no flow was on it, so nothing is shown.")
@@ -124,20 +119,14 @@ impl Report {
             trial.damage.map_or_else(|| "-".to_owned(), cell)
         };
         row("new flows", &|trial| trial.flows.to_string());
-        row("of which on ISP A", &|trial| {
-            of_damage(trial, |damage| damage.affected.to_string())
-        });
+        row("of which on ISP A", &|trial| of_damage(trial, |damage| damage.affected.to_string()));
         row("longest time without an answer", &|trial| {
-            of_damage(trial, |damage| {
-                format!("{:.1} ms", milliseconds(damage.outage))
-            })
+            of_damage(trial, |damage| format!("{:.1} ms", milliseconds(damage.outage)))
         });
         row("flows that did not recover", &|trial| {
             of_damage(trial, |damage| damage.stranded.to_string())
         });
-        row("flows moved without need", &|trial| {
-            trial.moved_needlessly.to_string()
-        });
+        row("flows moved without need", &|trial| trial.moved_needlessly.to_string());
         row("packets sent", &|trial| trial.packets.to_string());
         row("packets lost", &|trial| trial.lost.to_string());
         row("assigned as at the start", &|trial| {
@@ -152,11 +141,7 @@ impl Report {
 
     /// What the numbers mean, a sentence each.
     pub(super) fn sentences(&self) -> Vec<String> {
-        let moved: usize = self
-            .trials()
-            .map(|trial| trial.moved_needlessly)
-            .iter()
-            .sum();
+        let moved: usize = self.trials().map(|trial| trial.moved_needlessly).iter().sum();
         let moved = match moved {
             0 => "No flow was moved that need not have moved.".to_owned(),
             1 => "1 flow was moved that need not have moved.".to_owned(),
@@ -206,11 +191,7 @@ mod tests {
 
     fn trial(outage: Duration) -> Trial {
         Trial {
-            damage: Some(Damage {
-                outage,
-                affected: 1,
-                stranded: 0,
-            }),
+            damage: Some(Damage { outage, affected: 1, stranded: 0 }),
             flows: 2,
             packets: 1_000,
             lost: 3,
@@ -223,10 +204,7 @@ mod tests {
         Report {
             carrier: trial(Duration::from_micros(6_249)),
             blackhole: trial(Duration::from_micros(310_051)),
-            after: Trial {
-                damage: None,
-                ..trial(Duration::ZERO)
-            },
+            after: Trial { damage: None, ..trial(Duration::ZERO) },
         }
     }
 
@@ -259,9 +237,7 @@ mod tests {
     #[test]
     fn the_table_has_a_column_for_each_trial() {
         let table = report().table();
-        let row = table
-            .lines()
-            .find(|line| line.contains("without an answer"));
+        let row = table.lines().find(|line| line.contains("without an answer"));
         let cells: Vec<_> = row.unwrap().split_whitespace().collect();
         let cells = cells[cells.len() - 6..].join(" ");
         assert_eq!(cells, "6.2 ms 310.1 ms - │");
@@ -302,17 +278,9 @@ mod tests {
     fn moves_without_need_are_counted() {
         let mut report = report();
         report.carrier.moved_needlessly = 1;
-        assert_eq!(
-            report.sentences()[2],
-            "1 flow was moved that need not have moved."
-        );
+        assert_eq!(report.sentences()[2], "1 flow was moved that need not have moved.");
         report.after.moved_needlessly = 2;
-        assert!(
-            report
-                .json()
-                .unwrap()
-                .contains(r#""flows_moved_needlessly":3"#)
-        );
+        assert!(report.json().unwrap().contains(r#""flows_moved_needlessly":3"#));
         assert!(report.sentences()[2].starts_with("3 flows were"));
     }
 }

@@ -99,20 +99,13 @@ pub(super) fn play<W: Write>(screen: &mut Screen<W>, stop: &Stop) -> Result<Repo
     let blackhole = stage.act(1, Some(&BLACKHOLE))?;
     let after = stage.act(2, None)?;
     stage.daemon.stop()?;
-    Ok(Report {
-        carrier,
-        blackhole,
-        after,
-    })
+    Ok(Report { carrier, blackhole, after })
 }
 
 impl<'a, W: Write> Stage<'a, W> {
     fn build(screen: &'a mut Screen<W>, stop: &'a Stop) -> Result<Self> {
         let epoch = Instant::now();
-        screen.event(
-            epoch.elapsed(),
-            "a LAN, a gateway, two ISPs and a server are being made",
-        )?;
+        screen.event(epoch.elapsed(), "a LAN, a gateway, two ISPs and a server are being made")?;
         let site = Site::builder().client_addresses(FLOWS).build()?;
         let server = echo::start(&site.server).context("cannot start the server")?;
         let daemon = Daemon::start(&site)?;
@@ -136,18 +129,10 @@ impl<'a, W: Write> Stage<'a, W> {
     /// Lets new flows run, cuts ISP A with `fault` and mends it, and measures.
     fn act(&mut self, number: u16, fault: Option<&Fault>) -> Result<Trial> {
         let port = FIRST_PORT + number;
-        let traffic = traffic::start(
-            &self.site.client,
-            &self.sources,
-            port,
-            &self.live,
-            self.epoch,
-        )
-        .context("cannot start the traffic")?;
-        self.event(&format!(
-            "{FLOWS} new flows, a packet of each every {:?}",
-            traffic::INTERVAL
-        ))?;
+        let traffic =
+            traffic::start(&self.site.client, &self.sources, port, &self.live, self.epoch)
+                .context("cannot start the traffic")?;
+        self.event(&format!("{FLOWS} new flows, a packet of each every {:?}", traffic::INTERVAL))?;
         self.run_for(STEADY, "steady")?;
         let cut = fault.map(|fault| self.cut(fault)).transpose()?;
         let flows = traffic.finish().context("the traffic broke off")?;
@@ -164,11 +149,7 @@ impl<'a, W: Write> Stage<'a, W> {
         self.event("ISP A is mended")?;
         self.await_uplinks("ISP A is mended")?;
         self.run_for(AFTERWARDS, "ISP A is back; flows stay where they are")?;
-        Ok(Cut {
-            uplink: CUT,
-            at: at.saturating_duration_since(self.epoch),
-            until,
-        })
+        Ok(Cut { uplink: CUT, at: at.saturating_duration_since(self.epoch), until })
     }
 
     /// Waits until the daemon says that all uplinks are up.
@@ -216,16 +197,8 @@ impl<'a, W: Write> Stage<'a, W> {
         };
         let before = std::mem::replace(&mut self.seen, now);
         for (index, uplink) in self.seen.clone().into_iter().enumerate() {
-            if before
-                .get(index)
-                .is_none_or(|old| old.state != uplink.state)
-            {
-                let UplinkStatus {
-                    name,
-                    state,
-                    reason,
-                    ..
-                } = uplink;
+            if before.get(index).is_none_or(|old| old.state != uplink.state) {
+                let UplinkStatus { name, state, reason, .. } = uplink;
                 self.event(&format!("{name} is {state}: {reason}"))?;
             }
         }
@@ -257,13 +230,7 @@ impl<'a, W: Write> Stage<'a, W> {
         };
         View {
             phase: phase.to_owned(),
-            uplinks: self
-                .seen
-                .iter()
-                .zip(rates)
-                .enumerate()
-                .map(uplink)
-                .collect(),
+            uplinks: self.seen.iter().zip(rates).enumerate().map(uplink).collect(),
         }
     }
 }

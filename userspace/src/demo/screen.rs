@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-/// How many packets a second a full bar stands for, and how many characters it has.
+/// How many characters a bar has. A full one stands for all that is answered.
 const BAR: usize = 20;
 
 /// An uplink's line of the block.
@@ -35,7 +35,7 @@ pub(super) struct View {
 }
 
 impl View {
-    /// The lines of the block, without line ends. Bars are relative to all that is answered.
+    /// The lines of the block, without line ends.
     fn lines(&self) -> Vec<String> {
         let all: f64 = self.uplinks.iter().map(|up| up.packets_per_second).sum();
         let mut lines = vec![String::new(), format!("  {}", self.phase)];
@@ -46,13 +46,7 @@ impl View {
 
 impl UplinkView {
     fn line(&self, all: f64) -> String {
-        let Self {
-            name,
-            state,
-            reason,
-            flows,
-            packets_per_second: rate,
-        } = self;
+        let Self { name, state, reason, flows, packets_per_second: rate } = self;
         let share = if all > 0.0 { rate / all } else { 0.0 };
         let filled = (share * BAR as f64).round() as usize;
         let bar = "█".repeat(filled) + &"·".repeat(BAR.saturating_sub(filled));
@@ -71,11 +65,7 @@ pub(super) struct Screen<W> {
 impl<W: Write> Screen<W> {
     /// Writes to `out`; without control characters unless it is a terminal.
     pub(super) fn new(out: W, terminal: bool) -> Self {
-        Self {
-            out,
-            terminal,
-            drawn: 0,
-        }
+        Self { out, terminal, drawn: 0 }
     }
 
     /// Tells of an event, so long after the start.
@@ -202,9 +192,6 @@ mod tests {
         let block = view().lines().join("\n");
         let block = format!("\x1b[?7l{block}\n\x1b[?7h");
         let erase = "\x1b[4A\r\x1b[J";
-        assert_eq!(
-            written(screen),
-            format!("one\n{block}{erase}{block}{erase}two\nthree\n")
-        );
+        assert_eq!(written(screen), format!("one\n{block}{erase}{block}{erase}two\nthree\n"));
     }
 }

@@ -91,22 +91,12 @@ impl Flow {
         let socket = UdpSocket::bind((source, port))?;
         socket.connect((SERVER, message::PORT))?;
         socket.set_nonblocking(true)?;
-        Ok(Self {
-            socket,
-            history: Vec::with_capacity(CAPACITY),
-            epoch,
-        })
+        Ok(Self { socket, history: Vec::with_capacity(CAPACITY), epoch })
     }
 
     fn send(&mut self) {
-        let request = Message {
-            number: self.history.len() as u32,
-            address: Ipv4Addr::UNSPECIFIED,
-        };
-        self.history.push(Packet {
-            sent: self.epoch.elapsed(),
-            uplink: None,
-        });
+        let request = Message { number: self.history.len() as u32, address: Ipv4Addr::UNSPECIFIED };
+        self.history.push(Packet { sent: self.epoch.elapsed(), uplink: None });
         // A packet that the kernel does not take is one without an answer.
         let _ = self.socket.send(&request.to_bytes());
     }
@@ -141,8 +131,6 @@ impl Flow {
     }
 
     fn awaits_answer(&self) -> bool {
-        self.history
-            .last()
-            .is_some_and(|packet| packet.uplink.is_none())
+        self.history.last().is_some_and(|packet| packet.uplink.is_none())
     }
 }

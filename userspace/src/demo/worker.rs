@@ -40,22 +40,15 @@ impl<T: Send + 'static> Worker<T> {
     ) -> io::Result<Self> {
         let stop = Stop::default();
         let flag = stop.clone();
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || work(&flag))?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || work(&flag))?;
+        Ok(Self { stop, thread: Some(thread) })
     }
 
     /// Stops the thread and returns what it worked out. A panic of the thread goes on here.
     pub(super) fn finish(mut self) -> io::Result<T> {
         self.stop.set();
         let thread = self.thread.take().expect("only this takes the thread");
-        thread
-            .join()
-            .unwrap_or_else(|panic| panic::resume_unwind(panic))
+        thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
     }
 }
 

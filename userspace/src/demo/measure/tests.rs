@@ -10,37 +10,24 @@ fn ms(milliseconds: u64) -> Duration {
 
 /// A flow that sends a packet every 2 ms, from 0 on, with what became of each.
 fn flow(uplinks: &[Option<u8>]) -> Vec<Packet> {
-    let packet = |(index, &uplink)| Packet {
-        sent: ms(2 * index as u64),
-        uplink,
-    };
+    let packet = |(index, &uplink)| Packet { sent: ms(2 * index as u64), uplink };
     uplinks.iter().enumerate().map(packet).collect()
 }
 
 /// ISP A was cut from 10 ms to 30 ms. Packet 5 is sent at its start, packet 15 at its end.
-const CUT: Cut = Cut {
-    uplink: 0,
-    at: Duration::from_millis(10),
-    until: Duration::from_millis(30),
-};
+const CUT: Cut = Cut { uplink: 0, at: Duration::from_millis(10), until: Duration::from_millis(30) };
 
 /// A flow of `runs`: so many packets each.
 fn runs(runs: &[(Option<u8>, usize)]) -> Vec<Packet> {
-    let uplinks: Vec<_> = runs
-        .iter()
-        .flat_map(|&(uplink, count)| std::iter::repeat_n(uplink, count))
-        .collect();
+    let uplinks: Vec<_> =
+        runs.iter().flat_map(|&(uplink, count)| std::iter::repeat_n(uplink, count)).collect();
     flow(&uplinks)
 }
 
 #[test]
 fn an_outage_is_from_the_first_unanswered_to_the_next_answered() {
     let flows = [runs(&[(A, 5), (LOST, 3), (B, 12)])];
-    let expected = Damage {
-        outage: ms(6),
-        affected: 1,
-        stranded: 0,
-    };
+    let expected = Damage { outage: ms(6), affected: 1, stranded: 0 };
     assert_eq!(damage(&flows, &CUT), expected);
 }
 
@@ -52,21 +39,14 @@ fn the_outage_is_that_of_the_slowest_flow_of_any_uplink() {
         runs(&[(B, 6), (LOST, 4), (B, 10)]),
         runs(&[(A, 5), (LOST, 1), (B, 14)]),
     ];
-    let expected = Damage {
-        outage: ms(8),
-        affected: 2,
-        stranded: 0,
-    };
+    let expected = Damage { outage: ms(8), affected: 2, stranded: 0 };
     assert_eq!(damage(&flows, &CUT), expected);
 }
 
 #[test]
 fn nothing_lost_is_no_outage() {
     let flows = [runs(&[(A, 5), (B, 15)]), runs(&[(B, 20)])];
-    let expected = Damage {
-        affected: 1,
-        ..Damage::default()
-    };
+    let expected = Damage { affected: 1, ..Damage::default() };
     assert_eq!(damage(&flows, &CUT), expected);
     assert_eq!(damage(&[], &CUT), Damage::default());
     assert_eq!(damage(&[vec![]], &CUT), Damage::default());
@@ -80,15 +60,7 @@ fn a_packet_under_way_when_the_cut_came_counts() {
 
 #[test]
 fn losses_before_and_after_a_cut_are_not_its_own() {
-    let flows = [runs(&[
-        (A, 1),
-        (LOST, 3),
-        (A, 1),
-        (LOST, 1),
-        (B, 10),
-        (LOST, 3),
-        (B, 1),
-    ])];
+    let flows = [runs(&[(A, 1), (LOST, 3), (A, 1), (LOST, 1), (B, 10), (LOST, 3), (B, 1)])];
     assert_eq!(damage(&flows, &CUT).outage, ms(2));
     assert_eq!(damage(&flows, &CUT).stranded, 0);
     assert_eq!(lost(&flows), 7);
@@ -96,25 +68,13 @@ fn losses_before_and_after_a_cut_are_not_its_own() {
 
 #[test]
 fn the_longest_of_several_gaps_counts() {
-    let flows = [runs(&[
-        (A, 5),
-        (LOST, 1),
-        (B, 2),
-        (LOST, 4),
-        (B, 1),
-        (LOST, 2),
-        (B, 5),
-    ])];
+    let flows = [runs(&[(A, 5), (LOST, 1), (B, 2), (LOST, 4), (B, 1), (LOST, 2), (B, 5)])];
     assert_eq!(damage(&flows, &CUT).outage, ms(8));
 }
 
 #[test]
 fn a_flow_that_only_mending_brings_back_is_stranded() {
-    let expected = Damage {
-        outage: ms(20),
-        affected: 1,
-        stranded: 1,
-    };
+    let expected = Damage { outage: ms(20), affected: 1, stranded: 1 };
     for after in [A, B] {
         let flows = [runs(&[(A, 5), (LOST, 10), (after, 5)])];
         assert_eq!(damage(&flows, &CUT), expected);
@@ -180,32 +140,20 @@ fn every_other_move_is_needless() {
 
 #[test]
 fn a_move_long_before_the_cut_is_needless() {
-    let cut = Cut {
-        at: ms(10) + IN_FLIGHT,
-        until: ms(30) + IN_FLIGHT,
-        ..CUT
-    };
+    let cut = Cut { at: ms(10) + IN_FLIGHT, until: ms(30) + IN_FLIGHT, ..CUT };
     assert_eq!(moved_needlessly(&[runs(&[(A, 4), (B, 16)])], Some(&cut)), 1);
     assert_eq!(moved_needlessly(&[runs(&[(A, 5), (B, 15)])], Some(&cut)), 0);
 }
 
 #[test]
 fn without_a_cut_no_move_is_needed() {
-    let flows = [
-        runs(&[(A, 5), (B, 15)]),
-        runs(&[(A, 5), (LOST, 3), (A, 12)]),
-    ];
+    let flows = [runs(&[(A, 5), (B, 15)]), runs(&[(A, 5), (LOST, 3), (A, 12)])];
     assert_eq!(moved_needlessly(&flows, None), 1);
 }
 
 #[test]
 fn the_assignment_is_the_first_answer() {
-    let flows = [
-        runs(&[(LOST, 2), (A, 1), (B, 1)]),
-        runs(&[(B, 1)]),
-        runs(&[(LOST, 3)]),
-        vec![],
-    ];
+    let flows = [runs(&[(LOST, 2), (A, 1), (B, 1)]), runs(&[(B, 1)]), runs(&[(LOST, 3)]), vec![]];
     assert_eq!(assignment(&flows), [A, B, None, None]);
 }
 

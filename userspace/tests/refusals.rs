@@ -1,0 +1,191 @@
+//! What the command line refuses, with which sentence and exit code, and that nothing stays behind.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use pointsman_lab::{Cable, CableOptions, Namespace, Pass, Site};
+use tempfile::TempDir;
+
+const POINTSMAN: &str = env!("CARGO_BIN_EXE_pointsman");
+
+const UPLINKS: &str = "\
+[[uplink]]
+name = \"fiber\"
+interface = \"wan0\"
+gateway = \"203.0.113.1\"
+[[uplink]]
+name = \"cable\"
+interface = \"wan1\"
+";
+
+/// A host with a LAN and two uplinks, on which no daemon runs.
+struct Host {
+    site: Site,
+    directory: TempDir,
+}
+
+impl Host {
+    fn new() -> Self {
+        let site = Site::builder().build().unwrap();
+        Self { site, directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn gateway(&self) -> &Namespace {
+        &self.site.gateway
+    }
+
+    /// Runs the daemon, which is to refuse these uplinks, by a command that may have others before
+    /// it. Returns its exit code and all that it says.
+    fn refusal_of(&self, command: &[&str], uplinks: &str) -> (i32, String) {
+        let file = self.directory.path().join("p.toml");
+        let socket = self.directory.path().join("p.sock");
+        fs::write(&file, configuration(uplinks, &socket)).unwrap();
+        let command = [command, &[POINTSMAN, "run", "--config"]].concat();
+        let output =
+            self.gateway().command(command[0]).args(&command[1..]).arg(&file).output().unwrap();
+        assert!(!socket.exists());
+        self.assert_nothing_attached();
+        assert!(output.stdout.is_empty());
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    fn refusal(&self, uplinks: &str) -> (i32, String) {
+        self.refusal_of(&[], uplinks)
+    }
+
+    fn assert_nothing_attached(&self) {
+        for interface in ["lan0", "wan0", "wan1"] {
+            let link = self.gateway().output("ip", &["link", "show", interface]).unwrap();
+            assert!(!link.contains("xdp"), "{link}");
+        }
+    }
+}
+
+fn configuration(uplinks: &str, socket: &Path) -> String {
+    let socket = socket.display();
+    format!("{uplinks}[lan]\ninterfaces = [\"lan0\"]\n[api]\nsocket = \"{socket}\"\n")
+}
+
+fn one_line(sentence: &str) -> String {
+    format!("pointsman: {sentence}\n")
+}
+
+#[test]
+fn a_missing_interface() {
+    let refusal = Host::new().refusal(&UPLINKS.replace("wan1", "wan7"));
+    let sentence =
+        "uplink \"cable\" is to use the interface wan7, which does not exist; see `ip link`";
+    assert_eq!(refusal, (2, one_line(sentence)));
+}
+
+#[test]
+fn an_uplink_without_address() {
+    let host = Host::new();
+    host.gateway().ip("address flush dev wan0").unwrap();
+    let sentence = "uplink \"fiber\": wan0 has no IPv4 address; give it one (`ip address add \
+                    ADDRESS/LENGTH dev wan0`), or set ipv4.address";
+    assert_eq!(host.refusal(UPLINKS), (2, one_line(sentence)));
+}
+
+#[test]
+fn an_uplink_without_gateway() {
+    let host = Host::new();
+    host.gateway().ip("route del default dev wan1").unwrap();
+    let sentence = "uplink \"cable\": no default route leaves by wan1; add one (`ip route add \
+                    default via GATEWAY dev wan1 metric 100`), or set gateway to the provider's \
+                    router";
+    assert_eq!(host.refusal(UPLINKS), (2, one_line(sentence)));
+}
+
+#[test]
+fn two_uplinks_with_one_name() {
+    let (code, text) = Host::new().refusal(&UPLINKS.replace("cable", "fiber"));
+    assert_eq!(code, 2);
+    assert!(text.contains("p.toml:6:8: "), "{text}");
+    assert!(text.contains("give each uplink a name of its own"), "{text}");
+}
+
+#[test]
+fn weight_zero() {
+    let (code, text) = Host::new().refusal(&format!("{UPLINKS}weight = 0\n"));
+    assert_eq!(code, 2);
+    assert!(text.contains("weight is 0; give 1 to 1000"), "{text}");
+}
+
+#[test]
+fn another_program_on_an_interface() {
+    let host = Host::new();
+    let far = Namespace::new("far").unwrap();
+    let options = CableOptions { pass: Pass::Both, ..CableOptions::default() };
+    let _cable = Cable::new(host.gateway(), "wan2", &far, "far0", options).unwrap();
+    host.gateway().ip("address add 192.0.2.2/24 dev wan2").unwrap();
+    let third = "[[uplink]]\nname = \"lte\"\ninterface = \"wan2\"\ngateway = \"192.0.2.1\"\n";
+    let (code, text) = host.refusal(&format!("{UPLINKS}{third}"));
+    assert_eq!(code, 1, "{text}");
+    let sentence = text.lines().last().unwrap();
+    let start = "pointsman: an XDP program is already attached to wan2 (pass, id ";
+    let end = "); stop the daemon that has attached it, or detach it with `ip link set dev wan2 \
+               xdp off`";
+    assert!(sentence.starts_with(start) && sentence.ends_with(end), "{text}");
+}
+
+#[test]
+fn no_permission() {
+    let no_capabilities = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"];
+    let sentence = "being the gateway is not permitted; run as root, or with the capabilities \
+                    CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW";
+    let refusal = Host::new().refusal_of(&no_capabilities, UPLINKS);
+    assert_eq!(refusal, (1, one_line(sentence)));
+}
+
+#[test]
+fn a_socket_that_another_daemon_has() {
+    let host = Host::new();
+    let socket = host.directory.path().join("other.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let file = host.directory.path().join("other.toml");
+    fs::write(&file, configuration(UPLINKS, &socket)).unwrap();
+    let mut command = host.gateway().command(POINTSMAN);
+    let output = command.args(["run", "--config"]).arg(&file).output().unwrap();
+    let path = socket.display();
+    let sentence =
+        format!("another daemon answers on {path}; stop it, or set [api] socket to another path");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), one_line(&sentence));
+    host.assert_nothing_attached();
+}
+
+fn run(arguments: &[&str], path: &Path) -> (i32, String, String) {
+    let output = Command::new(POINTSMAN).args(arguments).arg(path).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn status_without_a_daemon() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("none.sock");
+    let sentence = format!(
+        "no daemon answers on {} (No such file or directory (os error 2)); start one with \
+         `pointsman run`, or give its socket with --socket",
+        path.display()
+    );
+    let refusal = (1, String::new(), one_line(&sentence));
+    assert_eq!(run(&["status", "--json", "--socket"], &path), refusal);
+}
+
+#[test]
+fn check_says_what_is_in_the_file_or_wrong_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("p.toml");
+    fs::write(&file, format!("{UPLINKS}[lan]\ninterfaces = [\"lan0\"]\n")).unwrap();
+    let (code, stdout, _) = run(&["check", "--config"], &file);
+    let ok = format!("{}: ok: 2 uplinks, 1 LAN interface\n", file.display());
+    assert_eq!((code, stdout), (0, ok));
+
+    let missing = directory.path().join("missing.toml");
+    let (code, stdout, stderr) = run(&["check", "--config"], &missing);
+    assert_eq!((code, stdout.as_str()), (2, ""));
+    assert!(stderr.contains("missing.toml: No such file or directory"), "{stderr}");
+}
