@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::net::SocketAddrV4;
 
 use pointsman_ebpf::abi::{
-    Bucket, Direction, Flow, FlowKey, Group, LocalAddress, Port, PortRange, Settings, SharedU64,
-    Uplink,
+    Bucket, Direction, Epoch, Flow, FlowKey, Group, LocalAddress, Port, PortRange, Settings,
+    SharedU64, Uplink,
 };
 use pointsman_ebpf::memory::site::{self, A, B, SERVER, lan};
 use pointsman_ebpf::memory::{MemoryTables, PacketBuilder};
@@ -38,6 +38,10 @@ impl Racing<'_> {
 impl Tables for Racing<'_> {
     fn now(&self) -> u64 {
         self.tables.now()
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.tables.epoch()
     }
 
     fn random(&self) -> u32 {

@@ -123,6 +123,25 @@ fn an_interrupted_demonstration_leaves_nothing_behind() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_daemon_that_dies_is_an_error() -> Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir()?;
+    let mut child = demo(directory.path()).spawn()?;
+    let mut stderr = BufReader::new(child.stderr.take().context("a pipe")?);
+    read_until(&mut stderr, "new flows")?;
+    for daemon in children(child.id())? {
+        kill(Pid::from_raw(daemon as i32), Signal::SIGKILL)?;
+    }
+    let status = wait(&mut child)?;
+    let mut told = String::new();
+    stderr.read_to_string(&mut told)?;
+    ensure!(status.code() == Some(1), "{status}\n{told}");
+    ensure!(told.contains("the daemon has ended, signal: 9"), "{told}");
+    ensure!(is_empty(directory.path())?, "files are left");
+    Ok(())
+}
+
 /// The kernel ends the daemon where the demonstration cannot.
 #[test]
 fn a_killed_demonstration_takes_its_daemon_along() -> Result<()> {

@@ -16,6 +16,10 @@ const BENCHMARK: [&str; 5] = ["bench", "--package", "pointsman-lab", "--bench", 
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     setup::ensure(Scope::Laboratory)?;
     let privilege = Privilege::find()?;
+    // The benchmark starts the daemon from beside its own directory.
+    let mut daemon = command("cargo");
+    daemon.args(["build", "--release", "--package", "pointsman"]);
+    Step::new("building the daemon", daemon).run()?;
     let mut build = command("cargo");
     build.args(BENCHMARK).arg("--no-run");
     Step::new("building the benchmark", build).run()?;

@@ -11,8 +11,11 @@ use crate::{
     step::{Step, command, target_dir},
 };
 
-/// The package whose tests make network namespaces, and so run as root.
-const LABORATORY: &str = "pointsman-lab";
+/// The packages whose tests make network namespaces, and so run as root.
+const LABORATORY: [&str; 2] = ["pointsman-lab", "pointsman"];
+/// The rest of the workspace. One package of the laboratory holds programs for the BPF target only.
+const OTHERS: &str =
+    "--workspace --exclude pointsman-lab --exclude pointsman --exclude pointsman-lab-ebpf";
 /// The package that Miri interprets.
 const PACKET_PATH: &str = "pointsman-ebpf";
 
@@ -47,32 +50,35 @@ impl Options {
 struct Plan<'a> {
     /// How cargo is told the packages that are tested as the user, if there are any.
     unprivileged: Option<Vec<&'a str>>,
-    laboratory: bool,
+    /// Which packages of the laboratory are tested.
+    laboratory: Vec<&'a str>,
     miri: bool,
 }
 
 impl<'a> Plan<'a> {
     fn new(options: &'a Options) -> Self {
         if options.file.is_some() {
-            return Self { unprivileged: None, laboratory: true, miri: options.miri };
+            return Self {
+                unprivileged: None,
+                laboratory: LABORATORY.to_vec(),
+                miri: options.miri,
+            };
         }
         if options.packages.is_empty() {
-            // The other package of the laboratory holds programs for the BPF target only.
-            let all = "--workspace --exclude pointsman-lab --exclude pointsman-lab-ebpf";
             return Self {
-                unprivileged: Some(all.split(' ').collect()),
-                laboratory: true,
+                unprivileged: Some(OTHERS.split(' ').collect()),
+                laboratory: LABORATORY.to_vec(),
                 miri: options.miri || (options.filter.is_none() && options.args.is_empty()),
             };
         }
         let packages = options.packages.iter().map(String::as_str);
         let (laboratory, others): (Vec<_>, Vec<_>) =
-            packages.partition(|package| *package == LABORATORY);
+            packages.partition(|package| LABORATORY.contains(package));
         let others: Vec<_> =
             others.into_iter().flat_map(|package| ["--package", package]).collect();
         Self {
             unprivileged: (!others.is_empty()).then_some(others),
-            laboratory: !laboratory.is_empty(),
+            laboratory,
             miri: options.miri,
         }
     }
@@ -93,9 +99,12 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         options.append_to(&mut miri);
         Step::new("the packet path under Miri", miri).pass_output().run()?;
     }
-    if plan.laboratory {
+    if !plan.laboratory.is_empty() {
         let mut cargo = command("cargo");
-        cargo.args(["test", "--package", LABORATORY]).args(Privilege::find()?.cargo_args());
+        cargo.arg("test").args(Privilege::find()?.cargo_args());
+        for package in &plan.laboratory {
+            cargo.args(["--package", package]);
+        }
         if let Some(file) = &options.file {
             cargo.args(["--test", file]);
         }
@@ -109,7 +118,7 @@ pub(crate) fn test(options: &Options) -> Result<()> {
 fn miri() -> Command {
     let mut cargo = command("cargo");
     cargo
-        .args(["+nightly", "miri", "test", "--package", PACKET_PATH, "--lib", "--target-dir"])
+        .args(["+nightly", "miri", "test", "--package", PACKET_PATH, "--tests", "--target-dir"])
         .arg(target_dir("miri"))
         // Miri is hundreds of times slower than the machine. Regressions are kept by ordinary runs:
         // a file is not to be had in Miri's isolation, which keeps a run reproducible.
@@ -133,14 +142,14 @@ mod tests {
     fn without_arguments_everything_runs() {
         let options = Options::default();
         let plan = Plan::new(&options);
-        assert!(plan.unprivileged.is_some() && plan.laboratory && plan.miri);
+        assert!(plan.unprivileged.is_some() && plan.laboratory == LABORATORY && plan.miri);
     }
 
     #[test]
     fn a_filter_leaves_miri_out_unless_asked_for() {
         let mut options = Options { filter: Some("nat".to_owned()), ..Options::default() };
         let plan = Plan::new(&options);
-        assert!(plan.unprivileged.is_some() && plan.laboratory && !plan.miri);
+        assert!(plan.unprivileged.is_some() && plan.laboratory == LABORATORY && !plan.miri);
         options.miri = true;
         assert!(Plan::new(&options).miri);
     }
@@ -148,19 +157,19 @@ mod tests {
     #[test]
     fn a_file_is_the_laboratory_s() {
         let options = Options { file: Some("forwarding".to_owned()), ..Options::default() };
-        let plan = Plan { unprivileged: None, laboratory: true, miri: false };
+        let plan = Plan { unprivileged: None, laboratory: LABORATORY.to_vec(), miri: false };
         assert_eq!(Plan::new(&options), plan);
     }
 
     #[test]
     fn packages_go_to_the_suite_that_runs_them() {
         let mut options = Options {
-            packages: vec!["pointsman".to_owned(), LABORATORY.to_owned()],
+            packages: vec![PACKET_PATH.to_owned(), "pointsman".to_owned()],
             ..Options::default()
         };
         let mut plan = Plan {
-            unprivileged: Some(vec!["--package", "pointsman"]),
-            laboratory: true,
+            unprivileged: Some(vec!["--package", PACKET_PATH]),
+            laboratory: vec!["pointsman"],
             miri: false,
         };
         assert_eq!(Plan::new(&options), plan);

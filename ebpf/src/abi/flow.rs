@@ -122,10 +122,25 @@ pub enum Direction {
     In = 1,
 }
 
-/// When the last packet of a direction passed, in [`ticks`], in the upper 32 bits; what has passed
-/// so far, as the bits named here, in the lower ones.
+/// What the data plane notes of a direction's packets, in one word: when the last one passed, in
+/// [`ticks`], in the upper 32 bits; the [`Epoch`] of that, in the next 24; and what has passed so
+/// far, as the bits named here, in the lowest 8.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark(pub u64);
+
+/// A number that changes about once a second and costs next to nothing to read: the scheduler's ticks over
+/// 256, 24 bits of it. How long it lasts depends on the kernel's tick rate, so it only tells whether it
+/// is time to look at the clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Epoch(u32);
+
+impl Epoch {
+    /// The epoch of this many ticks of the scheduler.
+    #[inline(always)]
+    pub const fn of_jiffies(jiffies: u64) -> Self {
+        Self((jiffies >> 8) as u32 & 0xff_ffff)
+    }
+}
 
 impl Mark {
     /// Some packet.
@@ -139,8 +154,8 @@ impl Mark {
 
     /// A mark of this time and these bits.
     #[inline(always)]
-    pub const fn new(last_seen: u32, seen: u32) -> Self {
-        Self((last_seen as u64) << 32 | seen as u64)
+    pub const fn new(last_seen: u32, epoch: Epoch, seen: u32) -> Self {
+        Self((last_seen as u64) << 32 | (epoch.0 as u64) << 8 | (seen & 0xff) as u64)
     }
 
     /// When the last packet passed, in [`ticks`].
@@ -149,10 +164,16 @@ impl Mark {
         (self.0 >> 32) as u32
     }
 
+    /// The epoch of when the last packet passed.
+    #[inline(always)]
+    pub const fn epoch(self) -> Epoch {
+        Epoch((self.0 >> 8) as u32 & 0xff_ffff)
+    }
+
     /// The bits of what has passed.
     #[inline(always)]
     pub const fn seen(self) -> u32 {
-        self.0 as u32
+        self.0 as u32 & 0xff
     }
 }
 

@@ -16,7 +16,7 @@ mod shared;
 mod uplink;
 
 pub use counters::{COUNTERS, Counter, CounterId};
-pub use flow::{Direction, Flow, FlowKey, LAN_REALM, Mark, seconds_to_ticks, ticks};
+pub use flow::{Direction, Epoch, Flow, FlowKey, LAN_REALM, Mark, seconds_to_ticks, ticks};
 pub use group::{BUCKETS_PER_GROUP, Bucket, Group, RANKS, Sticky};
 pub use mac::{Mac, MacPair};
 pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortRole};

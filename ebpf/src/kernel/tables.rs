@@ -1,11 +1,14 @@
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
-    helpers::{bpf_get_prandom_u32, generated::bpf_ktime_get_coarse_ns},
+    helpers::{
+        bpf_get_prandom_u32,
+        generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
+    },
 };
 use pointsman_ebpf::{
     abi::{
-        Bucket, Flow, FlowKey, Group, LocalAddress, Mac, PORT_PROBES, PORT_SLOTS, Port, Settings,
-        SharedU64, Uplink,
+        Bucket, Epoch, Flow, FlowKey, Group, LocalAddress, Mac, PORT_PROBES, PORT_SLOTS, Port,
+        Settings, SharedU64, Uplink,
     },
     path::{self, InsertError, Tables},
     verdict::DropReason,
@@ -24,6 +27,12 @@ impl Tables for KernelTables {
     fn now(&self) -> u64 {
         // SAFETY: the helper takes nothing and has no precondition.
         unsafe { bpf_ktime_get_coarse_ns() }
+    }
+
+    #[inline(always)]
+    fn epoch(&self) -> Epoch {
+        // SAFETY: as for `now`.
+        Epoch::of_jiffies(unsafe { bpf_jiffies64() })
     }
 
     #[inline(always)]
@@ -98,15 +107,8 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn open(
-        &self,
-        key: &FlowKey,
-        host: Mac,
-        len: usize,
-        port: &Port,
-        now: u64,
-    ) -> Result<(), DropReason> {
-        match open_flow(key, host.to_bits(), len, port, now) {
+    fn open(&self, key: &FlowKey, host: Mac, len: usize, port: &Port) -> Result<(), DropReason> {
+        match open_flow(key, host.to_bits(), len, port) {
             OPENED => Ok(()),
             reason => Err(DropReason::from_index(reason).unwrap_or(DropReason::NotReady)),
         }
@@ -114,7 +116,7 @@ impl Tables for KernelTables {
 }
 
 /// What [`open_flow`] returns where it is not a [`DropReason`].
-const OPENED: u32 = u32::MAX;
+const OPENED: u32 = DropReason::COUNT as u32;
 
 /// [`path::open_flow`] as a global BPF function: the symbol is exported, so the verifier takes
 /// nothing from the caller for granted, and checks it once. Such a function takes integers and
@@ -123,19 +125,13 @@ const OPENED: u32 = u32::MAX;
 /// Returns the index of a [`DropReason`], or [`OPENED`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn open_flow(
-    key: *const FlowKey,
-    host: u64,
-    len: usize,
-    port: *const Port,
-    now: u64,
-) -> u32 {
+extern "C" fn open_flow(key: *const FlowKey, host: u64, len: usize, port: *const Port) -> u32 {
     // SAFETY: the only caller passes references. To the verifier they may be null until compared.
     let (key, port) = unsafe { (key.as_ref(), port.as_ref()) };
     let (Some(key), Some(port)) = (key, port) else {
         return DropReason::NotReady as u32;
     };
-    match path::open_flow(&KernelTables, key, Mac::from_bits(host), len, port, now) {
+    match path::open_flow(&KernelTables, key, Mac::from_bits(host), len, port) {
         Ok(()) => OPENED,
         Err(reason) => reason as u32,
     }

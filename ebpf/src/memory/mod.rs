@@ -23,7 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::vec::Vec;
 
 use crate::abi::{
-    Bucket, Flow, FlowKey, Group, LocalAddress, MAX_UPLINKS, Port, Settings, SharedU64, Uplink,
+    Bucket, Epoch, Flow, FlowKey, Group, LocalAddress, MAX_UPLINKS, Port, Settings, SharedU64,
+    Uplink,
 };
 use crate::path::{self, InsertError, Tables};
 use crate::verdict::Verdict;
@@ -126,6 +127,11 @@ impl MemoryTables {
 impl Tables for MemoryTables {
     fn now(&self) -> u64 {
         self.clock.get()
+    }
+
+    /// As of a kernel whose tick is 2^22 ns, so that an epoch is one of [`ticks`](crate::abi::ticks).
+    fn epoch(&self) -> Epoch {
+        Epoch::of_jiffies(self.clock.get() >> 22)
     }
 
     fn random(&self) -> u32 {

@@ -28,11 +28,13 @@ pub(super) fn find<'a, T: Tables>(tables: &'a T, packet: &Packet) -> Option<Rout
 
 /// Marks the entry for the daemon's sweep. A plain store, and only of what is new: two CPUs may lose
 /// a bit to each other, which the next packet sets again.
+///
+/// The epoch stands in for the clock, which is only read where an epoch has passed.
 #[inline(always)]
-pub(super) fn mark(flow: &Flow<SharedU64>, packet: &Packet, now: u64) {
-    let old = flow.mark.load();
-    let new = Mark::new(ticks(now), Mark(old).seen() | packet.seen).0;
-    if new != old {
-        flow.mark.store(new);
+pub(super) fn mark<T: Tables>(tables: &T, flow: &Flow<SharedU64>, packet: &Packet) {
+    let old = Mark(flow.mark.load());
+    let (epoch, seen) = (tables.epoch(), old.seen() | packet.seen);
+    if old.epoch() != epoch || old.seen() != seen {
+        flow.mark.store(Mark::new(ticks(tables.now()), epoch, seen).0);
     }
 }

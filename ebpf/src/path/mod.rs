@@ -30,6 +30,7 @@ pub use tables::{InsertError, Tables};
 use crate::abi::{Direction, Port, PortRole};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::{ETHERNET_LEN, Frame};
+use core::mem::MaybeUninit;
 use flow::Route;
 use parse::{Kind, Packet};
 
@@ -67,16 +68,15 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T, ifindex: u32) -> 
 #[inline(always)]
 fn run<F: Frame, T: Tables>(frame: &mut F, tables: &T, ifindex: u32) -> Result<Verdict, Stop> {
     let port = tables.port(ifindex).ok_or(PassReason::UnknownPort)?;
-    let mut packet = Packet::default();
-    parse::packet(frame, tables, port, &mut packet)?;
-    let now = tables.now();
-    if let Some(route) = flow::find(tables, &packet) {
-        return forward(frame, &packet, route, now);
+    let mut place = MaybeUninit::uninit();
+    let packet = parse::packet(frame, tables, port, &mut place)?;
+    if let Some(route) = flow::find(tables, packet) {
+        return forward(frame, tables, packet, route);
     }
-    admit(tables, &packet, port)?;
-    tables.open(&packet.key, packet.source_mac, frame.len(), port, now)?;
-    let route = flow::find(tables, &packet).ok_or(DropReason::NoUplink)?;
-    forward(frame, &packet, route, now)
+    admit(tables, packet, port)?;
+    tables.open(&packet.key, packet.source_mac, frame.len(), port)?;
+    let route = flow::find(tables, packet).ok_or(DropReason::NoUplink)?;
+    forward(frame, tables, packet, route)
 }
 
 /// 4. Whether a packet of no flow may open one.
@@ -99,11 +99,11 @@ fn admit<T: Tables>(tables: &T, packet: &Packet, port: &Port) -> Result<(), Stop
 
 /// 5 and 6. Rewrites the packet by its flow entry and says where it goes.
 #[inline(always)]
-fn forward<F: Frame>(
+fn forward<F: Frame, T: Tables>(
     frame: &mut F,
+    tables: &T,
     packet: &Packet,
     Route { flow, uplink }: Route<'_>,
-    now: u64,
 ) -> Result<Verdict, Stop> {
     if packet.ttl <= 1 {
         return Err(DropReason::TtlExceeded.into());
@@ -116,7 +116,7 @@ fn forward<F: Frame>(
     if frame.len() > ETHERNET_LEN + usize::from(mtu) {
         return Err(DropReason::TooBig.into());
     }
-    flow::mark(flow, packet, now);
+    flow::mark(tables, flow, packet);
     translate::rewrite(frame, packet, flow, direction, macs).ok_or(DropReason::Truncated)?;
     Ok(Verdict::Forward { egress, uplink: flow.uplink, direction })
 }

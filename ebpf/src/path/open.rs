@@ -2,7 +2,8 @@
 
 use super::{InsertError, Tables, select};
 use crate::abi::{
-    Direction, Flow, FlowKey, Ipv4, L4Port, Mac, MacPair, Mark, Port, Settings, Uplink, ticks,
+    Direction, Epoch, Flow, FlowKey, Ipv4, L4Port, Mac, MacPair, Mark, Port, Settings, Uplink,
+    ticks,
 };
 use crate::verdict::DropReason;
 use crate::wire::{ETHERNET_LEN, Protocol, checksum::Delta};
@@ -33,7 +34,6 @@ pub fn flow<T: Tables>(
     host: Mac,
     len: usize,
     port: &Port,
-    now: u64,
 ) -> Result<(), DropReason> {
     let settings = tables.settings().ok_or(DropReason::NotReady)?;
     check_addresses(key, settings)?;
@@ -45,7 +45,7 @@ pub fn flow<T: Tables>(
     if len > ETHERNET_LEN + usize::from(uplink.mtu) {
         return Err(DropReason::TooBig);
     }
-    let opening = Opening { key, host, port, uplink, id, now: ticks(now) };
+    let opening = Opening { key, host, port, uplink, id, now: ticks(tables.now()) };
     let public = reserve(tables, settings, &opening)?;
     let flow = opening.out(public);
     let inserted = if tables.flow(key).is_some() {
@@ -204,7 +204,7 @@ impl Opening<'_> {
         // The checksum of ICMP has no pseudo-header (RFC 792).
         let transport = if self.key.protocol() == Protocol::ICMP { Delta::NONE } else { address };
         Flow {
-            mark: Mark::new(self.now, 0).0,
+            mark: Mark::new(self.now, Epoch::default(), 0).0,
             generation: self.uplink.generation,
             address: new.0,
             port: new.1,

@@ -1,5 +1,7 @@
 //! 1 and 2. From bytes to what the path decides by.
 
+use core::mem::MaybeUninit;
+
 use super::{Stop, Tables};
 use crate::abi::{FlowKey, L4Port, LAN_REALM, LocalAddress, Mac, Mark, Port, PortRole};
 use crate::verdict::{DropReason, PassReason};
@@ -9,7 +11,6 @@ use crate::wire::{
 };
 
 /// A packet that is well formed: what the path decides by.
-#[derive(Default)]
 pub(super) struct Packet {
     /// Its flow key.
     pub(super) key: FlowKey,
@@ -30,7 +31,7 @@ pub(super) struct Packet {
 }
 
 /// What a packet can do for a flow.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Opens a flow, or belongs to one.
     Opens,
@@ -39,21 +40,21 @@ pub(super) enum Kind {
     /// A fragment: no ports to find a flow by.
     Fragment,
     /// Of a protocol that is not translated.
-    #[default]
     Untranslatable,
 }
 
-/// Parses a frame that came in on `port` into `packet`.
+/// Parses a frame that came in on `port` into `place`.
 ///
-/// It fills a place of the caller's because a `Result` of a packet would share its first bytes with
-/// the error, and the compiler would then build the key, which stays in memory, out of pieces.
+/// A `Result` of a packet by value would share its first bytes with the error, and the compiler
+/// would then build the key, which stays in memory, out of pieces that the verifier calls
+/// misaligned.
 #[inline(always)]
-pub(super) fn packet<F: Frame, T: Tables>(
+pub(super) fn packet<'p, F: Frame, T: Tables>(
     frame: &F,
     tables: &T,
     port: &Port,
-    packet: &mut Packet,
-) -> Result<(), Stop> {
+    place: &'p mut MaybeUninit<Packet>,
+) -> Result<&'p Packet, Stop> {
     let ethernet: Ethernet = frame.read(0).ok_or(DropReason::Truncated)?;
     if ethernet.destination() != port.mac {
         return Err(PassReason::NotForUs.into());
@@ -61,27 +62,30 @@ pub(super) fn packet<F: Frame, T: Tables>(
     if ethernet.ether_type != EtherType::IPV4 {
         return Err(not_ipv4(frame, tables, ethernet.ether_type));
     }
-    packet.source_mac = ethernet.source();
     let header: Ipv4Header = frame.read(ETHERNET_LEN).ok_or(DropReason::Truncated)?;
     check_header(frame, &header)?;
-    packet.ttl = header.ttl;
-    packet.header_checksum = u16::from_ne_bytes(header.checksum);
-    packet.transport = ETHERNET_LEN + header.header_len();
+    let offset = ETHERNET_LEN + header.header_len();
     let transport = if header.is_fragment() {
         Transport::without_ports(Kind::Fragment)
     } else {
-        transport(frame, &header, packet.transport)?
+        transport(frame, &header, offset)?
     };
-    packet.kind = transport.kind;
-    packet.seen = transport.seen;
-    packet.transport_checksum = transport.checksum;
-    packet.key = FlowKey::new(
+    let key = FlowKey::new(
         (header.source(), transport.source),
         (header.destination(), transport.destination),
         header.protocol,
         if port.role == PortRole::Lan as u8 { LAN_REALM } else { port.uplink + 1 },
     );
-    Ok(())
+    Ok(place.write(Packet {
+        key,
+        kind: transport.kind,
+        ttl: header.ttl,
+        header_checksum: u16::from_ne_bytes(header.checksum),
+        transport: offset,
+        transport_checksum: transport.checksum,
+        seen: transport.seen,
+        source_mac: ethernet.source(),
+    }))
 }
 
 /// What a router must check of every IPv4 header (RFC 1812 section 5.2.2).
@@ -101,7 +105,7 @@ fn check_header<F: Frame>(frame: &F, header: &Ipv4Header) -> Result<(), Stop> {
     }
 }
 
-/// 2. A frame of another protocol. IPv6 is not routed, so only what is addressed to the gateway
+/// Step 2: a frame of another protocol. IPv6 is not routed, so only what is addressed to the gateway
 /// reaches the kernel, which might route the rest behind our back.
 fn not_ipv4<F: Frame, T: Tables>(frame: &F, tables: &T, ether_type: [u8; 2]) -> Stop {
     match ether_type {

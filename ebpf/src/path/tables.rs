@@ -1,5 +1,5 @@
 use crate::abi::{
-    Bucket, Flow, FlowKey, Group, LocalAddress, Mac, Port, Settings, SharedU64, Uplink,
+    Bucket, Epoch, Flow, FlowKey, Group, LocalAddress, Mac, Port, Settings, SharedU64, Uplink,
 };
 use crate::verdict::DropReason;
 
@@ -10,6 +10,9 @@ use crate::verdict::DropReason;
 pub trait Tables {
     /// Nanoseconds of the monotonic clock, at the granularity of the scheduler's tick.
     fn now(&self) -> u64;
+
+    /// The present epoch.
+    fn epoch(&self) -> Epoch;
 
     /// A random number, for ports.
     fn random(&self) -> u32;
@@ -61,18 +64,11 @@ pub trait Tables {
     ///
     /// # Errors
     /// Why the packet is dropped.
-    fn open(
-        &self,
-        key: &FlowKey,
-        host: Mac,
-        len: usize,
-        port: &Port,
-        now: u64,
-    ) -> Result<(), DropReason>
+    fn open(&self, key: &FlowKey, host: Mac, len: usize, port: &Port) -> Result<(), DropReason>
     where
         Self: Sized,
     {
-        super::open_flow(self, key, host, len, port, now)
+        super::open_flow(self, key, host, len, port)
     }
 }
 

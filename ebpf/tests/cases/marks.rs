@@ -1,6 +1,6 @@
 //! What the daemon's sweep reads: when a direction was last seen, and what passed.
 
-use pointsman_ebpf::abi::{Direction, Mark, ticks};
+use pointsman_ebpf::abi::{Direction, Epoch, Mark, ticks};
 use pointsman_ebpf::memory::PacketBuilder;
 use pointsman_ebpf::memory::site::A;
 use pointsman_ebpf::wire::tcp_flags::{ACK, FIN, RST, SYN};
@@ -9,6 +9,11 @@ use crate::harness::{Gateway, HOST, SERVER, answer, coming, public, request};
 
 /// Nanoseconds of one tick.
 const TICK: u64 = 1 << 30;
+
+/// The mark of a packet in this tick, which is an epoch too.
+fn seen_at(tick: u32, seen: u32) -> Mark {
+    Mark::new(tick, Epoch::of_jiffies(u64::from(tick) << 8), seen)
+}
 
 fn mark(gateway: &Gateway, direction: Direction) -> Mark {
     Mark(gateway.entry(direction).1.mark)
@@ -19,12 +24,12 @@ fn an_entry_is_marked_by_its_own_direction() {
     let gateway = Gateway::new();
     gateway.tables.set_now(5 * TICK);
     gateway.sends(&request(), &A, HOST.port());
-    assert_eq!(mark(&gateway, Direction::Out), Mark::new(5, Mark::ANY));
-    assert_eq!(mark(&gateway, Direction::In), Mark::new(5, 0));
+    assert_eq!(mark(&gateway, Direction::Out), seen_at(5, Mark::ANY));
+    assert_eq!(mark(&gateway, Direction::In), Mark::new(5, Epoch::default(), 0));
     gateway.tables.set_now(7 * TICK + 1);
     gateway.delivers(&answer(&A, HOST.port()), &A, HOST);
-    assert_eq!(mark(&gateway, Direction::Out), Mark::new(5, Mark::ANY));
-    assert_eq!(mark(&gateway, Direction::In), Mark::new(7, Mark::ANY));
+    assert_eq!(mark(&gateway, Direction::Out), seen_at(5, Mark::ANY));
+    assert_eq!(mark(&gateway, Direction::In), seen_at(7, Mark::ANY));
     for (_, flow) in gateway.tables.flows() {
         assert_eq!(flow.created, 5, "{}", gateway.tables);
     }

@@ -6,6 +6,7 @@
 #![no_std]
 #![no_main]
 
+mod bench;
 mod pass;
 
 #[cfg(target_arch = "bpf")]

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -36,8 +36,11 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the daemon may take to detach.
 const STOP_BOUND: Duration = Duration::from_secs(2);
 
+/// How long a dying daemon may take to be dead.
+const DEATH_BOUND: Duration = Duration::from_millis(200);
+
 /// How often a process that is to end is looked at.
-const STOP_INTERVAL: Duration = Duration::from_millis(5);
+const EXIT_INTERVAL: Duration = Duration::from_millis(5);
 
 /// How long the daemon may take to answer, before it is asked again.
 const ANSWER_BOUND: Duration = Duration::from_secs(1);
@@ -86,14 +89,18 @@ impl Daemon {
     /// not answer yet.
     pub(super) fn uplinks(&mut self) -> Result<Option<Vec<UplinkStatus>>> {
         if let Some(status) = self.exit_status()? {
-            bail!("the daemon has ended, {status}; it said:\n{}", self.log());
+            return Err(self.ended(status));
         }
         let socket = self.directory.path().join(SOCKET);
         let answer = async { timeout(ANSWER_BOUND, fetch_status(&socket)).await };
         match self.runtime.block_on(answer) {
             Ok(Ok(status)) => Ok(Some(status.uplinks)),
             Ok(Err(ClientError::Unreachable { .. })) | Err(_) => Ok(None),
-            Ok(Err(error)) => Err(error.into()),
+            // The connections of a daemon that dies break a moment before its end can be seen.
+            Ok(Err(error)) => match self.await_exit(DEATH_BOUND)? {
+                Some(status) => Err(self.ended(status)),
+                None => Err(error.into()),
+            },
         }
     }
 
@@ -109,7 +116,7 @@ impl Daemon {
     pub(super) fn stop(mut self) -> Result<()> {
         match self.terminate()? {
             Some(status) if status.success() => Ok(()),
-            Some(status) => bail!("the daemon ended badly, {status}; it said:\n{}", self.log()),
+            Some(status) => Err(self.ended(status)),
             None => bail!("the daemon did not end within {STOP_BOUND:?} of SIGTERM"),
         }
     }
@@ -121,14 +128,23 @@ impl Daemon {
         }
         let process = Pid::from_raw(self.child.id() as i32);
         kill(process, Signal::SIGTERM).context("cannot stop the daemon")?;
-        let deadline = Instant::now() + STOP_BOUND;
+        self.await_exit(STOP_BOUND)
+    }
+
+    /// Waits until the daemon has ended. `None`: it goes on.
+    fn await_exit(&mut self, bound: Duration) -> Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + bound;
         while Instant::now() < deadline {
             if let Some(status) = self.exit_status()? {
                 return Ok(Some(status));
             }
-            thread::sleep(STOP_INTERVAL);
+            thread::sleep(EXIT_INTERVAL);
         }
         Ok(None)
+    }
+
+    fn ended(&self, status: ExitStatus) -> anyhow::Error {
+        anyhow!("the daemon has ended, {status}; it said:\n{}", self.log())
     }
 
     fn exit_status(&mut self) -> Result<Option<ExitStatus>> {

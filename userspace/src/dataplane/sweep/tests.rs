@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use pointsman_ebpf::abi::{Ipv4, L4Port, LAN_REALM};
+use pointsman_ebpf::abi::{Epoch, Ipv4, L4Port, LAN_REALM};
 
 use super::*;
 
@@ -30,7 +30,7 @@ impl FlowTable for Table {
 }
 
 fn mark(age: u32, seen: u32) -> Mark {
-    Mark::new(NOW - age, seen)
+    Mark::new(NOW - age, Epoch::default(), seen)
 }
 
 /// The entries of a flow through this uplink, last seen so long ago.
@@ -131,7 +131,7 @@ fn a_flow_that_is_used_while_it_is_removed_stays() {
 
 #[test]
 fn a_data_plane_that_is_a_tick_ahead_does_no_harm() {
-    let ahead = Mark::new(NOW + 1, 1);
+    let ahead = Mark::new(NOW + 1, Epoch::default(), 1);
     let mut table = Table(pair(UDP, 1, ahead, ahead).into());
     assert_eq!(sweep_all(&mut table), 2);
 }

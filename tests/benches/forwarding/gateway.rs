@@ -1,0 +1,75 @@
+//! The gateways that are compared.
+
+use std::fmt;
+
+use anyhow::Result;
+use pointsman_lab::plan;
+
+use crate::{
+    chain::Hosts,
+    daemon::Daemon,
+    reference::{Bare, Masquerade, Minimal},
+    traffic::LAN_HOSTS,
+};
+
+/// What forwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// XDP redirect of whatever comes, without a look-up: the limit for anything in XDP.
+    Bare,
+    /// One look-up in a hash map like Pointsman's, one change of the entry, redirect: the limit for
+    /// any flow table on this type of map.
+    Minimal,
+    /// The daemon and its data plane: NAT44 of established flows.
+    Pointsman,
+    /// The kernel's forwarding with nftables masquerade.
+    Masquerade,
+}
+
+/// A gateway at work, until it is dropped.
+pub(crate) trait Gateway {
+    /// Gets ready for this many flows; false where it cannot hold as many here.
+    fn prepare(&mut self, _flows: u32) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// What it can say about itself when frames are not as they should be.
+    fn state(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Bare, Self::Minimal, Self::Pointsman, Self::Masquerade];
+
+    pub(crate) fn start(self, hosts: &Hosts) -> Result<Box<dyn Gateway>> {
+        Ok(match self {
+            Self::Bare => Box::new(Bare::start(hosts)?),
+            Self::Minimal => Box::new(Minimal::start(hosts)?),
+            Self::Pointsman => Box::new(Daemon::start(hosts)?),
+            Self::Masquerade => Box::new(Masquerade::start(hosts)?),
+        })
+    }
+
+    /// Whether it takes one off the TTL, and translates.
+    pub(crate) fn routes(self) -> bool {
+        matches!(self, Self::Pointsman | Self::Masquerade)
+    }
+
+    /// The source addresses that it sends from: a prefix and its mask, in host byte order.
+    pub(crate) fn sources(self) -> [u32; 2] {
+        if self.routes() { [plan::gateway(0).into(), u32::MAX] } else { [LAN_HOSTS, 0xffff_ff00] }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bare => "bare",
+            Self::Minimal => "minimal",
+            Self::Pointsman => "pointsman",
+            Self::Masquerade => "masquerade",
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! What the traffic of the benchmark looks like. The programs and their loader share this file.
+
+/// The length of every frame: the 64 bytes of Ethernet's shortest, without the check sequence that
+/// a card would add.
+pub(crate) const FRAME_LEN: usize = 60;
+
+/// Time to live of the frames as they are sent.
+pub(crate) const TTL: u8 = 64;
+
+/// IP protocol number of UDP.
+pub(crate) const UDP: u8 = 17;
+
+/// How many LAN hosts send: a power of two.
+const HOSTS: u32 = 256;
+
+/// How many hosts the traffic goes to: a power of two.
+const DESTINATIONS: u32 = 64;
+
+/// The destination port of every flow: discard (RFC 863).
+const DESTINATION_PORT: u16 = 9;
+
+/// The first source port of every LAN host.
+const FIRST_SOURCE_PORT: u16 = 20_000;
+
+/// The network of the LAN hosts, 10.1.1.0/24, in host byte order.
+pub(crate) const LAN_HOSTS: u32 = 0x0a01_0100;
+
+/// The network of the destinations, 198.18.0.0/24 (RFC 2544), in host byte order.
+const DESTINATION_HOSTS: u32 = 0xc612_0000;
+
+/// What the packets of one flow carry, in host byte order.
+#[derive(Clone, Copy)]
+pub(crate) struct Flow {
+    /// The LAN host's address.
+    pub(crate) source: u32,
+    /// The address that it sends to.
+    pub(crate) destination: u32,
+    /// The LAN host's port.
+    pub(crate) source_port: u16,
+    /// The port that it sends to.
+    pub(crate) destination_port: u16,
+}
+
+/// The flow of this number, below 2^23.
+///
+/// Four LAN hosts share each destination and use the same ports, so a gateway that has one public
+/// address must give three of four flows another port.
+#[inline(always)]
+pub(crate) const fn flow(number: u32) -> Flow {
+    Flow {
+        source: LAN_HOSTS + (number & (HOSTS - 1)),
+        destination: DESTINATION_HOSTS + ((number >> 2) & (DESTINATIONS - 1)),
+        source_port: FIRST_SOURCE_PORT + (number / HOSTS) as u16,
+        destination_port: DESTINATION_PORT,
+    }
+}
+
+/// What a sink found in a frame. The discriminant indexes its counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Finding {
+    /// All as it should be.
+    Good,
+    /// Not addressed to the sink's MAC.
+    Station,
+    /// A source address that is not the gateway's.
+    Source,
+    /// A wrong time to live.
+    Ttl,
+    /// Not an IPv4 and UDP frame of the right length, or to another destination than the flow's.
+    Shape,
+    /// A wrong checksum in the IPv4 header.
+    HeaderChecksum,
+    /// A wrong UDP checksum.
+    TransportChecksum,
+    /// The public address and port of another flow towards the same destination.
+    Shared,
+}
+
+impl Finding {
+    /// Every finding, by index.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Good,
+        Self::Station,
+        Self::Source,
+        Self::Ttl,
+        Self::Shape,
+        Self::HeaderChecksum,
+        Self::TransportChecksum,
+        Self::Shared,
+    ];
+}
