@@ -1,11 +1,11 @@
 //! The path of a packet.
 //!
-//! 1. [`parse`]: Ethernet, IPv4, TCP, UDP and ICMP echo.
-//! 2. Not IPv4, or not sent to the interface's MAC: to the kernel untouched.
-//! 3. [`flow`]: ONE hash look-up decides an established packet, in either direction.
-//! 4. On a miss: addressed to the gateway itself, or a new flow ([`open`]): group, bucket and
-//!    uplink ([`select`]), a public port, the pair of entries.
-//! 5. [`translate`]: address, port, TTL, and checksums by their difference.
+//! 1. Parse (`parse.rs`): Ethernet, IPv4, TCP, UDP and ICMP echo.
+//! 2. Not sent to the interface's MAC, or not IPv4: to the kernel untouched.
+//! 3. Flow (`flow.rs`): ONE hash look-up decides an established packet, in either direction.
+//! 4. On a miss: addressed to the gateway itself, or a new flow (`open.rs`): group, bucket and
+//!    uplink (`select.rs`), a public port, the pair of entries.
+//! 5. Translate (`translate.rs`): address, port, TTL, and checksums by their difference.
 //! 6. Forward: MACs, egress, counter.
 //!
 //! Whether a packet is for the gateway itself is asked after the flow look-up, not before: no flow ever has
