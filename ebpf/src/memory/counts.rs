@@ -41,6 +41,11 @@ impl Counts {
         self.0.get(&id).copied().unwrap_or_default()
     }
 
+    /// The counters that are not zero.
+    pub fn iter(&self) -> impl Iterator<Item = (CounterId, Counter)> {
+        self.0.iter().map(|(id, counter)| (*id, *counter))
+    }
+
     /// Packets of all counters.
     pub fn packets(&self) -> u64 {
         self.0.values().map(|counter| counter.packets).sum()
