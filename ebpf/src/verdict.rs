@@ -82,10 +82,13 @@ reasons! {
         Protocol = "protocol",
         /// An IPv6 packet that is not for the gateway.
         Ipv6 = "ipv6",
+        /// A frame with a tag that names no VLAN, only a priority (IEEE 802.1Q): the kernel would take
+        /// it for untagged, and might route it.
+        PriorityTag = "priority_tag",
         /// From one LAN address to another.
         LanToLan = "lan_to_lan",
-        /// Part of no flow, and cannot open one: all that comes from an uplink unasked, and replies and
-        /// resets from the LAN.
+        /// Part of no flow, and cannot open one: what comes from an uplink unasked and is not for
+        /// the gateway itself, and replies and resets from the LAN.
         Unsolicited = "unsolicited",
         /// Of a flow that no uplink can take at present.
         NoUplink = "no_uplink",

@@ -203,8 +203,8 @@ pub struct Flow<M = u64> {
     pub transport_delta: u16,
     /// The egress interface's index in the device map.
     pub egress: u16,
-    /// In: from the LAN interface to the LAN host. Out: the same, so that a host that has moved can
-    /// be told; an uplink's own MACs are in its [`super::Uplink`].
+    /// In: from the LAN interface to the LAN host. Out: the same pair, for whoever reads the table;
+    /// what an uplink's frames carry is in its [`super::Uplink`].
     pub macs: MacPair,
     /// When the entry was made, in [`ticks`].
     pub created: u32,

@@ -65,8 +65,10 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn flow(&self, key: &FlowKey) -> Option<&Flow<SharedU64>> {
         let flow = FLOWS.get_ptr(key)?;
-        // SAFETY: an element outlives the program's run (RCU). `Flow<SharedU64>` has the layout of
-        // `Flow`, and only its mark changes while the entry stands.
+        // SAFETY: the memory is a `Flow` for as long as the map lives, for elements are
+        // preallocated, and `Flow<SharedU64>` has the layout of `Flow`. An element that is removed
+        // meanwhile may be given to another flow at once: the packet in hand may then be rewritten
+        // by that one's entry, so no bit pattern may do harm, and none does.
         Some(unsafe { &*flow.cast() })
     }
 

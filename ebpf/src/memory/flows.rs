@@ -8,8 +8,9 @@ use crate::path::InsertError;
 
 /// Flow entries by key, with room for so many and no more.
 ///
-/// As in the kernel, whoever holds a reference keeps a sound one while the entry is replaced or
-/// removed: an entry is never freed before the whole table is.
+/// Whoever holds a reference keeps a sound one while the entry is replaced or removed: an entry is
+/// never freed before the whole table is. The kernel may give a removed element to another flow at
+/// once.
 pub(super) struct Flows {
     index: RefCell<BTreeMap<FlowKey, usize>>,
     entries: Arena,

@@ -33,7 +33,8 @@ pub(super) fn find<'a, T: Tables>(tables: &'a T, packet: &Packet) -> Option<Rout
 #[inline(always)]
 pub(super) fn mark<T: Tables>(tables: &T, flow: &Flow<SharedU64>, packet: &Packet) {
     let old = Mark(flow.mark.load());
-    let (epoch, seen) = (tables.epoch(), old.seen() | packet.seen);
+    let before = if packet.starts { 0 } else { old.seen() };
+    let (epoch, seen) = (tables.epoch(), before | packet.seen);
     if old.epoch() != epoch || old.seen() != seen {
         flow.mark.store(Mark::new(ticks(tables.now()), epoch, seen).0);
     }

@@ -8,14 +8,15 @@
 //! 5. Translate (`translate.rs`): address, port, TTL, and checksums by their difference.
 //! 6. Forward: MACs, egress, counter.
 //!
-//! Whether a packet is for the gateway itself is asked after the flow look-up, not before: no flow ever has
-//! an end that is the gateway's own, so a hit answers the question for nothing.
+//! Whether a packet is for the gateway itself is asked after the flow look-up, not before: the ports
+//! that translation hands out are not the kernel's, so a hit is never a packet of the gateway's own.
 //!
-//! Invariant: all look-ups come first, and the packet is changed last. What is passed to the kernel is byte
-//! for byte what came in.
+//! Invariant: all look-ups come first, and the packet is changed last. What is passed to the kernel
+//! is byte for byte what came in.
 //!
-//! Invariant: from the LAN nothing leaves untranslated, and only what is addressed to the gateway, or is no IP,
-//! reaches the kernel.
+//! Invariant: from the LAN nothing leaves untranslated. Besides ARP and the like, broadcasts, and
+//! tagged frames of interfaces that are not served, only what is addressed to the gateway reaches
+//! the kernel.
 
 mod flow;
 mod open;
@@ -27,12 +28,16 @@ mod translate;
 pub use open::flow as open_flow;
 pub use tables::{InsertError, Tables};
 
-use crate::abi::{Direction, Port, PortRole};
+use crate::abi::{Direction, FlowKey, L4Port, Port, PortRole};
 use crate::verdict::{DropReason, PassReason, Verdict};
-use crate::wire::{ETHERNET_LEN, Frame};
+use crate::wire::{ETHERNET_LEN, Frame, Protocol};
 use core::mem::MaybeUninit;
 use flow::Route;
 use parse::{Kind, Packet};
+
+/// The ports of DHCP (RFC 2131 section 4.1).
+const DHCP_SERVER: L4Port = L4Port::from_host(67);
+const DHCP_CLIENT: L4Port = L4Port::from_host(68);
 
 /// Why a packet does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +91,15 @@ fn admit<T: Tables>(tables: &T, packet: &Packet, port: &Port) -> Result<(), Stop
         return Err(PassReason::Local.into());
     }
     if port.role != PortRole::Lan as u8 {
-        return Err(DropReason::Unsolicited.into());
+        return Err(if is_lease(&packet.key) {
+            PassReason::Local.into()
+        } else {
+            DropReason::Unsolicited.into()
+        });
+    }
+    // Nobody else speaks for the gateway (RFC 1812 section 5.3.7).
+    if tables.is_local(&packet.key.source().into()) {
+        return Err(DropReason::Martian.into());
     }
     match packet.kind {
         Kind::Opens if packet.ttl <= 1 => Err(DropReason::TtlExceeded.into()),
@@ -95,6 +108,15 @@ fn admit<T: Tables>(tables: &T, packet: &Packet, port: &Port) -> Result<(), Stop
         Kind::Fragment => Err(DropReason::Fragment.into()),
         Kind::Untranslatable => Err(DropReason::Protocol.into()),
     }
+}
+
+/// Whether it is from a DHCP server to a client: a lease is sent to an address that the gateway does
+/// not have yet (RFC 2131 section 4.1).
+#[inline(always)]
+fn is_lease(key: &FlowKey) -> bool {
+    key.protocol() == Protocol::UDP
+        && key.source_port() == DHCP_SERVER
+        && key.destination_port() == DHCP_CLIENT
 }
 
 /// 5 and 6. Rewrites the packet by its flow entry and says where it goes.

@@ -10,6 +10,9 @@ use crate::wire::{
     Protocol, Tcp, Udp, icmp_type, tcp_flags,
 };
 
+/// The bits of a tag that name the VLAN (IEEE 802.1Q).
+const VLAN_ID: u16 = 0x0fff;
+
 /// A packet that is well formed: what the path decides by.
 pub(super) struct Packet {
     /// Its flow key.
@@ -26,6 +29,9 @@ pub(super) struct Packet {
     pub(super) transport_checksum: u16,
     /// The bits of [`Mark`] that it sets.
     pub(super) seen: u32,
+    /// Whether it is a TCP segment with SYN: what its direction has seen before was of another
+    /// connection.
+    pub(super) starts: bool,
     /// The sender's MAC.
     pub(super) source_mac: Mac,
 }
@@ -84,6 +90,7 @@ pub(super) fn packet<'p, F: Frame, T: Tables>(
         transport: offset,
         transport_checksum: transport.checksum,
         seen: transport.seen,
+        starts: transport.starts,
         source_mac: ethernet.source(),
     }))
 }
@@ -109,7 +116,11 @@ fn check_header<F: Frame>(frame: &F, header: &Ipv4Header) -> Result<(), Stop> {
 /// reaches the kernel, which might route the rest behind our back.
 fn not_ipv4<F: Frame, T: Tables>(frame: &F, tables: &T, ether_type: [u8; 2]) -> Stop {
     match ether_type {
-        EtherType::VLAN | EtherType::SERVICE_VLAN => PassReason::Vlan.into(),
+        EtherType::VLAN | EtherType::SERVICE_VLAN => match frame.read::<[u8; 2]>(ETHERNET_LEN) {
+            Some(tag) if u16::from_be_bytes(tag) & VLAN_ID == 0 => DropReason::PriorityTag.into(),
+            Some(_) => PassReason::Vlan.into(),
+            None => DropReason::Truncated.into(),
+        },
         EtherType::IPV6 => match frame.read::<[u8; 16]>(ETHERNET_LEN + IPV6_DESTINATION) {
             Some(destination) if is_link_local(destination) => PassReason::Local.into(),
             Some(destination) if tables.is_local(&LocalAddress(destination)) => {
@@ -134,6 +145,7 @@ struct Transport {
     destination: L4Port,
     checksum: u16,
     seen: u32,
+    starts: bool,
     kind: Kind,
 }
 
@@ -141,7 +153,7 @@ impl Transport {
     #[inline(always)]
     fn new(kind: Kind, source: L4Port, destination: L4Port, checksum: [u8; 2]) -> Self {
         let checksum = u16::from_ne_bytes(checksum);
-        Self { source, destination, checksum, seen: Mark::ANY, kind }
+        Self { source, destination, checksum, seen: Mark::ANY, starts: false, kind }
     }
 
     #[inline(always)]
@@ -161,7 +173,8 @@ fn transport<F: Frame>(frame: &F, header: &Ipv4Header, offset: usize) -> Result<
             // goes on, or learns from its peer's reset that it cannot.
             let kind = if tcp.flags & tcp_flags::RST == 0 { Kind::Opens } else { Kind::Continues };
             let transport = Transport::new(kind, tcp.source(), tcp.destination(), tcp.checksum);
-            Ok(Transport { seen: seen(tcp.flags), ..transport })
+            let starts = tcp.flags & tcp_flags::SYN != 0;
+            Ok(Transport { seen: seen(tcp.flags), starts, ..transport })
         }
         Protocol::UDP if room >= size_of::<Udp>() => {
             let udp: Udp = frame.read(offset).ok_or(DropReason::Truncated)?;

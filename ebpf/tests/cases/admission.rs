@@ -66,6 +66,16 @@ fn martians() {
     }
 }
 
+/// A host that speaks for the gateway itself (RFC 1812 section 5.3.7).
+#[test]
+fn the_gateway_s_own_address_as_source() {
+    let gateway = Gateway::new();
+    for address in [lan::GATEWAY, A.address] {
+        let end = SocketAddrV4::new(address, 5000);
+        gateway.refuses(&PacketBuilder::udp(end, SERVER), DropReason::Martian);
+    }
+}
+
 #[test]
 fn neighbours_of_martians_are_none() {
     let gateway = Gateway::new();

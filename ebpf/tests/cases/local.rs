@@ -42,6 +42,37 @@ fn vlan_tags() {
     }
 }
 
+/// The kernel takes a priority tag for none, so it must not get the packet.
+#[test]
+fn priority_tags() {
+    let gateway = Gateway::new();
+    for (tag, reason) in [
+        (&[0, 0][..], DropReason::PriorityTag),
+        (&[0xf0, 0], DropReason::PriorityTag),
+        (&[0], DropReason::Truncated),
+    ] {
+        gateway.drops(lan::IFINDEX, &frame([0x81, 0x00], tag), reason);
+    }
+}
+
+/// A DHCP server answers to the address that it offers (RFC 2131 section 4.1).
+#[test]
+fn a_lease() {
+    let gateway = Gateway::new();
+    let offered = Ipv4Addr::new(203, 0, 113, 99);
+    let ends = |from, to| {
+        let server = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 1), from);
+        PacketBuilder::udp(server, SocketAddrV4::new(offered, to))
+    };
+    let lease = coming(ends(67, 68), &A).build();
+    gateway.passes(A.ifindex, &lease, PassReason::Local);
+    for other in [ends(67, 69), ends(66, 68)] {
+        gateway.drops(A.ifindex, &coming(other, &A).build(), DropReason::Unsolicited);
+    }
+    let fragment = coming(ends(67, 68).fragment(0x2000), &A).build();
+    gateway.drops(A.ifindex, &fragment, DropReason::Unsolicited);
+}
+
 #[test]
 fn ipv6_for_the_gateway() {
     let mut gateway = Gateway::new();

@@ -75,6 +75,21 @@ fn tcp_flags_are_remembered() {
     assert_eq!(seen, Mark::ANY | Mark::RST, "{}", gateway.tables);
 }
 
+/// A connection that takes the ports of an earlier one has seen nothing of it.
+#[test]
+fn a_syn_starts_the_marks_anew() {
+    let gateway = Gateway::new();
+    let segment = |flags| PacketBuilder::tcp(HOST, SERVER, flags);
+    let back = |flags| coming(PacketBuilder::tcp(SERVER, public(&A, HOST.port()), flags), &A);
+    gateway.sends(&segment(SYN), &A, HOST.port());
+    gateway.sends(&segment(FIN | ACK), &A, HOST.port());
+    gateway.delivers(&back(FIN | ACK), &A, HOST);
+    gateway.sends(&segment(SYN), &A, HOST.port());
+    assert_eq!(mark(&gateway, Direction::Out).seen(), Mark::ANY, "{}", gateway.tables);
+    gateway.delivers(&back(SYN | ACK), &A, HOST);
+    assert_eq!(mark(&gateway, Direction::In).seen(), Mark::ANY, "{}", gateway.tables);
+}
+
 /// Dropped packets keep no flow alive.
 #[test]
 fn what_is_dropped_leaves_no_mark() {
