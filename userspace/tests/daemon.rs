@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -12,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pointsman::api::status::UplinkStatus;
 use pointsman_lab::plan::SERVER;
-use pointsman_lab::{Cable, CableOptions, Namespace, Pass};
+use pointsman_lab::{Cable, CableOptions, Namespace, Pass, wait_until};
 
 use support::{BOUND, Daemon, Gateway, configuration, pointsman};
 
@@ -56,12 +57,19 @@ impl Daemon {
 
 /// The names of a host's interfaces that have an XDP program.
 fn attached(host: &Namespace) -> Vec<String> {
+    attached_by_mode(host).into_keys().collect()
+}
+
+/// The same, each with the number that `ip` has for the mode.
+fn attached_by_mode(host: &Namespace) -> BTreeMap<String, u64> {
     let links = host.output("ip", &["-j", "link"]).unwrap();
     let links: serde_json::Value = serde_json::from_str(&links).unwrap();
     let links = links.as_array().unwrap().iter();
     links
-        .filter(|link| link.get("xdp").is_some())
-        .map(|link| link["ifname"].as_str().unwrap().to_owned())
+        .filter_map(|link| {
+            let mode = link.get("xdp")?["mode"].as_u64().unwrap();
+            Some((link["ifname"].as_str().unwrap().to_owned(), mode))
+        })
         .collect()
 }
 
@@ -161,10 +169,12 @@ fn sighup_reads_the_file_again_and_a_bad_one_changes_nothing() {
 
     let cable = good.find("[[uplink]]\nname = \"cable\"").unwrap();
     let without_cable = [&good[..cable], &good[good.find("[api]").unwrap()..]].concat();
-    gateway.reload(&without_cable.replace("weight = 3", "weight = 7"));
+    let changed = without_cable.replace("weight = 3", "weight = 7") + "[flows]\nmax = 1024\n";
+    gateway.reload(&changed);
     gateway.wait_for("the cable is gone", |status| status.uplinks.len() == 1);
     let status = gateway.status();
     assert_eq!((status.uplinks[0].weight, status.last_reload_error), (7, None));
+    assert_eq!(status.flows.max, 262_144, "the table cannot grow");
     assert_eq!(status.uplinks[0].state, "up");
     assert_eq!(attached(&gateway.site.gateway), ["lan0", "wan0"]);
     gateway.ping_from_all();
@@ -212,6 +222,28 @@ fn an_interface_that_vanishes_and_returns_is_followed() {
     let before = gateway.uplink("cable").out.packets;
     gateway.ping_from_all();
     assert!(gateway.uplink("cable").out.packets > before);
+}
+
+#[test]
+fn one_interface_without_native_xdp_makes_all_generic() {
+    /// As in the kernel's `linux/if_link.h`: XDP_ATTACHED_DRV and XDP_ATTACHED_SKB.
+    const NATIVE: u64 = 1;
+    const GENERIC: u64 = 2;
+    let modes = |mode| BTreeMap::from(["lan0", "wan0", "wan1"].map(|name| (name.to_owned(), mode)));
+    let gateway = Gateway::start();
+    let host = &gateway.site.gateway;
+    assert_eq!(attached_by_mode(host), modes(NATIVE));
+    host.ip("link del wan1").unwrap();
+    gateway.wait_for_states("up", "down");
+    // The driver does not attach natively where the other end sends larger packets than fit a page.
+    host.ip("link add wan1 type veth peer name other mtu 9000").unwrap();
+    let waited =
+        wait_until("all are generic", BOUND, || Ok(attached_by_mode(host) == modes(GENERIC)));
+    if let Err(error) = waited {
+        panic!("{error}; there are {:?}\n{}", attached_by_mode(host), gateway.daemon.log());
+    }
+    gateway.wait_for_states("up", "down");
+    gateway.ping_from_all();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the command line refuses, with which sentence and exit code, and that nothing stays behind.
 
 use std::fs;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -143,7 +144,7 @@ fn no_permission() {
 fn a_socket_that_another_daemon_has() {
     let host = Host::new();
     let socket = host.directory.path().join("other.sock");
-    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let _listener = UnixListener::bind(&socket).unwrap();
     let file = host.directory.path().join("other.toml");
     fs::write(&file, configuration(UPLINKS, &socket)).unwrap();
     let mut command = host.gateway().command(POINTSMAN);
@@ -173,6 +174,20 @@ fn status_without_a_daemon() {
     );
     let refusal = (1, String::new(), one_line(&sentence));
     assert_eq!(run(&["status", "--json", "--socket"], &path), refusal);
+}
+
+#[test]
+fn status_of_a_daemon_that_is_stuck() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.sock");
+    let _never_accepts = UnixListener::bind(&path).unwrap();
+    let sentence = format!(
+        "the daemon on {} has not answered for 5 s; see its log, and start it again if it is stuck",
+        path.display()
+    );
+    let (code, output, error) = run(&["status", "--json", "--socket"], &path);
+    assert_eq!((code, output.as_str()), (1, ""));
+    assert!(error.contains(&sentence), "{error}");
 }
 
 #[test]

@@ -97,7 +97,8 @@ pub struct LanStatus {
 /// How full the flow table is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FlowsStatus {
-    /// Entries, two for each flow, as of the latest sweep, which is some seconds ago at most.
+    /// Entries, two for each flow, as of the latest sweep; with millions of entries that may be a
+    /// minute ago.
     pub entries: usize,
     /// How many there can be.
     pub max: u32,

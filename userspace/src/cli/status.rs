@@ -3,9 +3,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use comfy_table::{CellAlignment, Table, presets};
+use tokio::time::timeout;
 
 use crate::api::fetch_status;
 use crate::api::status::{ProbeStatus, Status, Traffic, UplinkStatus};
+
+/// How long the daemon may take to answer: many times what it needs.
+const ANSWER_BOUND: Duration = Duration::from_secs(5);
 
 /// What to show, and of whom.
 #[derive(clap::Args)]
@@ -21,10 +25,20 @@ pub(super) struct Arguments {
 /// Prints the status of a running daemon.
 pub(super) fn status(arguments: &Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
+        .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let status = runtime.block_on(fetch_status(&arguments.socket))?;
+    let answer = runtime
+        .block_on(async { timeout(ANSWER_BOUND, fetch_status(&arguments.socket)).await })
+        .with_context(|| {
+            format!(
+                "the daemon on {} has not answered for {} s; see its log, and start it again if it \
+                 is stuck",
+                arguments.socket.display(),
+                ANSWER_BOUND.as_secs()
+            )
+        });
+    let status = answer??;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&status).context("cannot write JSON")?);
     } else {

@@ -180,6 +180,7 @@ impl Daemon {
             // An interface that has just gone will be told of.
             .filter(|error| !matches!(error, InstallError::Attach(AttachError::Missing { .. })))
             .map(ToString::to_string)
+            .chain(startup::check_lan_prefixes(&self.controller).err().map(|e| e.to_string()))
             .collect();
         for complaint in complaints.difference(&self.complaints) {
             log::error!("{complaint}");
@@ -216,12 +217,14 @@ impl Daemon {
         }
     }
 
-    fn configure(&mut self, config: Config) {
+    fn configure(&mut self, mut config: Config) {
         let old = self.controller.config();
         if old.flows_max != config.flows_max || old.api != config.api {
             log::warn!(
                 "flows.max and api.socket stay as they are until the daemon is started again"
             );
+            config.flows_max = old.flows_max;
+            config.api = old.api.clone();
         }
         self.sweeper.set_timers(&config.timers);
         let changes = self.controller.configure(config, Instant::now());

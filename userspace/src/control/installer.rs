@@ -80,7 +80,8 @@ impl Installer {
             .fold(0, |renewed, (id, _)| renewed | 1 << id)
     }
 
-    /// Uplinks whose record is written and whose interface has the program.
+    /// Uplinks whose record is written, and whose interface has the program, is in the table of
+    /// ports, and is what the egress slot stands for.
     fn ready(&self, policy: &Policy) -> u64 {
         policy
             .uplinks
@@ -91,6 +92,7 @@ impl Installer {
                     && interface.is_some_and(|interface| {
                         let ifindex = interface.port.ifindex;
                         self.attached.contains_key(&ifindex)
+                            && self.ports.values().any(|port| *port == interface.port)
                             && self.egress.get(&record.egress) == Some(&ifindex)
                     })
             })

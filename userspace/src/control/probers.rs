@@ -17,6 +17,8 @@ const BACKLOG: usize = 1024;
 pub(super) struct Probers {
     running: BTreeMap<String, Running>,
     events: mpsc::Sender<UplinkProbe>,
+    /// Why the prober of an uplink could not be started, so that it is not said every second.
+    complaints: BTreeMap<String, String>,
 }
 
 struct Running {
@@ -39,12 +41,14 @@ impl Probers {
     /// No probers yet, and where the outcomes of all will come from.
     pub(super) fn new() -> (Self, mpsc::Receiver<UplinkProbe>) {
         let (events, outcomes) = mpsc::channel(BACKLOG);
-        (Self { running: BTreeMap::new(), events }, outcomes)
+        (Self { running: BTreeMap::new(), events, complaints: BTreeMap::new() }, outcomes)
     }
 
     /// Starts, redirects and ends probers, so that they are those of these uplinks.
     pub(super) fn update(&mut self, uplinks: &[ControlledUplink]) {
-        self.running.retain(|name, _| uplinks.iter().any(|uplink| uplink.config().name == *name));
+        let is_wanted = |name: &String| uplinks.iter().any(|u| u.config().name == *name);
+        self.running.retain(|name, _| is_wanted(name));
+        self.complaints.retain(|name, _| is_wanted(name));
         for uplink in uplinks {
             self.update_one(uplink);
         }
@@ -66,11 +70,25 @@ impl Probers {
             return;
         }
         let (path, receiver) = watch::channel(path);
-        let task = self
-            .start(name, ifindex, config.clone(), receiver)
-            .inspect_err(|error| log::error!("uplink {name}: cannot be probed: {error}"))
-            .ok();
+        let task = match self.start(name, ifindex, config.clone(), receiver) {
+            Ok(task) => {
+                self.complaints.remove(name);
+                Some(task)
+            }
+            Err(error) => {
+                self.complain(name, error.to_string());
+                None
+            }
+        };
         self.running.insert(name.clone(), Running { ifindex, config, path, task });
+    }
+
+    /// Says what is wrong with an uplink's prober once, until it is something else.
+    fn complain(&mut self, name: &str, complaint: String) {
+        if self.complaints.get(name) != Some(&complaint) {
+            log::error!("uplink {name}: cannot be probed: {complaint}");
+            self.complaints.insert(name.to_owned(), complaint);
+        }
     }
 
     /// Starts again the probers that have come to an end.

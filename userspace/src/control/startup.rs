@@ -3,6 +3,8 @@
 
 use std::net::Ipv4Addr;
 
+use pointsman_ebpf::abi::LAN_PREFIXES;
+
 use super::Controller;
 use crate::netlink::Link;
 
@@ -60,6 +62,26 @@ pub enum Unfit {
         /// The address.
         gateway: Ipv4Addr,
     },
+    /// The LAN has more prefixes than the data plane takes.
+    #[error(
+        "the interfaces of the LAN have {found} IPv4 prefixes, and the data plane takes \
+         {LAN_PREFIXES}; remove addresses from them, or serve fewer interfaces"
+    )]
+    TooManyPrefixes {
+        /// How many there are.
+        found: usize,
+    },
+}
+
+/// Whether the data plane takes all prefixes of the LAN. This may change while the daemon runs.
+///
+/// # Errors
+/// Where there are more.
+pub(super) fn check_lan_prefixes(controller: &Controller) -> Result<(), Unfit> {
+    match controller.lan_prefixes().len() {
+        0..=LAN_PREFIXES => Ok(()),
+        found => Err(Unfit::TooManyPrefixes { found }),
+    }
 }
 
 /// Whether the configuration fits the host, as the controller knows both.
@@ -78,6 +100,7 @@ pub fn check(controller: &Controller) -> Result<(), Unfit> {
     for interface in &controller.config().lan.interfaces {
         link_of("the LAN", interface)?;
     }
+    check_lan_prefixes(controller)?;
     for uplink in controller.uplinks() {
         let (name, interface) = (&uplink.config().name, &uplink.config().interface);
         link_of(&format!("uplink {name:?}"), interface)?;

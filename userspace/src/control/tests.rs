@@ -323,6 +323,25 @@ fn what_could_not_be_written_is_written_later() {
 }
 
 #[test]
+fn an_uplink_whose_port_is_not_written_is_not_alive() {
+    let mut gateway = Gateway::running();
+    gateway.dataplane.refuses_ports = true;
+    let mtu_1400 = Link {
+        name: "wan0".into(),
+        mac: Some(own_mac(FIBER)),
+        mtu: 1400,
+        admin_up: true,
+        carrier: true,
+    };
+    let fact = Fact::Link { index: FIBER, link: mtu_1400 };
+    assert_eq!(gateway.update(Update::Fact(fact)).len(), 1);
+    assert_eq!(gateway.dataplane.alive, 0b10);
+    gateway.dataplane.refuses_ports = false;
+    assert!(gateway.install().is_empty());
+    assert_eq!(gateway.dataplane.alive, BOTH);
+}
+
+#[test]
 fn what_does_not_fit_the_host_is_refused_at_the_start() {
     let refusal = |fact: Fact| {
         let mut gateway = Gateway::running();
@@ -347,6 +366,17 @@ fn what_does_not_fit_the_host_is_refused_at_the_start() {
         refusal(Fact::DefaultRouteGone(cable_route(CABLE_GATEWAY))),
         "uplink \"cable\": no default route leaves by wan1; add one (`ip route add default via \
          GATEWAY dev wan1 metric 100`), or set gateway to the provider's router"
+    );
+    let mut gateway = Gateway::running();
+    for subnet in 2..=16 {
+        gateway.fact(has_address(LAN, [10, 1, subnet, 1]));
+    }
+    assert_eq!(check(&gateway.controller), Ok(()), "10.1.0.0/24 and 15 more");
+    gateway.fact(has_address(LAN, [10, 1, 17, 1]));
+    assert_eq!(
+        check(&gateway.controller).unwrap_err().to_string(),
+        "the interfaces of the LAN have 17 IPv4 prefixes, and the data plane takes 16; remove \
+         addresses from them, or serve fewer interfaces"
     );
     let mut gateway = Gateway::running();
     gateway.fact(has_address(LAN, FIBER_GATEWAY.octets()));

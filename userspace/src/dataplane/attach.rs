@@ -67,12 +67,17 @@ fn named(occupant: Option<&Occupant>) -> String {
     occupant.map_or_else(String::new, |occupant| format!(" ({occupant})"))
 }
 
-/// Attaches natively, or else generically, by a link that detaches when it is dropped.
+/// Attaches natively, or else generically, by a link that detaches when it is dropped. With
+/// `generic` it does not try the first.
 pub(super) fn attach(
     program: &mut Xdp,
     interface: &str,
     ifindex: u32,
+    generic: bool,
 ) -> Result<(XdpLink, Mode), AttachError> {
+    if generic {
+        return Ok((attach_generic(program, interface, ifindex)?, Mode::Generic));
+    }
     let native = match link(program, ifindex, XdpMode::Driver) {
         Ok(link) => return Ok((link, Mode::Native)),
         Err(error) => error,
@@ -80,19 +85,26 @@ pub(super) fn attach(
     if let Some(error) = final_error(&native, interface, ifindex) {
         return Err(error);
     }
-    match link(program, ifindex, XdpMode::Skb) {
-        Ok(link) => {
-            log::warn!(
-                "{interface}: its driver does not attach natively ({}), so generic XDP is used, \
-                 which takes several times the CPU time for each packet",
-                innermost(&native)
-            );
-            Ok((link, Mode::Generic))
-        }
-        Err(error) => Err(final_error(&error, interface, ifindex).unwrap_or_else(|| {
-            AttachError::Refused { interface: interface.to_owned(), reason: innermost(&error) }
-        })),
-    }
+    let link = attach_generic(program, interface, ifindex)?;
+    log::warn!(
+        "{interface}: its driver does not attach natively ({}), so generic XDP is used on all \
+         interfaces, which takes several times the CPU time for each packet",
+        innermost(&native)
+    );
+    Ok((link, Mode::Generic))
+}
+
+fn attach_generic(
+    program: &mut Xdp,
+    interface: &str,
+    ifindex: u32,
+) -> Result<XdpLink, AttachError> {
+    link(program, ifindex, XdpMode::Skb).map_err(|error| {
+        final_error(&error, interface, ifindex).unwrap_or_else(|| AttachError::Refused {
+            interface: interface.to_owned(),
+            reason: innermost(&error),
+        })
+    })
 }
 
 fn link(program: &mut Xdp, ifindex: u32, mode: XdpMode) -> Result<XdpLink, ProgramError> {

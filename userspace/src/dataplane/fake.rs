@@ -15,6 +15,8 @@ pub(crate) struct Fake {
     pub(crate) busy: BTreeSet<u32>,
     /// Whether writes of uplinks fail.
     pub(crate) refuses_uplinks: bool,
+    /// Whether writes of ports fail.
+    pub(crate) refuses_ports: bool,
     pub(crate) egress: BTreeMap<u16, u32>,
     pub(crate) settings: Settings,
     pub(crate) ports: BTreeMap<u32, Port>,
@@ -61,6 +63,9 @@ impl Dataplane for Fake {
     }
 
     fn set_port(&mut self, slot: u32, port: &Port) -> Result<(), TableError> {
+        if self.refuses_ports {
+            return Err(refused("PORTS"));
+        }
         self.log.push(format!("port {slot}"));
         self.ports.insert(slot, *port);
         Ok(())
@@ -68,11 +73,7 @@ impl Dataplane for Fake {
 
     fn set_uplink(&mut self, id: u8, uplink: &Uplink) -> Result<(), TableError> {
         if self.refuses_uplinks {
-            return Err(TableError {
-                action: "write",
-                map: "UPLINKS",
-                reason: "out of memory".into(),
-            });
+            return Err(refused("UPLINKS"));
         }
         self.log.push(format!("uplink {id}"));
         self.uplinks.insert(id, *uplink);
@@ -104,4 +105,8 @@ impl Dataplane for Fake {
     fn counters(&self) -> Result<Vec<Counter>, TableError> {
         Ok(vec![Counter::default(); COUNTERS as usize])
     }
+}
+
+fn refused(map: &'static str) -> TableError {
+    TableError { action: "write", map, reason: "out of memory".into() }
 }

@@ -27,7 +27,11 @@ const KERNEL: (u8, u8, u16) = (5, 12, 0);
 /// The data plane in the kernel. All of it ends with this value: programs detach and maps go.
 pub struct Kernel {
     object: Ebpf,
-    links: BTreeMap<u32, XdpLink>,
+    links: BTreeMap<u32, Attached>,
+    /// Whether an interface has had to be attached generically, so that all are, until the daemon
+    /// ends. A program that runs natively cannot send a packet to an interface whose driver has no
+    /// XDP: the kernel drops it after the program has returned.
+    generic: bool,
     switch: Switch,
     settings: Array<MapData, Settings>,
     ports: Array<MapData, Port>,
@@ -37,6 +41,14 @@ pub struct Kernel {
     local: HashMap<MapData, LocalAddress, u8>,
     counters: PerCpuArray<MapData, Counter>,
     egress: DevMap<MapData>,
+}
+
+/// An interface that the program is attached to.
+struct Attached {
+    name: String,
+    mode: Mode,
+    /// None where it was detached to go over to another mode, and that failed.
+    link: Option<XdpLink>,
 }
 
 impl Kernel {
@@ -68,6 +80,7 @@ impl Kernel {
         let flows = FlowMap(take(&mut object, "FLOWS")?);
         let kernel = Self {
             links: BTreeMap::new(),
+            generic: false,
             switch: Switch::new(&switch).map_err(LoadError::Switch)?,
             settings: take(&mut object, "SETTINGS")?,
             ports: take(&mut object, "PORTS")?,
@@ -105,6 +118,26 @@ fn take<T: TryFrom<Map>>(object: &mut Ebpf, name: &'static str) -> Result<T, Loa
     object.take_map(name).and_then(|map| T::try_from(map).ok()).ok_or(LoadError::Map(name))
 }
 
+/// Attaches an interface anew where it is not attached generically yet, because of the interface
+/// `cause`.
+fn go_generic(
+    program: &mut Xdp,
+    ifindex: u32,
+    attached: &mut Attached,
+    cause: &str,
+) -> Result<(), AttachError> {
+    if attached.mode == Mode::Generic && attached.link.is_some() {
+        return Ok(());
+    }
+    // An interface does not have programs of both modes at a time.
+    attached.link = None;
+    let (link, mode) = attach::attach(program, &attached.name, ifindex, true)?;
+    log::warn!("{}: attached anew ({mode}), because {cause} is", attached.name);
+    attached.mode = mode;
+    attached.link = Some(link);
+    Ok(())
+}
+
 impl Dataplane for Kernel {
     fn set_alive(&mut self, alive: u64) {
         self.switch.store(alive);
@@ -115,8 +148,15 @@ impl Dataplane for Kernel {
             interface: interface.to_owned(),
             reason: format!("the object has no program {PROGRAM}"),
         })?;
-        let (link, mode) = attach::attach(program, interface, ifindex)?;
-        self.links.insert(ifindex, link);
+        let (link, mode) = attach::attach(program, interface, ifindex, self.generic)?;
+        if mode == Mode::Generic {
+            self.generic = true;
+            // Where this fails, the next call goes on with what is left.
+            for (ifindex, attached) in &mut self.links {
+                go_generic(program, *ifindex, attached, interface)?;
+            }
+        }
+        self.links.insert(ifindex, Attached { name: interface.to_owned(), mode, link: Some(link) });
         Ok(mode)
     }
 

@@ -13,6 +13,10 @@ use crate::config::Timers;
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
 
+/// How far a mark may be behind the packets, in ticks: the data plane writes it once in an epoch,
+/// which is 256 ticks of the scheduler, 2.56 s where it has the fewest (`HZ=100`).
+const MARK_LAG: u32 = 3;
+
 /// A table of flow entries that the data plane works on meanwhile.
 pub trait FlowTable {
     /// The keys of all entries. One that comes or goes meanwhile may be missed or come twice.
@@ -41,10 +45,11 @@ pub struct IdleTicks {
 }
 
 impl From<&Timers> for IdleTicks {
-    /// No flow goes before its time: parts of a tick count as whole ones.
+    /// No flow goes before its time: parts of a tick count as whole ones, and what a mark may be
+    /// behind is added.
     fn from(timers: &Timers) -> Self {
         let ticks = |timer: std::time::Duration| {
-            seconds_to_ticks(timer.as_secs() + u64::from(timer.subsec_nanos() > 0))
+            seconds_to_ticks(timer.as_secs() + u64::from(timer.subsec_nanos() > 0)) + MARK_LAG
         };
         Self {
             udp: ticks(timers.udp),
@@ -165,14 +170,35 @@ fn judge<T: FlowTable>(
 fn remove<T: FlowTable>(table: &mut T, victim: &Victim) -> Result<usize, TableError> {
     let mut removed = 0;
     for (key, mark) in [(victim.key, victim.mark)].into_iter().chain(victim.peer) {
-        match table.get(&key)? {
-            Some(flow) if flow.mark == mark => table.remove(&key)?,
-            // In use again, and so is its pair; or gone.
-            _ => break,
-        }
+        // In use again, and so is its pair; or gone.
+        let Some(flow) = table.get(&key)?.filter(|flow| flow.mark == mark) else {
+            break;
+        };
+        table.remove(&key)?;
         removed += 1;
+        if flow.direction == Direction::In as u8 {
+            remove_half_opened(table, &key, &flow)?;
+        }
     }
     Ok(removed)
+}
+
+/// Removes the outward entry that a packet has made for this inward one just before it went. No
+/// answer would find its way; so the next packet is to open the flow anew.
+fn remove_half_opened<T: FlowTable>(
+    table: &mut T,
+    key: &FlowKey,
+    flow: &Flow,
+) -> Result<(), TableError> {
+    let out_key = key.peer(flow);
+    let is_its_own =
+        |out: Flow| out.direction == Direction::Out as u8 && out_key.peer(&out) == *key;
+    // In this order, for the data plane makes the inward entry first: a flow that is opened wholly
+    // meanwhile is not taken for half of one.
+    if table.get(&out_key)?.is_some_and(is_its_own) && table.get(key)?.is_none() {
+        table.remove(&out_key)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
