@@ -2,8 +2,8 @@
 //! daemon.
 //!
 //! This library runs wherever Rust does. It is generic over two traits, [`wire::Frame`] and
-//! [`path::Tables`]; the XDP binary beside it backs them with the packet and BPF maps, tests with a slice and
-//! ordinary collections. So the code that runs in the kernel is the code that is tested.
+//! [`path::Tables`]; the XDP binary beside it backs them with the packet and BPF maps, tests with a
+//! slice and ordinary collections. So the code that runs in the kernel is the code that is tested.
 #![no_std]
 #![cfg_attr(not(test), forbid(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
 

@@ -82,8 +82,8 @@ reasons! {
         Protocol = "protocol",
         /// An IPv6 packet that is not for the gateway.
         Ipv6 = "ipv6",
-        /// A frame with a tag that names no VLAN, only a priority (IEEE 802.1Q): the kernel would take
-        /// it for untagged, and might route it.
+        /// A frame with a tag that names no VLAN, only a priority (IEEE 802.1Q): the kernel would
+        /// take it for untagged, and might route it.
         PriorityTag = "priority_tag",
         /// From one LAN address to another.
         LanToLan = "lan_to_lan",

@@ -1,7 +1,7 @@
 //! `cargo xtask VERB`: sets up, builds, tests and measures Pointsman.
 //!
-//! It depends on almost nothing, so that it compiles in seconds on a machine where nothing else is set up.
-//! All that it says itself goes to standard error. Standard output belongs to what it runs.
+//! It depends on almost nothing, so that it compiles in seconds on a machine where nothing else is
+//! set up. All that it says itself goes to standard error. Standard output belongs to what it runs.
 
 mod bench;
 mod lint;

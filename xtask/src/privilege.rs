@@ -30,7 +30,8 @@ impl Privilege {
         }
     }
 
-    /// Arguments that make cargo run what it has built as root, the build itself staying the user's.
+    /// Arguments that make cargo run what it has built as root, the build itself staying the
+    /// user's.
     pub(crate) fn cargo_args(self) -> &'static [&'static str] {
         match self {
             Self::Root => &[],

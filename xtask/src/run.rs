@@ -22,7 +22,8 @@ pub(crate) fn build_and_run(args: &[String]) -> Result<()> {
     let privilege = Privilege::find()?;
     compile()?;
 
-    // Cargo knows where the binary is, and replaces itself by it: signals and exit code pass through.
+    // Cargo knows where the binary is, and replaces itself by it: signals and exit code pass
+    // through.
     let mut cargo = command("cargo");
     cargo
         .args(["run", "--quiet", "--release", "--package", "pointsman", "--bin", "pointsman"])

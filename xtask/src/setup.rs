@@ -26,7 +26,8 @@ pub(crate) enum Scope {
     Tests,
 }
 
-/// The last version of the linker that links by the LLVM inside rustc; later ones want LLVM installed.
+/// The last version of the linker that links by the LLVM inside rustc; later ones want LLVM
+/// installed.
 const BPF_LINKER: &str = "0.10.3";
 
 /// Components of the toolchain, and a file by which each is known.

@@ -143,7 +143,8 @@ fn wait(mut command: Command, captured: Option<PipeReader>) -> io::Result<(ExitS
     Ok((child.wait()?, log))
 }
 
-/// Shows that `work` goes on: by a spinner if it is silent on a terminal, by a line now and then if there is none.
+/// Shows that `work` goes on: by a spinner if it is silent on a terminal, by a line now and then if
+/// there is none.
 fn show_progress<T>(title: &str, silent: bool, work: impl FnOnce() -> T) -> T {
     let terminal = io::stderr().is_terminal();
     if terminal && silent {

@@ -6,14 +6,14 @@ use super::{Ipv4, L4Port, MacPair, assert_layout};
 pub const LAN_REALM: u8 = 0;
 
 /// What identifies one direction of a flow, as its packets arrive. 16 bytes: the addresses as they
-/// stand in the IPv4 header, the ports as they stand in the transport header, the protocol, the realm, and
-/// two bytes of zero.
+/// stand in the IPv4 header, the ports as they stand in the transport header, the protocol, the
+/// realm, and two bytes of zero.
 ///
 /// For ICMP echo the identifier stands where the originator's port would: the source port of a
 /// request, the destination port of a reply; the other port is zero.
 ///
-/// It is two words, taken apart by shifts, and not seven fields because the hash map reads it, in words, right after it was
-/// written: a processor hands a store on to a load only where the store covers it.
+/// It is two words, taken apart by shifts, and not seven fields: it lives on the BPF stack, and the
+/// compiler stores fields in pieces, some of which the verifier calls misaligned.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(C)]
 pub struct FlowKey {
@@ -128,9 +128,9 @@ pub enum Direction {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark(pub u64);
 
-/// A number that changes about once a second and costs next to nothing to read: the scheduler's ticks over
-/// 256, 24 bits of it. How long it lasts depends on the kernel's tick rate, so it only tells whether it
-/// is time to look at the clock.
+/// A number that changes about once a second and costs next to nothing to read: the scheduler's
+/// ticks over 256, 24 bits of it. How long it lasts depends on the kernel's tick rate, so it only
+/// tells whether it is time to look at the clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Epoch(u32);
 
@@ -187,8 +187,8 @@ impl Mark {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Flow<M = u64> {
-    /// A [`Mark`]: when the last packet passed, and what passed. Written when it changes, so once a
-    /// tick for a flow that only carries data.
+    /// A [`Mark`]: when the last packet passed, and what passed. Written when it changes, so once
+    /// an epoch for a flow that only carries data.
     pub mark: M,
     /// The generation of the uplink that the entry was made for.
     pub generation: u32,

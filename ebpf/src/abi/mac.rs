@@ -1,8 +1,8 @@
 /// A MAC: its six octets, first to last, in the lower bytes of a little-endian word; the upper two
 /// are zero. 8 bytes.
 ///
-/// It is a word and not an array because the path compares and moves MACs in registers: arrays of bytes on
-/// the BPF stack are copied in pieces that its verifier calls misaligned.
+/// It is a word and not an array because the path compares and moves MACs in registers: arrays of
+/// bytes on the BPF stack are copied in pieces that its verifier calls misaligned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Mac(u64);

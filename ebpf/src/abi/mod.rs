@@ -1,8 +1,8 @@
 //! Every type that the XDP program and the daemon share through BPF maps.
 //!
-//! Each type is `repr(C)` without padding, and its size is asserted. Addresses and ports are kept in network byte order
-//! (as they stand in the packet), behind constructors that say so; every other integer is in the
-//! machine's own order.
+//! Each type is `repr(C)` without padding, and its size is asserted. Addresses and ports are kept
+//! in network byte order (as they stand in the packet), behind constructors that say so; every
+//! other integer is in the machine's own order.
 
 use core::fmt;
 

@@ -69,7 +69,8 @@ pub struct Settings {
     pub abi_version: u32,
     /// The ports and echo identifiers that translation hands out.
     pub nat_ports: PortRange,
-    /// The LAN's own prefixes: a packet from one to another is no transit. Unused ones hold the default.
+    /// The LAN's own prefixes: a packet from one to another is no transit. Unused ones hold the
+    /// default.
     pub lan_prefixes: [LanPrefix; LAN_PREFIXES],
 }
 

@@ -24,8 +24,8 @@ impl PacketFrame {
 }
 
 impl Frame for PacketFrame {
-    /// Reads the context anew, and past the optimiser: were it to see that this is `end - start`, it
-    /// would prove bounds checks superfluous that the verifier, which proves less, insists on.
+    /// Reads the context anew, and past the optimiser: were it to see that this is `end - start`,
+    /// it would prove bounds checks superfluous that the verifier, which proves less, insists on.
     #[inline(always)]
     fn len(&self) -> usize {
         // SAFETY: the context outlives the program's run.

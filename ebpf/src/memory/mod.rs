@@ -129,7 +129,8 @@ impl Tables for MemoryTables {
         self.clock.get()
     }
 
-    /// As of a kernel whose tick is 2^22 ns, so that an epoch is one of [`ticks`](crate::abi::ticks).
+    /// As of a kernel whose tick is 2^22 ns, so that an epoch is one of
+    /// [`ticks`](crate::abi::ticks).
     fn epoch(&self) -> Epoch {
         Epoch::of_jiffies(self.clock.get() >> 22)
     }

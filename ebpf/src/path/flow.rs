@@ -13,8 +13,8 @@ pub(super) struct Route<'a> {
 
 /// The packet's flow, unless its uplink has another address by now or cannot send.
 ///
-/// What comes in by an uplink is taken also when the uplink is held for dead: the flow may have moved, but what is
-/// still on its way is good.
+/// What comes in by an uplink is taken also when the uplink is held for dead: the flow may have
+/// moved, but what is still on its way is good.
 #[inline(always)]
 pub(super) fn find<'a, T: Tables>(tables: &'a T, packet: &Packet) -> Option<Route<'a>> {
     if matches!(packet.kind, Kind::Fragment | Kind::Untranslatable) {
@@ -26,8 +26,8 @@ pub(super) fn find<'a, T: Tables>(tables: &'a T, packet: &Packet) -> Option<Rout
     (flow.generation == uplink.generation && can_send).then_some(Route { flow, uplink })
 }
 
-/// Marks the entry for the daemon's sweep. A plain store, and only of what is new: two CPUs may lose
-/// a bit to each other, which the next packet sets again.
+/// Marks the entry for the daemon's sweep. A plain store, and only of what is new: two CPUs may
+/// lose a bit to each other, which the next packet sets again.
 ///
 /// The epoch stands in for the clock, which is only read where an epoch has passed.
 #[inline(always)]

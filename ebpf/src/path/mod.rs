@@ -8,8 +8,9 @@
 //! 5. Translate (`translate.rs`): address, port, TTL, and checksums by their difference.
 //! 6. Forward: MACs, egress, counter.
 //!
-//! Whether a packet is for the gateway itself is asked after the flow look-up, not before: the ports
-//! that translation hands out are not the kernel's, so a hit is never a packet of the gateway's own.
+//! Whether a packet is for the gateway itself is asked after the flow look-up, not before: the
+//! ports that translation hands out are not the kernel's, so a hit is never a packet of the
+//! gateway's own.
 //!
 //! Invariant: all look-ups come first, and the packet is changed last. What is passed to the kernel
 //! is byte for byte what came in.
@@ -110,8 +111,8 @@ fn admit<T: Tables>(tables: &T, packet: &Packet, port: &Port) -> Result<(), Stop
     }
 }
 
-/// Whether it is from a DHCP server to a client: a lease is sent to an address that the gateway does
-/// not have yet (RFC 2131 section 4.1).
+/// Whether it is from a DHCP server to a client: a lease is sent to an address that the gateway
+/// does not have yet (RFC 2131 section 4.1).
 #[inline(always)]
 fn is_lease(key: &FlowKey) -> bool {
     key.protocol() == Protocol::UDP

@@ -6,7 +6,7 @@ use super::{Stop, Tables};
 use crate::abi::{FlowKey, L4Port, LAN_REALM, LocalAddress, Mac, Mark, Port, PortRole};
 use crate::verdict::{DropReason, PassReason};
 use crate::wire::{
-    ETHERNET_LEN, Echo, EtherType, Ethernet, Frame, IPV4_LEN, IPV6_DESTINATION, Ipv4Header,
+    ETHERNET_LEN, Echo, EtherType, Ethernet, Frame, IPV4_LEN, IPV6_DESTINATION, Ipv4Header, Ports,
     Protocol, Tcp, Udp, icmp_type, tcp_flags,
 };
 
@@ -112,8 +112,8 @@ fn check_header<F: Frame>(frame: &F, header: &Ipv4Header) -> Result<(), Stop> {
     }
 }
 
-/// Step 2: a frame of another protocol. IPv6 is not routed, so only what is addressed to the gateway
-/// reaches the kernel, which might route the rest behind our back.
+/// Step 2: a frame of another protocol. IPv6 is not routed, so only what is addressed to the
+/// gateway reaches the kernel, which might route the rest behind our back.
 fn not_ipv4<F: Frame, T: Tables>(frame: &F, tables: &T, ether_type: [u8; 2]) -> Stop {
     match ether_type {
         EtherType::VLAN | EtherType::SERVICE_VLAN => match frame.read::<[u8; 2]>(ETHERNET_LEN) {
@@ -157,6 +157,11 @@ impl Transport {
     }
 
     #[inline(always)]
+    fn with_ports(kind: Kind, ports: &Ports, checksum: [u8; 2]) -> Self {
+        Self::new(kind, ports.source(), ports.destination(), checksum)
+    }
+
+    #[inline(always)]
     fn without_ports(kind: Kind) -> Self {
         Self::new(kind, L4Port::default(), L4Port::default(), [0; 2])
     }
@@ -172,13 +177,13 @@ fn transport<F: Frame>(frame: &F, header: &Ipv4Header, offset: usize) -> Result<
             // A segment in mid-stream opens a flow too: it is how a connection whose uplink died
             // goes on, or learns from its peer's reset that it cannot.
             let kind = if tcp.flags & tcp_flags::RST == 0 { Kind::Opens } else { Kind::Continues };
-            let transport = Transport::new(kind, tcp.source(), tcp.destination(), tcp.checksum);
+            let transport = Transport::with_ports(kind, &tcp.ports, tcp.checksum);
             let starts = tcp.flags & tcp_flags::SYN != 0;
             Ok(Transport { seen: seen(tcp.flags), starts, ..transport })
         }
         Protocol::UDP if room >= size_of::<Udp>() => {
             let udp: Udp = frame.read(offset).ok_or(DropReason::Truncated)?;
-            Ok(Transport::new(Kind::Opens, udp.source(), udp.destination(), udp.checksum))
+            Ok(Transport::with_ports(Kind::Opens, &udp.ports, udp.checksum))
         }
         Protocol::ICMP if room >= size_of::<Echo>() => {
             let echo: Echo = frame.read(offset).ok_or(DropReason::Truncated)?;

@@ -38,7 +38,8 @@ fn hash(key: [u64; 2], sticky: u8, flow: &FlowKey) -> u64 {
     }
 }
 
-/// SipHash-1-3 (Aumasson and Bernstein, 2012) of two words: keyed, so that nobody outside can aim flows at a bucket.
+/// SipHash-1-3 (Aumasson and Bernstein, 2012) of two words: keyed, so that nobody outside can aim
+/// flows at a bucket.
 #[inline(always)]
 fn sip13(key: [u64; 2], words: [u64; 2]) -> u64 {
     let mut v = [

@@ -1,7 +1,7 @@
 //! The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
 //!
-//! The sum does not depend on byte order (RFC 1071 section 2(B)): everything here works on words as the machine loads
-//! them, and what it gives is stored the same way.
+//! The sum does not depend on byte order (RFC 1071 section 2(B)): everything here works on words as
+//! the machine loads them, and what it gives is stored the same way.
 
 use crate::abi::{Ipv4, L4Port};
 
@@ -73,9 +73,9 @@ pub const fn update_udp(field: u16, delta: u16) -> u16 {
     }
 }
 
-/// The sum over bytes, an odd last one padded with zero (RFC 1071): all ones, complemented zero, where the bytes
-/// hold a right checksum. For tests and for packets that the gateway makes itself; the
-/// path only updates.
+/// The sum over bytes, an odd last one padded with zero (RFC 1071): all ones, complemented zero,
+/// where the bytes hold a right checksum. For tests and for packets that the gateway makes itself;
+/// the path only updates.
 pub fn sum(bytes: &[u8], initial: u64) -> u64 {
     let (pairs, rest) = bytes.as_chunks::<2>();
     let sum = pairs.iter().fold(initial, |sum, pair| sum + u64::from(u16::from_ne_bytes(*pair)));

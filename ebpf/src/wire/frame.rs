@@ -44,7 +44,8 @@ impl Frame for SliceFrame<'_> {
 
     fn write<T: Wire>(&mut self, offset: usize, value: T) -> Option<()> {
         let bytes = self.0.get_mut(offset..)?.get_mut(..size_of::<T>())?;
-        // SAFETY: the slice is as long as `T`, and a `Wire` type has no padding and may be written at any address.
+        // SAFETY: the slice is as long as `T`, and a `Wire` type has no padding and may be written
+        // at any address.
         unsafe { bytes.as_mut_ptr().cast::<T>().write(value) };
         Some(())
     }

@@ -74,8 +74,8 @@ impl Ipv4Header {
         Ipv4::new(self.destination)
     }
 
-    /// Whether the checksum of the header, which starts at `offset` of the frame, is right (RFC 1071).
-    /// Nothing where the frame ends before the header does.
+    /// Whether the checksum of the header, which starts at `offset` of the frame, is right (RFC
+    /// 1071). Nothing where the frame ends before the header does.
     #[inline(always)]
     pub fn verify<F: Frame>(&self, frame: &F, offset: usize) -> Option<bool> {
         let mut sum = 0;

@@ -1,8 +1,8 @@
 //! Headers as they stand in a packet, and the checksums over them.
 //!
 //! A header here is the bytes and nothing but the bytes: [`Frame::read`] checks that they are there
-//! and copies them out; what they say is checked by [`crate::path`]. Every type is one byte aligned, so an
-//! offset that is odd is no error.
+//! and copies them out; what they say is checked by [`crate::path`]. Every type is one byte
+//! aligned, so an offset that is odd is no error.
 
 pub mod checksum;
 mod ethernet;
@@ -15,4 +15,4 @@ pub use ethernet::{ETHERNET_LEN, EtherType, Ethernet};
 pub use frame::{Frame, SliceFrame, Wire};
 pub use ipv4::{IPV4_LEN, Ipv4Header};
 pub use ipv6::IPV6_DESTINATION;
-pub use transport::{Echo, Protocol, Tcp, Udp, icmp_type, offset, tcp_flags};
+pub use transport::{Echo, Ports, Protocol, Tcp, Udp, icmp_type, offset, tcp_flags};

@@ -14,12 +14,34 @@ impl Protocol {
     pub const UDP: u8 = 17;
 }
 
+/// The ports that a TCP and a UDP header start with. 4 bytes, big-endian.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Ports {
+    source: [u8; 2],
+    destination: [u8; 2],
+}
+
+impl Ports {
+    /// The source port.
+    #[inline(always)]
+    pub fn source(&self) -> L4Port {
+        L4Port::new(self.source)
+    }
+
+    /// The destination port.
+    #[inline(always)]
+    pub fn destination(&self) -> L4Port {
+        L4Port::new(self.destination)
+    }
+}
+
 /// A TCP header without its options (RFC 9293 section 3.1). 20 bytes, big-endian.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Tcp {
-    source: [u8; 2],
-    destination: [u8; 2],
+    /// Both ports.
+    pub ports: Ports,
     sequence: [u8; 4],
     acknowledgment: [u8; 4],
     data_offset: u8,
@@ -33,20 +55,6 @@ pub struct Tcp {
 
 // SAFETY: bytes and arrays of bytes in order.
 unsafe impl Wire for Tcp {}
-
-impl Tcp {
-    /// The source port.
-    #[inline(always)]
-    pub fn source(&self) -> L4Port {
-        L4Port::new(self.source)
-    }
-
-    /// The destination port.
-    #[inline(always)]
-    pub fn destination(&self) -> L4Port {
-        L4Port::new(self.destination)
-    }
-}
 
 /// Control bits of a TCP header.
 pub mod tcp_flags {
@@ -64,8 +72,8 @@ pub mod tcp_flags {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Udp {
-    source: [u8; 2],
-    destination: [u8; 2],
+    /// Both ports.
+    pub ports: Ports,
     length: [u8; 2],
     /// The checksum.
     pub checksum: [u8; 2],
@@ -73,20 +81,6 @@ pub struct Udp {
 
 // SAFETY: arrays of bytes in order.
 unsafe impl Wire for Udp {}
-
-impl Udp {
-    /// The source port.
-    #[inline(always)]
-    pub fn source(&self) -> L4Port {
-        L4Port::new(self.source)
-    }
-
-    /// The destination port.
-    #[inline(always)]
-    pub fn destination(&self) -> L4Port {
-        L4Port::new(self.destination)
-    }
-}
 
 /// An ICMP header of an echo request or reply (RFC 792). 8 bytes, big-endian.
 #[derive(Clone, Copy, Debug)]

@@ -162,8 +162,8 @@ impl Drop for Daemon {
     }
 }
 
-/// The configuration file of the demonstration's gateway. By default both uplinks weigh the same, and
-/// a client keeps to one.
+/// The configuration file of the demonstration's gateway. By default both uplinks weigh the same,
+/// and a client keeps to one.
 fn configuration(site: &Site, socket: &Path) -> String {
     let interval = PROBE_INTERVAL.as_millis();
     let timeout = interval / 2;

@@ -30,9 +30,9 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// Packets for which a history has room from the start: those of half a minute.
 const CAPACITY: usize = 15_000;
 
-/// Starts a UDP flow from every one of `sources` and this port to the server. What they have sent is
-/// told when they are stopped, in the order of `sources`, and by `live` meanwhile. Times count from
-/// `epoch`.
+/// Starts a UDP flow from every one of `sources` and this port to the server. What they have sent
+/// is told when they are stopped, in the order of `sources`, and by `live` meanwhile. Times count
+/// from `epoch`.
 pub(super) fn start(
     client: &Namespace,
     sources: &[Ipv4Addr],

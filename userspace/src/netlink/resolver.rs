@@ -26,8 +26,9 @@ impl Resolver {
         Ok(Self { socket: socket::open()?, sequence: 0, buffer: vec![0; DATAGRAM] })
     }
 
-    /// Sends ARP for the neighbour now, and returns at once. A [`super::Watcher`] tells the outcome:
-    /// a MAC, or after some three seconds `failed`. It does not tell that ARP is under way.
+    /// Sends ARP for the neighbour now, and returns at once. A [`super::Watcher`] tells the
+    /// outcome: a MAC, or after some three seconds `failed`. It does not tell that ARP is under
+    /// way.
     ///
     /// A known MAC stays in use while it is confirmed; where nobody has it any more, a second call
     /// after `failed` finds the new one. Where ARP is under way already, nothing changes. An entry

@@ -137,8 +137,8 @@ impl Stream {
         for group in GROUPS {
             socket.add_membership(group)?;
         }
-        // SAFETY: the socket is moved in; it owns its descriptor, and keeps it open and the same until
-        // it is dropped.
+        // SAFETY: the socket is moved in; it owns its descriptor, and keeps it open and the same
+        // until it is dropped.
         let socket = unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)?;
         let stream = Self { socket, listing: Some(Listing::default()) };
         stream.request(0)?;
@@ -251,8 +251,8 @@ const LISTS: [List; 4] = [
     },
 ];
 
-/// Keeps the changes of a BGP table out of the socket, where they would delay the loss of a carrier:
-/// a notification of a route passes if its prefix length is zero.
+/// Keeps the changes of a BGP table out of the socket, where they would delay the loss of a
+/// carrier: a notification of a route passes if its prefix length is zero.
 fn default_routes_only() -> [SockFilter; 9] {
     // Offsets in `struct nlmsghdr` and, behind it, `struct rtmsg`.
     const TYPE: u32 = 4;

@@ -1,5 +1,6 @@
 //! ICMP echo over IPv4 (RFC 791, RFC 792), the IPv4 header included.
 
+use pointsman_ebpf::wire::checksum;
 use std::net::Ipv4Addr;
 
 const IPV4_HEADER: usize = 20;
@@ -91,16 +92,10 @@ fn address_at(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
     Some(octets.into())
 }
 
-/// The Internet checksum (RFC 1071): of bytes that contain their own checksum it is zero.
+/// The Internet checksum (RFC 1071), as a number: of bytes that contain their own checksum it is
+/// zero.
 fn checksum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 = bytes
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0)))
-        .sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
+    u16::from_be(!checksum::fold(checksum::sum(bytes, 0)))
 }
 
 /// What the far end makes of a request.

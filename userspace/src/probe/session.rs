@@ -87,8 +87,8 @@ impl EchoSession {
         Some(ProbeEvent { target, sent_at, outcome: Outcome::Failed(reason) })
     }
 
-    /// Takes in an IPv4 packet that arrived at the host at `at`. What is no reply to a request under
-    /// way, or comes too late, changes nothing.
+    /// Takes in an IPv4 packet that arrived at the host at `at`. What is no reply to a request
+    /// under way, or comes too late, changes nothing.
     pub fn received(&mut self, packet: &[u8], at: Instant) -> Option<ProbeEvent> {
         let reply = Echo::parse_reply(packet)?;
         if reply.identifier != self.identifier || reply.token != self.token {

@@ -10,8 +10,8 @@ use nix::sys::time::TimeSpec;
 use socket2::{Domain, SockAddr, SockFilter, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
-/// A socket that sends IPv4 packets out of one interface, and receives from it the echo replies that
-/// carry one identifier.
+/// A socket that sends IPv4 packets out of one interface, and receives from it the echo replies
+/// that carry one identifier.
 pub(super) struct EchoSocket {
     socket: AsyncFd<Socket>,
     interface: u32,
@@ -26,8 +26,8 @@ impl EchoSocket {
         socket.attach_filter(&echo_replies(identifier))?;
         setsockopt(&socket, ReceiveTimestampns, &true)?;
         socket.bind(&link_address(interface, [0; 6])?)?;
-        // SAFETY: the socket is moved in; it owns its descriptor, and keeps it open and the same until
-        // it is dropped.
+        // SAFETY: the socket is moved in; it owns its descriptor, and keeps it open and the same
+        // until it is dropped.
         let socket = unsafe { AsyncFd::register(socket) }?;
         Ok(Self { socket, interface })
     }
