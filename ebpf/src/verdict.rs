@@ -19,6 +19,14 @@ pub enum Verdict {
     Pass(PassReason),
     /// Dropped.
     Drop(DropReason),
+    /// Dropped, and an ICMP message to the sender, which the frame now holds, is sent out of an
+    /// interface.
+    Answer {
+        /// The egress interface's index in the device map.
+        egress: u16,
+        /// Why the packet was dropped.
+        reason: DropReason,
+    },
 }
 
 impl Verdict {
@@ -29,6 +37,7 @@ impl Verdict {
             Self::Forward { uplink, direction, .. } => CounterId::forwarded(uplink, direction),
             Self::Pass(reason) => CounterId::passed(reason),
             Self::Drop(reason) => CounterId::dropped(reason),
+            Self::Answer { reason, .. } => CounterId::answered(reason),
         }
     }
 }
@@ -76,10 +85,17 @@ reasons! {
         Martian = "martian",
         /// The TTL is used up.
         TtlExceeded = "ttl_exceeded",
-        /// A fragment, which carries no ports to translate by.
-        Fragment = "fragment",
-        /// A protocol that is not translated.
-        Protocol = "protocol",
+        /// A later fragment of a datagram whose first one has not passed (RFC 4787 section 11).
+        FragmentWithoutFirst = "fragment_without_first",
+        /// A fragment that overlaps the first one (RFC 3128).
+        FragmentOverlap = "fragment_overlap",
+        /// A first fragment that ends before its transport header does (RFC 1858).
+        FragmentTiny = "fragment_tiny",
+        /// A message of ICMP that is not translated.
+        Icmp = "icmp",
+        /// An ICMP error whose quoted packet is of no flow, or contradicts its addresses (RFC 5508
+        /// section 4).
+        IcmpMismatch = "icmp_mismatch",
         /// An IPv6 packet that is not for the gateway.
         Ipv6 = "ipv6",
         /// A frame with a tag that names no VLAN, only a priority (IEEE 802.1Q): the kernel would
@@ -92,8 +108,24 @@ reasons! {
         Unsolicited = "unsolicited",
         /// Of a flow that no uplink can take at present.
         NoUplink = "no_uplink",
-        /// No public port is free towards this destination.
+        /// From a sender that the mapping takes nothing from (RFC 4787 section 5).
+        Filtered = "filtered",
+        /// For a forward's host, whose MAC is not known.
+        ForwardUnresolved = "forward_unresolved",
+        /// No public port is free.
         NoPort = "no_port",
+        /// Another LAN host has this protocol's traffic with this remote address.
+        AddressPairTaken = "address_pair_taken",
+        /// Another CPU has made the mapping first.
+        MappingRaced = "mapping_raced",
+        /// The LAN host has as many mappings as it may.
+        HostMappings = "host_mappings",
+        /// The LAN host has as many unanswered flows as it may.
+        HostUnreplied = "host_unreplied",
+        /// The table of mappings is full: there are as many as there may be.
+        MappingTableFull = "mapping_table_full",
+        /// The table of unanswered flows is full.
+        UnrepliedTableFull = "unreplied_table_full",
         /// The table of flows is full.
         FlowTableFull = "flow_table_full",
         /// Larger than the egress interface takes.

@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use pointsman_ebpf::abi::{Bucket, Ipv4, L4Port, MAX_UPLINKS, PortRange, Sticky};
 use pointsman_ebpf::memory::site::{self, PROVIDERS, Provider, lan};
-use pointsman_ebpf::memory::{MemoryTables, PacketBuilder, answer_to, repair_checksums, verify};
+use pointsman_ebpf::memory::{
+    FLOW_TABLES, MemoryTables, PacketBuilder, answer_to, repair_checksums, verify, verify_quote,
+};
 use pointsman_ebpf::verdict::Verdict;
 use pointsman_ebpf::wire::checksum::{self, Delta};
 use proptest::collection::vec;
@@ -105,6 +107,74 @@ proptest! {
         }
     }
 
+    /// However much of the packet is quoted, whatever its options and payload.
+    #[test]
+    fn an_icmp_error_comes_back_to_who_asked_about_what_it_sent(
+        packet in opening(), router in remote(), len in 28_usize..200, outer_ttl in 2_u8..,
+        kind in prop_oneof![Just([3, 1]), Just([3, 4]), Just([11, 0]), Just([12, 0])],
+        answered: bool,
+    ) {
+        let tables = site::gateway(site::share_evenly);
+        let (provider, frame) = send(&tables, &packet);
+        if answered {
+            let mut reply = answer_to(&frame);
+            let verdict = tables.run(&mut reply, provider.ifindex);
+            let forwarded = matches!(verdict, Verdict::Forward { egress: lan::EGRESS, .. });
+            prop_assert!(forwarded, "{:?}\n{}", verdict, tables);
+        }
+        let total = usize::from(u16::from_be_bytes([frame[16], frame[17]]));
+        // As far as the identifier, at least, and not to the middle of a checksum.
+        let header = transport_of(&frame) - 14;
+        let len = len.max(header + 8).min(total);
+        let len = if frame[23] == 6 && len == header + 17 { len - 1 } else { len };
+        let error = |to, quote: &[u8]| {
+            PacketBuilder::icmp_error(router, to, kind, [0, 0, 5, 0], quote)
+        };
+        let mut back = error(provider.address, &frame[14..14 + len])
+            .macs(provider.gateway_mac, provider.mac)
+            .ttl(outer_ttl)
+            .build();
+        let verdict = tables.run(&mut back, provider.ifindex);
+        let forwarded = matches!(verdict, Verdict::Forward { egress: lan::EGRESS, .. });
+        prop_assert!(forwarded, "{:?}\n{}", verdict, tables);
+        // The packet as the host sent it, but for the TTL, which the gateway has decremented.
+        let sent = packet.clone().ttl(frame[22]).build();
+        let host = Ipv4Addr::new(sent[26], sent[27], sent[28], sent[29]);
+        let want = error(host, &sent[14..14 + len]).macs(lan::MAC, lan::HOST_MAC).ttl(outer_ttl - 1);
+        prop_assert_eq!(verify(&back), Ok(()), "{:02x?}", back);
+        prop_assert_eq!(verify_quote(&back), Ok(()), "{:02x?}", back);
+        prop_assert_eq!(back, want.build());
+    }
+
+    /// As many as there are, wherever they are cut: what arrives is the translated datagram.
+    #[test]
+    fn fragments_are_those_of_the_translated_datagram(
+        packet in opening(), cuts in 2_usize..8, order in any::<u64>(),
+    ) {
+        let tables = site::gateway(site::prefer_a);
+        let packet = packet.padding(0).payload(&[0x5a; 300]);
+        let whole = site::gateway(site::prefer_a);
+        let (_, translated) = send(&whole, &packet);
+        let mut fragments = packet.fragments(cuts);
+        let first = fragments.remove(0);
+        // Those after the first in any order.
+        fragments.sort_by_key(|frame| (u64::from(frame[21]) + 1).wrapping_mul(order | 1));
+        let mut joined = vec![0; translated.len()];
+        for mut frame in std::iter::once(first).chain(fragments) {
+            let verdict = tables.run(&mut frame, lan::IFINDEX);
+            let forwarded = matches!(verdict, Verdict::Forward { .. });
+            prop_assert!(forwarded, "{:?}\n{}", verdict, tables);
+            prop_assert_eq!(verify(&frame), Ok(()), "{:02x?}", frame);
+            prop_assert_eq!(&frame[26..34], &translated[26..34]);
+            let header = transport_of(&frame);
+            let offset = usize::from(u16::from_be_bytes([frame[20], frame[21]]) & 0x1fff) * 8;
+            let at = header + offset;
+            joined[at..at + frame.len() - header].copy_from_slice(&frame[header..]);
+        }
+        let body = transport_of(&translated);
+        prop_assert_eq!(&joined[body..], &translated[body..]);
+    }
+
     /// Whatever follows an Ethernet header that is for the gateway.
     #[test]
     fn what_is_not_forwarded_changes_nothing(
@@ -125,9 +195,21 @@ proptest! {
         }
         let before = frame.clone();
         let verdict = tables.run(&mut frame, ifindex);
+        match verdict {
+            Verdict::Forward { .. } => {}
+            Verdict::Answer { .. } => {
+                prop_assert_eq!(verify(&frame), Ok(()), "{:02x?}", frame);
+                prop_assert!(frame.len() <= 14 + 576, "{:?}", verdict);
+                let quote = &frame[14 + 28..];
+                prop_assert_eq!(quote, &before[14..14 + quote.len()], "{:?}", verdict);
+            }
+            _ => prop_assert_eq!(&frame, &before, "{:?}", verdict),
+        }
         if !matches!(verdict, Verdict::Forward { .. }) {
-            prop_assert_eq!(&frame, &before, "{:?}", verdict);
-            prop_assert_eq!(tables.flow_count(), 0, "{:?}", verdict);
+            for table in FLOW_TABLES {
+                prop_assert_eq!(tables.flow_count(table), 0, "{:?}", verdict);
+            }
+            prop_assert_eq!(tables.bindings().len(), 0, "{:?}", verdict);
         }
         prop_assert_eq!(tables.counts().packets(), 1);
     }

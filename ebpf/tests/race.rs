@@ -1,26 +1,28 @@
-//! Two CPUs at once: one handles a packet whole, just before the other writes to the table of
-//! flows.
+//! Two CPUs at once: one handles a packet whole, just before the other writes to a table.
 
 use std::cell::Cell;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use pointsman_ebpf::abi::{
-    Bucket, Direction, Epoch, Flow, FlowKey, Group, LocalAddress, Port, PortRange, Settings,
-    SharedU64, Uplink,
+    AddressOwner, Binding, Bucket, Direction, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
+    LocalAddress, Port, PortRange, Settings, SharedU64, Uplink,
 };
 use pointsman_ebpf::memory::site::{self, A, B, SERVER, lan};
 use pointsman_ebpf::memory::{MemoryTables, PacketBuilder};
-use pointsman_ebpf::path::{InsertError, Tables, process};
-use pointsman_ebpf::verdict::Verdict;
-use pointsman_ebpf::wire::SliceFrame;
+use pointsman_ebpf::path::{FlowTable, InsertError, Tables, process};
+use pointsman_ebpf::verdict::{DropReason, Verdict};
+use pointsman_ebpf::wire::MemoryFrame;
 
 /// How many writes a packet makes at most that is no collision of ports.
-const WRITES: u32 = 4;
+const WRITES: u32 = 6;
+
+/// A frame, and the interface that it comes in by.
+type Arrival<'a> = (u32, &'a [u8]);
 
 /// Tables that run `other` through the path before the write with number `at`.
 struct Racing<'a> {
     tables: &'a MemoryTables,
-    other: &'a [u8],
+    other: Arrival<'a>,
     at: u32,
     writes: Cell<u32>,
 }
@@ -30,7 +32,7 @@ impl Racing<'_> {
         let write = self.writes.get();
         self.writes.set(write + 1);
         if write == self.at {
-            let _ = self.tables.run(&mut self.other.to_vec(), lan::IFINDEX);
+            run(self.tables, self.other);
         }
     }
 }
@@ -60,27 +62,71 @@ impl Tables for Racing<'_> {
         self.tables.uplink(uplink)
     }
 
-    fn flow(&self, key: &FlowKey) -> Option<&Flow<SharedU64>> {
-        self.tables.flow(key)
+    fn flow(&self, table: FlowTable, key: &FlowKey) -> Option<&Flow<SharedU64>> {
+        self.tables.flow(table, key)
     }
 
-    fn insert_flow(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
+    fn insert_flow(&self, table: FlowTable, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
         self.before_write();
-        self.tables.insert_flow(key, flow)
+        self.tables.insert_flow(table, key, flow)
     }
 
-    fn replace_flow(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
+    fn replace_flow(
+        &self,
+        table: FlowTable,
+        key: &FlowKey,
+        flow: &Flow,
+    ) -> Result<(), InsertError> {
         self.before_write();
-        self.tables.replace_flow(key, flow)
+        self.tables.replace_flow(table, key, flow)
     }
 
-    fn retract_flow(&self, key: &FlowKey) {
+    fn retract_flow(&self, table: FlowTable, key: &FlowKey) {
         self.before_write();
-        self.tables.retract_flow(key);
+        self.tables.retract_flow(table, key);
     }
 
-    fn is_local(&self, address: &LocalAddress) -> bool {
-        self.tables.is_local(address)
+    fn binding(&self, key: &FlowKey) -> Option<&Binding<SharedU64>> {
+        self.tables.binding(key)
+    }
+
+    fn insert_binding(&self, key: &FlowKey, binding: &Binding) -> Result<(), InsertError> {
+        self.before_write();
+        self.tables.insert_binding(key, binding)
+    }
+
+    fn replace_binding(&self, key: &FlowKey, binding: &Binding) -> Result<(), InsertError> {
+        self.before_write();
+        self.tables.replace_binding(key, binding)
+    }
+
+    fn retract_binding(&self, key: &FlowKey) {
+        self.before_write();
+        self.tables.retract_binding(key);
+    }
+
+    fn host(&self, address: Ipv4) -> Option<&Host<SharedU64>> {
+        self.tables.host(address)
+    }
+
+    fn pool(&self, index: u32) -> Option<Ipv4> {
+        self.tables.pool(index)
+    }
+
+    fn own_ports(&self, word: u32) -> u64 {
+        self.tables.own_ports(word)
+    }
+
+    fn forward(&self, index: u32) -> Option<&Forward> {
+        self.tables.forward(index)
+    }
+
+    fn take_token(&self, now: u64, rate: u32, burst: u32) -> bool {
+        self.tables.take_token(now, rate, burst)
+    }
+
+    fn local(&self, address: &LocalAddress) -> Option<AddressOwner> {
+        self.tables.local(address)
     }
 
     fn settings(&self) -> Option<&Settings> {
@@ -96,77 +142,207 @@ impl Tables for Racing<'_> {
     }
 }
 
+/// Handles a frame that comes in; whatever becomes of it.
+fn run(tables: &MemoryTables, (ifindex, frame): Arrival<'_>) {
+    let _ = tables.run(&mut frame.to_vec(), ifindex);
+}
+
 /// A packet from one of the LAN's hosts.
-fn packet(host: std::net::Ipv4Addr) -> Vec<u8> {
+fn packet(host: Ipv4Addr) -> Vec<u8> {
     let end = SocketAddrV4::new(host, 5000);
     PacketBuilder::udp(end, SocketAddrV4::new(SERVER, 443)).build()
 }
 
-/// Handles `mine`, and `other` on another CPU before write `at`, or after the last. Then both flows
-/// must be whole.
-fn race(tables: &MemoryTables, mine: &[u8], other: &[u8], at: u32) {
-    let racing = Racing { tables, other, at, writes: Cell::new(0) };
-    let mut frame = mine.to_vec();
-    let verdict = process(&mut SliceFrame(&mut frame), &racing, lan::IFINDEX);
-    assert!(matches!(verdict, Verdict::Forward { .. }), "{verdict:?} at write {at}\n{tables}");
-    if racing.writes.get() <= at {
-        let _ = tables.run(&mut other.to_vec(), lan::IFINDEX);
-    }
-    assert_whole(tables, at);
+/// What the server sends to the port that the host's packets have.
+fn answer() -> Vec<u8> {
+    let end = SocketAddrV4::new(A.address, 5000);
+    PacketBuilder::udp(SocketAddrV4::new(SERVER, 443), end).macs(A.gateway_mac, A.mac).build()
 }
 
-/// Every way out has its way back, to the same host.
+/// Handles `mine`, and `other` on another CPU before write `at`, or after the last. Then all that
+/// is in the tables must be whole.
+fn race(tables: &MemoryTables, mine: Arrival<'_>, other: Arrival<'_>, at: u32) -> Verdict {
+    let racing = Racing { tables, other, at, writes: Cell::new(0) };
+    let mut frame = mine.1.to_vec();
+    let verdict = process(&mut MemoryFrame(&mut frame), &racing, mine.0);
+    assert!(racing.writes.get() <= WRITES, "{} writes\n{tables}", racing.writes.get());
+    if racing.writes.get() <= at {
+        run(tables, other);
+    }
+    assert_whole(tables, at);
+    verdict
+}
+
+/// As [`race`], of two frames from the LAN, of which mine is forwarded.
+fn race_out(tables: &MemoryTables, mine: &[u8], other: &[u8], at: u32) {
+    let verdict = race(tables, (lan::IFINDEX, mine), (lan::IFINDEX, other), at);
+    assert!(matches!(verdict, Verdict::Forward { .. }), "{verdict:?} at write {at}\n{tables}");
+}
+
+/// Every way out that is established has its way back, to the same host; every flow and every
+/// mapping has the public side of its mapping, which is that host's.
 fn assert_whole(tables: &MemoryTables, at: u32) {
-    let mut out = 0;
-    for (key, flow) in tables.flows() {
+    for (key, flow) in tables.flows(FlowTable::Established) {
         if flow.direction == Direction::Out as u8 {
-            let reply = key.peer(&flow);
-            let back = tables.flow(&reply);
+            let back = tables.flow(FlowTable::Established, &key.peer(&flow));
             let back = back.map(|back| (back.address, back.port));
-            let host = Some((key.source(), key.source_port()));
-            assert_eq!(back, host, "no way back, at write {at}\n{tables}");
-            out += 1;
+            assert_eq!(back, Some(key.from()), "no way back, at write {at}\n{tables}");
         }
     }
-    assert_ne!(out, 0, "{tables}");
+    let (mut inside, mut outside) = (0, 0);
+    for (key, binding) in tables.bindings() {
+        let uplink = &tables.uplinks[usize::from(key.realm() - 1)];
+        // What is left of an older generation is the sweep's.
+        if binding.generation != uplink.generation {
+            continue;
+        }
+        if key.is_internal() {
+            assert_owner(tables, (binding.address, binding.port), &key, key.realm() - 1, at);
+            inside += 1;
+        } else {
+            outside += 1;
+        }
+    }
+    assert_eq!(inside, outside, "half a mapping, at write {at}\n{tables}");
+    for table in [FlowTable::Established, FlowTable::Unreplied] {
+        for (key, flow) in tables.flows(table) {
+            if flow.direction == Direction::Out as u8 {
+                assert_owner(tables, (flow.address, flow.port), &key, flow.uplink, at);
+            }
+        }
+    }
+}
+
+/// The public end is that of the source of `key`.
+fn assert_owner(
+    tables: &MemoryTables,
+    public: (Ipv4, pointsman_ebpf::abi::L4Port),
+    key: &FlowKey,
+    uplink: u8,
+    at: u32,
+) {
+    let outer = FlowKey::external(Ipv4::default(), public, key.protocol(), uplink);
+    let owner = tables.binding(&outer).map(|binding| (binding.address, binding.port));
+    assert_eq!(owner, Some(key.from()), "no public side, at write {at}\n{tables}");
+}
+
+/// What a host is held to have of mappings and unanswered flows.
+fn host(tables: &MemoryTables, address: Ipv4Addr) -> Host {
+    let hosts = tables.hosts();
+    let found = hosts.iter().find(|(host, _)| host.octets() == address.octets());
+    found.map(|(_, host)| *host).unwrap_or_default()
 }
 
 #[test]
 fn two_packets_open_the_same_flow() {
-    for at in 0..WRITES {
+    for at in 0..=WRITES {
         let tables = site::gateway(site::prefer_a);
-        race(&tables, &packet(lan::HOST), &packet(lan::HOST), at);
+        race_out(&tables, &packet(lan::HOST), &packet(lan::HOST), at);
+        assert_eq!(tables.bindings().len(), 2, "at write {at}\n{tables}");
+        assert_eq!(host(&tables, lan::HOST).mappings, 1, "at write {at}\n{tables}");
+        assert_eq!(tables.flow_count(FlowTable::Unreplied), 1, "at write {at}\n{tables}");
     }
 }
 
 #[test]
 fn two_packets_open_the_same_flow_by_random_ports() {
-    for at in 0..WRITES {
+    for at in 0..=WRITES {
         let mut tables = site::gateway(site::prefer_a);
         if let Some(settings) = &mut tables.settings {
             settings.nat_ports = PortRange { first: 40_000, last: 40_100 };
         }
-        race(&tables, &packet(lan::HOST), &packet(lan::HOST), at);
+        race_out(&tables, &packet(lan::HOST), &packet(lan::HOST), at);
+        assert_eq!(tables.bindings().len(), 2, "at write {at}\n{tables}");
+        assert_eq!(host(&tables, lan::HOST).mappings, 1, "at write {at}\n{tables}");
     }
 }
 
 #[test]
 fn two_packets_move_the_same_flow() {
-    for at in 0..WRITES {
-        let tables = site::gateway(site::prefer_a);
-        let _ = tables.run(&mut packet(lan::HOST), lan::IFINDEX);
-        tables.set_alive(B.bit());
-        race(&tables, &packet(lan::HOST), &packet(lan::HOST), at);
-        tables.set_alive(A.bit());
-        race(&tables, &packet(lan::HOST), &packet(lan::HOST), at);
+    for at in 0..=WRITES {
+        for answered in [false, true] {
+            let tables = site::gateway(site::prefer_a);
+            run(&tables, (lan::IFINDEX, &packet(lan::HOST)));
+            if answered {
+                run(&tables, (A.ifindex, &answer()));
+            }
+            tables.set_alive(B.bit());
+            race_out(&tables, &packet(lan::HOST), &packet(lan::HOST), at);
+            tables.set_alive(A.bit());
+            race_out(&tables, &packet(lan::HOST), &packet(lan::HOST), at);
+        }
     }
 }
 
 #[test]
 fn two_hosts_want_the_same_port() {
-    for at in 0..WRITES {
+    for at in 0..=WRITES {
         let tables = site::gateway(site::prefer_a);
-        race(&tables, &packet(lan::HOST), &packet(lan::OTHER), at);
-        assert_eq!(tables.flow_count(), 4, "at write {at}\n{tables}");
+        race_out(&tables, &packet(lan::HOST), &packet(lan::OTHER), at);
+        assert_eq!(tables.flow_count(FlowTable::Unreplied), 2, "at write {at}\n{tables}");
+        assert_eq!(tables.bindings().len(), 4, "at write {at}\n{tables}");
+    }
+}
+
+/// Both count the flow as answered, and neither below nothing.
+#[test]
+fn two_answers_establish_the_same_flow() {
+    for at in 0..=WRITES {
+        let tables = site::gateway(site::prefer_a);
+        run(&tables, (lan::IFINDEX, &packet(lan::HOST)));
+        let back = (A.ifindex, &answer()[..]);
+        let verdict = race(&tables, back, back, at);
+        assert!(matches!(verdict, Verdict::Forward { .. }), "{verdict:?} at write {at}\n{tables}");
+        assert_eq!(tables.flow_count(FlowTable::Established), 2, "at write {at}\n{tables}");
+        assert_eq!(tables.flow_count(FlowTable::Unreplied), 0, "at write {at}\n{tables}");
+        assert_eq!(host(&tables, lan::HOST).unreplied, 0, "at write {at}\n{tables}");
+    }
+}
+
+/// The answer comes in while the host sends its packet again.
+#[test]
+fn an_answer_meets_the_next_packet() {
+    for at in 0..=WRITES {
+        let tables = site::gateway(site::prefer_a);
+        run(&tables, (lan::IFINDEX, &packet(lan::HOST)));
+        let (out, back) = (packet(lan::HOST), answer());
+        let _ = race(&tables, (A.ifindex, &back), (lan::IFINDEX, &out), at);
+        assert_eq!(tables.flow_count(FlowTable::Established), 2, "at write {at}\n{tables}");
+        assert_eq!(tables.flow_count(FlowTable::Unreplied), 0, "at write {at}\n{tables}");
+        assert_eq!(host(&tables, lan::HOST).unreplied, 0, "at write {at}\n{tables}");
+    }
+}
+
+/// The port is another host's of an older generation of the address.
+#[test]
+fn two_hosts_want_the_same_stale_port() {
+    for at in 0..=WRITES {
+        let mut tables = site::gateway(site::prefer_a);
+        run(&tables, (lan::IFINDEX, &packet(Ipv4Addr::new(10, 1, 0, 9))));
+        tables.uplinks[usize::from(A.id)].generation += 1;
+        for (key, _) in tables.bindings() {
+            if key.is_internal() {
+                tables.remove_binding(&key);
+            }
+        }
+        for (key, _) in tables.flows(FlowTable::Unreplied) {
+            tables.remove_flow(FlowTable::Unreplied, &key);
+        }
+        race_out(&tables, &packet(lan::HOST), &packet(lan::OTHER), at);
+    }
+}
+
+/// One CPU takes the last room while the other fills in its mapping's second side: the loser says
+/// so, and leaves nothing behind.
+#[test]
+fn two_mappings_race_for_the_last_room() {
+    for at in 0..=WRITES {
+        let tables = site::gateway(site::prefer_a);
+        tables.set_binding_capacity(3);
+        let (mine, other) = (packet(lan::HOST), packet(lan::OTHER));
+        let verdict = race(&tables, (lan::IFINDEX, &mine), (lan::IFINDEX, &other), at);
+        let full = Verdict::Answer { egress: lan::EGRESS, reason: DropReason::MappingTableFull };
+        let forwarded = matches!(verdict, Verdict::Forward { .. });
+        assert!(forwarded || verdict == full, "{verdict:?} at write {at}\n{tables}");
     }
 }

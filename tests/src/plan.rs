@@ -12,14 +12,18 @@ pub const LAN_PREFIX: u8 = 16;
 /// The gateway's address in the LAN.
 pub const LAN_GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
 
+/// The second host in the LAN: the last address of all.
+pub const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(10, 1, 255, 254);
+
 /// The server beyond all providers.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
 
 /// The length of the prefix of every uplink.
 pub const UPLINK_PREFIX: u8 = 24;
 
-/// How many addresses a client can have: all that the LAN has beside the gateway's.
-pub const MAX_CLIENT_ADDRESSES: usize = (1 << (32 - LAN_PREFIX)) - 3;
+/// How many addresses a client can have: all that the LAN has beside the gateway's and its
+/// neighbour's.
+pub const MAX_CLIENT_ADDRESSES: usize = (1 << (32 - LAN_PREFIX)) - 4;
 
 /// How many uplinks a site can have: one for each letter that names a provider.
 pub const MAX_UPLINKS: usize = 26;
@@ -86,9 +90,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_client_is_the_last_host_of_the_lan() {
+    fn the_last_client_is_beside_the_neighbour() {
         assert_eq!(client(0), Ipv4Addr::new(10, 1, 0, 2));
-        assert_eq!(client(MAX_CLIENT_ADDRESSES - 1), Ipv4Addr::new(10, 1, 255, 254));
+        assert_eq!(host(client(MAX_CLIENT_ADDRESSES - 1), 1), NEIGHBOUR);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 use std::{fmt::Write as _, net::Ipv4Addr, time::Instant};
 
 use crate::{
-    Cable, CableOptions, LabError, Namespace, Pass,
-    plan::{self, LAN_GATEWAY, LAN_PREFIX, SERVER, UPLINK_PREFIX},
+    Cable, CableOptions, LabError, Namespace, Nic, Pass,
+    plan::{self, LAN_GATEWAY, LAN_PREFIX, NEIGHBOUR, SERVER, UPLINK_PREFIX},
 };
 
 /// A site with its gateway, its providers, and a server beyond them.
@@ -12,6 +12,9 @@ use crate::{
 /// client ---- lan0  gateway                       server
 ///                            wan1 ---- isp-b ----'
 /// ```
+///
+/// With a second host in the LAN ([`Builder::neighbour`]) a switch stands between these two and the
+/// gateway.
 ///
 /// The gateway has addresses and a default route through every provider, the first provider
 /// preferred, but forwards nothing: that is for the software under test. Every provider forwards
@@ -23,10 +26,14 @@ pub struct Site {
     pub client: Namespace,
     /// The gateway. Its interfaces are `lan0` and, for each uplink, `wan0`, `wan1` and so on.
     pub gateway: Namespace,
+    /// The second host in the LAN, if there is one. Its interface is `eth0`.
+    pub neighbour: Option<Namespace>,
     /// The server. It has [`SERVER`] on its loopback interface.
     pub server: Namespace,
-    /// The cable of the LAN, from the gateway to the client.
+    /// The cable of the LAN, from the gateway to the client or the switch.
     pub lan: Cable,
+    /// The client's interface.
+    pub client_nic: Nic,
     /// The uplinks, in the order of the gateway's interfaces.
     pub uplinks: Vec<Uplink>,
     client_addresses: usize,
@@ -52,12 +59,13 @@ pub struct Uplink {
 pub struct Builder {
     uplinks: usize,
     client_addresses: usize,
+    neighbour: bool,
     receive_offload: bool,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { uplinks: 2, client_addresses: 1, receive_offload: false }
+        Self { uplinks: 2, client_addresses: 1, neighbour: false, receive_offload: false }
     }
 }
 
@@ -72,6 +80,12 @@ impl Builder {
     /// [`plan::MAX_CLIENT_ADDRESSES`].
     pub fn client_addresses(mut self, number: usize) -> Self {
         self.client_addresses = number;
+        self
+    }
+
+    /// Whether the LAN has a second host, with the address [`NEIGHBOUR`]. Not unless set.
+    pub fn neighbour(mut self, on: bool) -> Self {
+        self.neighbour = on;
         self
     }
 
@@ -94,14 +108,45 @@ impl Builder {
         let gateway = Namespace::new("gateway")?;
         let server = Namespace::new("server")?;
 
-        let lan = Cable::new(&gateway, "lan0", &client, "eth0", self.gateway_cable())?;
+        let (lan, client_nic, neighbour) = self.lan(&gateway, &client)?;
         gateway.ip(&format!("address add {LAN_GATEWAY}/{LAN_PREFIX} dev lan0"))?;
         client.ip(&self.client_batch())?;
         server.ip(&format!("address add {SERVER}/32 dev lo"))?;
         let uplinks = (0..self.uplinks)
             .map(|index| self.uplink(index, &gateway, &server))
             .collect::<Result<_, _>>()?;
-        Ok(Site { client, gateway, server, lan, uplinks, client_addresses: self.client_addresses })
+        let client_addresses = self.client_addresses;
+        Ok(Site { client, gateway, neighbour, server, lan, client_nic, uplinks, client_addresses })
+    }
+
+    /// The cable to the gateway, the client's interface, and the second host where there is one.
+    fn lan(
+        self,
+        gateway: &Namespace,
+        client: &Namespace,
+    ) -> Result<(Cable, Nic, Option<Namespace>), LabError> {
+        if !self.neighbour {
+            let lan = Cable::new(gateway, "lan0", client, "eth0", self.gateway_cable())?;
+            let nic = lan.far().clone();
+            return Ok((lan, nic, None));
+        }
+        let switch = Namespace::new("switch")?;
+        let neighbour = Namespace::new("neighbour")?;
+        let lan = Cable::new(gateway, "lan0", &switch, "port0", self.gateway_cable())?;
+        let options =
+            CableOptions { receive_offload: self.receive_offload, ..CableOptions::default() };
+        let nic = Cable::new(&switch, "port1", client, "eth0", options)?.far().clone();
+        Cable::new(&switch, "port2", &neighbour, "eth0", options)?;
+        switch.ip("link add name bridge0 type bridge\n\
+             link set bridge0 up\n\
+             link set port0 master bridge0\n\
+             link set port1 master bridge0\n\
+             link set port2 master bridge0")?;
+        neighbour.ip(&format!(
+            "address add {NEIGHBOUR}/{LAN_PREFIX} dev eth0\n\
+             route add default via {LAN_GATEWAY}"
+        ))?;
+        Ok((lan, nic, Some(neighbour)))
     }
 
     /// A cable from the gateway: its far end receives what the gateway redirects.
@@ -176,7 +221,8 @@ impl Site {
     /// All hosts, the client first and the server last.
     pub fn hosts(&self) -> impl Iterator<Item = &Namespace> {
         let isps = self.uplinks.iter().map(|uplink| &uplink.isp);
-        [&self.client, &self.gateway].into_iter().chain(isps).chain([&self.server])
+        let lan = [&self.client].into_iter().chain(&self.neighbour);
+        lan.chain([&self.gateway]).chain(isps).chain([&self.server])
     }
 
     /// Makes the kernel of the gateway forward, and translate by nftables what leaves by an

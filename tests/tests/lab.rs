@@ -6,7 +6,7 @@ use std::{
 
 use pointsman_lab::{
     Cable, CableOptions, LabError, Namespace, Pass, Site, may_run,
-    plan::{LAN_GATEWAY, SERVER},
+    plan::{LAN_GATEWAY, NEIGHBOUR, SERVER},
     wait_until,
 };
 
@@ -102,6 +102,16 @@ fn everyone_in_a_site_reaches_whom_they_should() {
     assert!(pings(&site.gateway, last), "{last}");
     // The gateway forwards nothing by itself.
     assert!(!pings(&site.client, SERVER));
+}
+
+#[test]
+fn neighbours_in_the_lan_reach_each_other_and_the_gateway() {
+    let site = Site::builder().uplinks(1).neighbour(true).build().unwrap();
+    let neighbour = site.neighbour.as_ref().unwrap();
+    assert!(pings(&site.client, NEIGHBOUR));
+    assert!(pings(neighbour, site.client_addresses().next().unwrap()));
+    assert!(pings(neighbour, LAN_GATEWAY));
+    assert!(pings(&site.gateway, NEIGHBOUR));
 }
 
 #[test]

@@ -7,5 +7,6 @@ pub mod control;
 pub mod dataplane;
 pub mod demo;
 pub mod netlink;
+pub mod ports;
 pub mod probe;
 pub mod uplink;

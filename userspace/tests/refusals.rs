@@ -68,6 +68,69 @@ fn configuration(uplinks: &str, socket: &Path) -> String {
     format!("{uplinks}[lan]\ninterfaces = [\"lan0\"]\n[api]\nsocket = \"{socket}\"\n")
 }
 
+/// A port forward, and what is wrong with a file that has it and `lines`.
+fn complaint_of(lines: &str) -> String {
+    let forward = "[[forward]]\nprotocol = \"tcp\"\nport = 443\nto = \"10.1.0.10:8443\"\n";
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("p.toml");
+    fs::write(
+        &file,
+        configuration(&format!("{UPLINKS}{forward}{lines}"), &directory.path().join("s")),
+    )
+    .unwrap();
+    let (code, stdout, stderr) = run(&["check", "--config"], &file);
+    assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
+    assert!(stderr.ends_with("\n1 error\n"), "{stderr}");
+    let first = stderr.lines().next().unwrap();
+    first.strip_prefix(&format!("{}:", file.display())).unwrap().to_owned()
+}
+
+#[test]
+fn check_names_what_is_wrong_with_forwards_and_translation() {
+    for (lines, complaint) in [
+        (
+            "[[forward]]\nprotocol = \"tcp+udp\"\nport = \"400-500\"\nto = \"10.1.0.11\"\n",
+            "14:8: forward[1].port has tcp ports of the forward in line 8; give others, or uplinks \
+             or sources that are not the same",
+        ),
+        (
+            "uplinks = [\"fibre\"]\n",
+            "12:12: forward[0].uplinks[0] is \"fibre\", which no uplink is called; did you mean \
+             \"fiber\"?",
+        ),
+        (
+            "source = [\"192.0.2.0/24\"]\n",
+            "12:1: forward[0].source is not a known key; did you mean sources?",
+        ),
+        (
+            "[nat]\nfiltering = \"full-cone\"\n",
+            "13:13: nat.filtering is \"full-cone\"; give \"endpoint\", \"address\" or \
+             \"address-and-port\"",
+        ),
+        (
+            "[nat]\nreserved_ports = [\"5000-5100/sctp\"]\n",
+            "13:19: nat.reserved_ports[0] is \"5000-5100/sctp\", of no known protocol; give ports \
+             as \"5060\", \"5000-5100/tcp\" or \"5060-5061/udp\"",
+        ),
+        (
+            "[flows]\nmappings = 100\n",
+            "13:12: flows.mappings is 100; give 1024 to 4194304 mappings of all LAN hosts together",
+        ),
+    ] {
+        assert_eq!(complaint_of(lines), complaint);
+    }
+}
+
+#[test]
+fn a_forward_to_a_host_outside_of_the_lan() {
+    let forward = "[[forward]]\nprotocol = \"udp\"\nport = 53\nto = \"172.31.0.1\"\n";
+    let sentence = "the forward of udp 53 to 172.31.0.1:53: no LAN interface has a prefix with \
+                    172.31.0.1; give a host of the LAN, or add an address of its prefix to the \
+                    interface";
+    let refusal = Host::new().refusal(&format!("{UPLINKS}{forward}"));
+    assert_eq!(refusal, (2, one_line(sentence)));
+}
+
 fn one_line(sentence: &str) -> String {
     format!("pointsman: {sentence}\n")
 }
@@ -85,7 +148,7 @@ fn an_uplink_without_address() {
     let host = Host::new();
     host.gateway().ip("address flush dev wan0").unwrap();
     let sentence = "uplink \"fiber\": wan0 has no IPv4 address; give it one (`ip address add \
-                    ADDRESS/LENGTH dev wan0`), or set ipv4.address";
+                    ADDRESS/LENGTH dev wan0`), or set ipv4.addresses";
     assert_eq!(host.refusal(UPLINKS), (2, one_line(sentence)));
 }
 
@@ -196,8 +259,23 @@ fn check_says_what_is_in_the_file_or_wrong_with_it() {
     let file = directory.path().join("p.toml");
     fs::write(&file, format!("{UPLINKS}[lan]\ninterfaces = [\"lan0\"]\n")).unwrap();
     let (code, stdout, _) = run(&["check", "--config"], &file);
-    let ok = format!("{}: ok: 2 uplinks, 1 LAN interface\n", file.display());
-    assert_eq!((code, stdout), (0, ok));
+    assert_eq!(code, 0, "{stdout}");
+    let ok = format!("{}: ok: 2 uplinks, 1 LAN interface", file.display());
+    let mut lines = stdout.lines();
+    assert_eq!(lines.next(), Some(&*ok));
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split_whitespace().collect()).collect();
+    // 262,144 elements of 48 bytes, 16 of key and 64 of value, and as many buckets of 16.
+    for row in [
+        ["flows.max", "262144", "36.0", "MiB"].as_slice(),
+        &["flows.unreplied", "65536", "9.0", "MiB"],
+        &["flows.invited", "16384", "2.2", "MiB"],
+        &["flows.mappings", "262144", "30.0", "MiB"],
+        &["flows.hosts", "4096", "0.3", "MiB"],
+        &["flows.fragments", "4096", "0.6", "MiB"],
+        &["total", "78.2", "MiB"],
+    ] {
+        assert!(rows.iter().any(|found| found == row), "no {row:?} in\n{stdout}");
+    }
 
     let missing = directory.path().join("missing.toml");
     let (code, stdout, stderr) = run(&["check", "--config"], &missing);

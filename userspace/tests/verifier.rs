@@ -6,6 +6,7 @@ use std::io::Write as _;
 use aya::{EbpfLoader, programs::Xdp};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, SymbolKind};
 use pointsman::dataplane::OBJECT;
+use pointsman_ebpf::path::Stage;
 
 /// The most instructions that the kernel's verifier processes (`BPF_COMPLEXITY_LIMIT_INSNS`).
 const INSTRUCTION_LIMIT: u32 = 1_000_000;
@@ -17,30 +18,36 @@ const STACK_LIMIT: usize = 512;
 const STACK_BUDGET: usize = 480;
 
 #[test]
-fn takes_less_than_half_of_the_instructions() {
+fn every_stage_takes_less_than_half_of_the_instructions() {
     let mut object = EbpfLoader::new().load(OBJECT).expect("the object loads as root");
-    let program: &mut Xdp =
-        object.program_mut("pointsman").expect("the program is there").try_into().unwrap();
-    program.load().expect("the verifier accepts the program");
-    let info = program.info().unwrap();
-    let verified = info.verified_instruction_count().expect("kernel 5.16 or later tells");
-    tell(&format!(
-        "pointsman: {verified} instructions verified ({:.1} % of the limit), {} translated bytes, \
-         {} bytes of machine code",
-        f64::from(verified) * 100.0 / f64::from(INSTRUCTION_LIMIT),
-        info.size_translated().unwrap_or_default(),
-        info.size_jitted(),
-    ));
-    assert!(verified < INSTRUCTION_LIMIT / 2, "{verified} instructions verified");
+    for stage in Stage::ALL {
+        let name = stage.program();
+        let program: &mut Xdp =
+            object.program_mut(name).expect("the program is there").try_into().unwrap();
+        program.load().expect("the verifier accepts the program");
+        let info = program.info().unwrap();
+        let verified = info.verified_instruction_count().expect("kernel 5.16 or later tells");
+        tell(&format!(
+            "{name}: {verified} instructions verified ({:.1} % of the limit), {} translated \
+             bytes, {} bytes of machine code",
+            f64::from(verified) * 100.0 / f64::from(INSTRUCTION_LIMIT),
+            info.size_translated().unwrap_or_default(),
+            info.size_jitted(),
+        ));
+        assert!(verified < INSTRUCTION_LIMIT / 2, "{name}: {verified} instructions verified");
+    }
 }
 
 #[test]
-fn stays_within_the_stack_budget() {
+fn every_stage_stays_within_the_stack_budget() {
     let functions = functions();
-    let (stack, chain) = deepest("pointsman", &functions);
-    tell(&format!("pointsman: {stack} bytes of stack of {STACK_LIMIT}, in {}", chain.join(" -> ")));
-    assert!(stack > 0, "no stack use found: does the test still read the object right?");
-    assert!(stack <= STACK_BUDGET, "{stack} bytes of stack in {}", chain.join(" -> "));
+    for stage in Stage::ALL {
+        let (stack, chain) = deepest(stage.program(), &functions);
+        let chain = chain.join(" -> ");
+        tell(&format!("{}: {stack} bytes of stack of {STACK_LIMIT}, in {chain}", stage.program()));
+        assert!(stack > 0, "no stack use found: does the test still read the object right?");
+        assert!(stack <= STACK_BUDGET, "{stack} bytes of stack in {chain}");
+    }
 }
 
 /// Prints past the test harness, which keeps the output of what passes to itself.

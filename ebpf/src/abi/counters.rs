@@ -15,10 +15,14 @@ assert_layout!(Counter, size 16, align 8, packets: 8, bytes: 8);
 
 const FIRST_DROP: u32 = 0;
 const FIRST_PASS: u32 = FIRST_DROP + DropReason::COUNT as u32;
-const FIRST_UPLINK: u32 = FIRST_PASS + PassReason::COUNT as u32;
+const FIRST_ANSWERED: u32 = FIRST_PASS + PassReason::COUNT as u32;
+const FIRST_UPLINK: u32 = FIRST_ANSWERED + DropReason::COUNT as u32;
 
 /// How many counters there are. Every packet that the program sees is counted in exactly one.
-pub const COUNTERS: u32 = FIRST_UPLINK + 2 * MAX_UPLINKS as u32;
+pub const COUNTERS: u32 = FIRST_UPLINK + DIRECTIONS * MAX_UPLINKS as u32;
+
+/// How many [`Direction`]s there are.
+const DIRECTIONS: u32 = 3;
 
 /// The index of a counter in the per-CPU array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,10 +39,15 @@ impl CounterId {
         Self(FIRST_PASS + reason as u32)
     }
 
+    /// Packets dropped for this reason, of which an ICMP message told the sender.
+    pub const fn answered(reason: DropReason) -> Self {
+        Self(FIRST_ANSWERED + reason as u32)
+    }
+
     /// Packets forwarded through this uplink in this direction.
     pub const fn forwarded(uplink: u8, direction: Direction) -> Self {
         let uplink = uplink as u32 & (MAX_UPLINKS as u32 - 1);
-        Self(FIRST_UPLINK + 2 * uplink + direction as u32)
+        Self(FIRST_UPLINK + DIRECTIONS * uplink + direction as u32)
     }
 
     /// The index in the array, below [`COUNTERS`].

@@ -1,13 +1,13 @@
 use core::fmt;
 
-use super::{Ipv4, L4Port, MacPair, assert_layout};
+use super::{Ipv4, L4Port, LanSide, assert_layout};
 
 /// The realm of every LAN interface in a [`FlowKey`]; an uplink's is its identifier plus one.
 pub const LAN_REALM: u8 = 0;
 
 /// What identifies one direction of a flow, as its packets arrive. 16 bytes: the addresses as they
 /// stand in the IPv4 header, the ports as they stand in the transport header, the protocol, the
-/// realm, and two bytes of zero.
+/// realm, one byte that only the keys of bindings use, and one of zero.
 ///
 /// For ICMP echo the identifier stands where the originator's port would: the source port of a
 /// request, the destination port of a reply; the other port is zero.
@@ -77,20 +77,53 @@ impl FlowKey {
         (self.transport.to_le() >> 40) as u8
     }
 
-    /// The key under which the other direction of the flow is kept.
+    /// The source's address and port.
+    #[inline(always)]
+    pub const fn from(&self) -> (Ipv4, L4Port) {
+        (self.source(), self.source_port())
+    }
+
+    /// The destination's address and port.
+    #[inline(always)]
+    pub const fn to(&self) -> (Ipv4, L4Port) {
+        (self.destination(), self.destination_port())
+    }
+
+    /// The key under which the other direction of the flow is kept: what the answers to its
+    /// translated packets look like.
     #[inline(always)]
     pub const fn peer<M>(&self, flow: &Flow<M>) -> Self {
-        let remote = if flow.direction == Direction::Out as u8 {
-            (self.destination(), self.destination_port())
-        } else {
-            (self.source(), self.source_port())
-        };
         let translated = (flow.address, flow.port);
         if flow.direction == Direction::Out as u8 {
-            Self::new(remote, translated, self.protocol(), flow.uplink + 1)
+            Self::new(self.to(), translated, self.protocol(), flow.uplink + 1)
+        } else if flow.direction == Direction::In as u8 {
+            Self::new(translated, self.from(), self.protocol(), LAN_REALM)
         } else {
-            Self::new(translated, remote, self.protocol(), LAN_REALM)
+            let other = (flow.other_address, flow.other_port);
+            Self::new(other, translated, self.protocol(), LAN_REALM)
         }
+    }
+
+    /// The key of the [`Binding`](super::Binding) of a public address and port of an uplink: what
+    /// its inbound packets look like, whoever sends them. `remote` is zero, but for protocols that
+    /// are translated by pairs of addresses, and for what `filtering = "address"` permits.
+    #[inline(always)]
+    pub const fn external(remote: Ipv4, public: (Ipv4, L4Port), protocol: u8, uplink: u8) -> Self {
+        Self::new((remote, L4Port::new([0; 2])), public, protocol, uplink + 1)
+    }
+
+    /// The key of the [`Binding`](super::Binding) of a LAN host's address and port on an uplink,
+    /// `remote` as for [`Self::external`].
+    #[inline(always)]
+    pub const fn internal(host: (Ipv4, L4Port), remote: Ipv4, protocol: u8, uplink: u8) -> Self {
+        let key = Self::new(host, (remote, L4Port::new([0; 2])), protocol, uplink + 1);
+        Self { transport: key.transport | (1_u64 << 48).to_le(), ..key }
+    }
+
+    /// Whether it was made by [`Self::internal`].
+    #[inline(always)]
+    pub const fn is_internal(&self) -> bool {
+        self.transport.to_le() >> 48 & 1 == 1
     }
 }
 
@@ -120,6 +153,9 @@ pub enum Direction {
     Out = 0,
     /// From an uplink to the LAN: the destination is rewritten.
     In = 1,
+    /// From the LAN to the LAN by a public address: source and destination are rewritten (RFC 4787
+    /// section 6).
+    Hairpin = 2,
 }
 
 /// What the data plane notes of a direction's packets, in one word: when the last one passed, in
@@ -182,6 +218,9 @@ impl Mark {
 ///
 /// The key of the other direction follows from an entry and its key: [`FlowKey::peer`].
 ///
+/// The fields are in groups of eight bytes, those that are mostly constant first, for the compiler
+/// stores several small ones as one word, which the verifier wants aligned.
+///
 /// `M` is an atomic in the data plane, which marks entries while other CPUs read them, and a
 /// plain integer in the daemon, which reads copies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,40 +229,110 @@ pub struct Flow<M = u64> {
     /// A [`Mark`]: when the last packet passed, and what passed. Written when it changes, so once
     /// an epoch for a flow that only carries data.
     pub mark: M,
+    /// A [`Progress`] of TCP, written together with the mark. Of a datagram in fragments: how many
+    /// bytes of it the first fragment carries.
+    pub progress: M,
     /// The generation of the uplink that the entry was made for.
     pub generation: u32,
-    /// Replaces the source address (out) or the destination address (in).
+    /// Replaces the source address (out, hairpin) or the destination address (in).
     pub address: Ipv4,
-    /// Replaces the source port (out) or the destination port (in), or the echo identifier.
+    /// Replaces the source port (out, hairpin) or the destination port (in), or the echo
+    /// identifier.
     pub port: L4Port,
     /// What the IPv4 header checksum changes by, the TTL's decrement included: the
     /// one's-complement sum of ~m + m' (RFC 1624 section 3).
     pub header_delta: u16,
     /// What the transport checksum changes by, likewise.
     pub transport_delta: u16,
-    /// The egress interface's index in the device map.
-    pub egress: u16,
-    /// In: from the LAN interface to the LAN host. Out: the same pair, for whoever reads the table;
-    /// what an uplink's frames carry is in its [`super::Uplink`].
-    pub macs: MacPair,
+    /// Hairpin: replaces the destination port.
+    pub other_port: L4Port,
+    /// How the LAN host is reached that the flow goes to (in, hairpin) or comes from (out). How the
+    /// uplink's next hop is, is in its [`super::Uplink`].
+    pub lan: LanSide,
+    /// Hairpin: replaces the destination address.
+    pub other_address: Ipv4,
     /// When the entry was made, in [`ticks`].
     pub created: u32,
-    /// The largest IPv4 packet that the egress interface takes, in bytes.
-    pub mtu: u16,
-    /// The uplink's identifier.
-    pub uplink: u8,
+    /// Always zero.
+    pub reserved: u32,
     /// A [`Direction`].
     pub direction: u8,
     /// The group that chose the uplink.
-    pub group: u32,
-    /// Always zero.
-    pub reserved: [u64; 2],
+    pub group: u8,
+    /// An [`Opener`].
+    pub opener: u8,
+    /// The identifier of the uplink whose address the flow is translated to.
+    pub uplink: u8,
 }
 
 assert_layout!(Flow, size 64, align 8,
-    mark: 8, generation: 4, address: 4, port: 2, header_delta: 2, transport_delta: 2, egress: 2,
-    macs: 12, created: 4, mtu: 2, uplink: 1, direction: 1, group: 4, reserved: 16);
+    mark: 8, progress: 8, generation: 4, address: 4, port: 2, header_delta: 2, transport_delta: 2,
+    other_port: 2, lan: 16, other_address: 4, created: 4, reserved: 4, direction: 1, group: 1,
+    opener: 1, uplink: 1);
 const _: () = assert!(size_of::<Flow<super::SharedU64>>() == 64);
+
+impl<M> Flow<M> {
+    /// The same entry with other words for what the data plane writes: `with` of each.
+    pub fn map<N>(&self, with: impl Fn(&M) -> N) -> Flow<N> {
+        Flow {
+            mark: with(&self.mark),
+            progress: with(&self.progress),
+            generation: self.generation,
+            address: self.address,
+            port: self.port,
+            header_delta: self.header_delta,
+            transport_delta: self.transport_delta,
+            lan: self.lan,
+            created: self.created,
+            uplink: self.uplink,
+            direction: self.direction,
+            other_address: self.other_address,
+            other_port: self.other_port,
+            group: self.group,
+            opener: self.opener,
+            reserved: self.reserved,
+        }
+    }
+}
+
+/// Who sent the first packet of a flow, as [`Flow::opener`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Opener {
+    /// A LAN host: the flow may go over to another uplink.
+    Lan = 0,
+    /// Someone beyond the uplink, to a mapping or a forward: the flow stays on this uplink.
+    Remote = 1,
+}
+
+/// How far a direction of a TCP connection has come: the sequence number of the segment that was
+/// noted last, and whether there was one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress(pub u64);
+
+impl Progress {
+    const KNOWN: u64 = 1 << 32;
+
+    /// Of a segment with this sequence number.
+    #[inline(always)]
+    pub const fn new(sequence: u32) -> Self {
+        Self(Self::KNOWN | sequence as u64)
+    }
+
+    /// Whether a reset of this sequence number can be of the connection: nothing contradicts it,
+    /// or it lies at most `BEHIND` before and `AHEAD` after what was noted. The note may be as old
+    /// as an epoch.
+    #[inline(always)]
+    pub const fn is_plausible(self, sequence: u32) -> bool {
+        let ahead = sequence.wrapping_sub(self.0 as u32).wrapping_add(Self::BEHIND);
+        self.0 & Self::KNOWN == 0 || ahead <= Self::BEHIND + Self::AHEAD
+    }
+
+    /// The largest window without scaling: what was sent before and overtaken by what was noted.
+    pub const BEHIND: u32 = 1 << 16;
+    /// What a flow of 800 Mbit/s sends in an epoch of 2.56 s.
+    pub const AHEAD: u32 = 1 << 28;
+}
 
 /// The data plane's coarse time for flows: nanoseconds of the monotonic clock over 2^30, a little
 /// more than a second.

@@ -1,3 +1,5 @@
+use super::assert_layout;
+
 /// A MAC: its six octets, first to last, in the lower bytes of a little-endian word; the upper two
 /// are zero. 8 bytes.
 ///
@@ -58,5 +60,56 @@ impl MacPair {
     pub const fn words(self) -> [[u8; 4]; 3] {
         let [a, b, c] = self.0;
         [a.to_le_bytes(), b.to_le_bytes(), c.to_le_bytes()]
+    }
+}
+
+/// How a LAN host is reached. 16 bytes.
+///
+/// It is two words, taken apart by shifts, for the reason that [`FlowKey`](super::FlowKey) is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct LanSide {
+    /// The first two words of the MACs.
+    head: u64,
+    /// The last word of the MACs, the MTU, and the index in the device map.
+    tail: u64,
+}
+
+assert_layout!(LanSide, size 16, align 8, head: 8, tail: 8);
+
+impl LanSide {
+    /// Through the LAN interface of index `egress` in the device map, which takes IPv4 packets of up
+    /// to `mtu` bytes: `macs` are from there to the host.
+    #[inline(always)]
+    pub const fn new(macs: MacPair, egress: u16, mtu: u16) -> Self {
+        let MacPair([a, b, c]) = macs;
+        Self {
+            head: a as u64 | (b as u64) << 32,
+            tail: c as u64 | (mtu as u64) << 32 | (egress as u64) << 48,
+        }
+    }
+
+    /// From the LAN interface to the host.
+    #[inline(always)]
+    pub const fn macs(self) -> MacPair {
+        MacPair([self.head as u32, (self.head >> 32) as u32, self.tail as u32])
+    }
+
+    /// The LAN interface's index in the device map.
+    #[inline(always)]
+    pub const fn egress(self) -> u16 {
+        (self.tail >> 48) as u16
+    }
+
+    /// The largest IPv4 packet that the LAN interface takes, in bytes.
+    #[inline(always)]
+    pub const fn mtu(self) -> u16 {
+        (self.tail >> 32) as u16
+    }
+
+    /// Whether the host's MAC is known.
+    #[inline(always)]
+    pub const fn is_resolved(self) -> bool {
+        self.head != 0
     }
 }

@@ -6,8 +6,10 @@
 
 use core::fmt;
 
+mod binding;
 mod counters;
 mod flow;
+mod forward;
 mod group;
 mod mac;
 mod port;
@@ -15,18 +17,25 @@ mod settings;
 mod shared;
 mod uplink;
 
+pub use binding::{Binding, Host};
 pub use counters::{COUNTERS, Counter, CounterId};
-pub use flow::{Direction, Epoch, Flow, FlowKey, LAN_REALM, Mark, seconds_to_ticks, ticks};
+pub use flow::{
+    Direction, Epoch, Flow, FlowKey, LAN_REALM, Mark, Opener, Progress, seconds_to_ticks, ticks,
+};
+pub use forward::{FORWARD_SOURCES, Forward, MAX_FORWARDS};
 pub use group::{BUCKETS_PER_GROUP, Bucket, Group, RANKS, Sticky};
-pub use mac::{Mac, MacPair};
+pub use mac::{LanSide, Mac, MacPair};
 pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortRole};
-pub use settings::{LAN_PREFIXES, LanPrefix, LocalAddress, PortRange, Settings};
+pub use settings::{
+    AddressOwner, Filtering, LAN_PREFIXES, LanPrefix, LocalAddress, OWN_PORT_WORDS, OwnPorts,
+    PortRange, Settings, TokenBucket,
+};
 pub use shared::SharedU64;
-pub use uplink::Uplink;
+pub use uplink::{POOL_ADDRESSES, Uplink};
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
 /// object; a daemon does not write into maps of another version.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// How many uplinks there can be: one bit each in a mask of 64.
 pub const MAX_UPLINKS: usize = 64;
@@ -115,6 +124,13 @@ impl L4Port {
     pub const fn to_host(self) -> u16 {
         u16::from_be(self.0)
     }
+
+    /// This port or its neighbour, whichever is even where `other` is, or odd.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_parity_of(self, other: Self) -> Self {
+        Self::from_host(self.to_host() & !1 | other.to_host() & 1)
+    }
 }
 
 /// Asserts a type's size and that its fields, listed with their sizes, leave no padding.
@@ -144,4 +160,20 @@ macro_rules! impl_pod {
     )+};
 }
 #[cfg(feature = "userspace")]
-impl_pod!(Bucket, Counter, Flow, FlowKey, Group, Ipv4, LocalAddress, Port, Settings, Uplink);
+impl_pod!(
+    AddressOwner,
+    Binding,
+    Bucket,
+    Counter,
+    Flow,
+    FlowKey,
+    Forward,
+    Group,
+    Host,
+    Ipv4,
+    LocalAddress,
+    Port,
+    Settings,
+    TokenBucket,
+    Uplink,
+);

@@ -1,4 +1,4 @@
-use super::{Mac, assert_layout};
+use super::{Ipv4, Mac, assert_layout};
 
 /// Slots of the table of ports, a power of two. The port of interface `i` is in one of the
 /// [`PORT_PROBES`] slots from `i % PORT_SLOTS` on, modulo the table's size.
@@ -34,8 +34,10 @@ pub struct Port {
     /// The uplink's identifier, or zero on a LAN interface.
     pub uplink: u8,
     /// Always zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 2],
+    /// The interface's own IPv4 address: the source of ICMP messages sent back by it.
+    pub address: Ipv4,
 }
 
 assert_layout!(Port, size 24, align 8,
-    ifindex: 4, egress: 2, mtu: 2, mac: 8, role: 1, uplink: 1, reserved: 6);
+    ifindex: 4, egress: 2, mtu: 2, mac: 8, role: 1, uplink: 1, reserved: 2, address: 4);

@@ -28,6 +28,14 @@ impl LanPrefix {
     pub fn contains(&self, address: Ipv4) -> bool {
         address.to_host() & self.mask == self.network
     }
+
+    /// Whether the address is the prefix's broadcast address, of either kind (RFC 1812 section
+    /// 4.2.3.1). A prefix of one or two addresses has none (RFC 3021).
+    #[inline(always)]
+    pub fn is_broadcast(&self, address: Ipv4) -> bool {
+        let host = address.to_host() & !self.mask;
+        self.contains(address) && !self.mask > 1 && (host == 0 || host == !self.mask)
+    }
 }
 
 /// A range of ports, both ends included, in the machine's own byte order. 4 bytes.
@@ -59,7 +67,20 @@ impl PortRange {
     }
 }
 
-/// What holds for the whole gateway. 152 bytes, the only element of its map.
+/// Which senders a mapping takes packets from (RFC 4787 section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Filtering {
+    /// Anyone.
+    #[default]
+    Endpoint = 0,
+    /// Whose address the LAN host has sent to.
+    Address = 1,
+    /// Whose address and port the LAN host has sent to.
+    AddressAndPort = 2,
+}
+
+/// What holds for the whole gateway. 176 bytes, the only element of its map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Settings {
@@ -67,15 +88,82 @@ pub struct Settings {
     pub hash_key: [u64; 2],
     /// [`super::ABI_VERSION`] of who wrote the maps.
     pub abi_version: u32,
-    /// The ports and echo identifiers that translation hands out.
+    /// The ports and echo identifiers that translation hands out, but for those of [`OwnPorts`].
     pub nat_ports: PortRange,
+    /// How many mappings a LAN host may have.
+    pub host_mappings_max: u32,
+    /// How many flows that nobody has answered a LAN host may have.
+    pub host_unreplied_max: u32,
+    /// How many ICMP messages of its own a CPU may send in a second.
+    pub icmp_rate: u32,
+    /// How many of them at once.
+    pub icmp_burst: u32,
+    /// How many of the [`Forward`](super::Forward)s hold, from the first on.
+    pub forwards: u32,
+    /// A [`Filtering`].
+    pub filtering: u8,
+    /// Always zero.
+    pub reserved: [u8; 3],
     /// The LAN's own prefixes: a packet from one to another is no transit. Unused ones hold the
     /// default.
     pub lan_prefixes: [LanPrefix; LAN_PREFIXES],
 }
 
-assert_layout!(Settings, size 152, align 8,
-    hash_key: 16, abi_version: 4, nat_ports: 4, lan_prefixes: 128);
+assert_layout!(Settings, size 176, align 8,
+    hash_key: 16, abi_version: 4, nat_ports: 4, host_mappings_max: 4, host_unreplied_max: 4,
+    icmp_rate: 4, icmp_burst: 4, forwards: 4, filtering: 1, reserved: 3, lan_prefixes: 128);
+
+/// How many words [`OwnPorts`] are.
+pub const OWN_PORT_WORDS: usize = 2 * 65536 / 64;
+
+/// Where the ports stand that are never handed out, because the gateway's own sockets have them or
+/// may take them, or because they are forwarded: a bit each, in 64-bit words, those of TCP first,
+/// then those of UDP.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnPorts;
+
+impl OwnPorts {
+    /// The word and the bit in it; `udp`, or TCP.
+    #[inline(always)]
+    pub const fn place(udp: bool, port: L4Port) -> (u32, u32) {
+        let bit = (udp as u32) << 16 | port.to_host() as u32;
+        (bit >> 6, bit & 63)
+    }
+}
+
+/// Tokens that ICMP messages of the gateway's own cost, one each. 16 bytes, one for each CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct TokenBucket {
+    /// When it was filled last, in nanoseconds of the monotonic clock.
+    pub filled: u64,
+    /// What is in it, in billionths of a token.
+    pub level: u64,
+}
+
+assert_layout!(TokenBucket, size 16, align 8, filled: 8, level: 8);
+
+impl TokenBucket {
+    const TOKEN: u64 = 1_000_000_000;
+
+    /// The bucket with one token less, or nothing where there is none. It fills at `rate` tokens a
+    /// second up to `burst`; one that was never filled is full.
+    #[inline(always)]
+    pub const fn take(self, now: u64, rate: u32, burst: u32) -> Option<Self> {
+        let full = burst as u64 * Self::TOKEN;
+        let elapsed = now.wrapping_sub(self.filled);
+        // An hour fills any bucket, and its nanoseconds by any rate fit the word.
+        let elapsed = if elapsed > 3600 * Self::TOKEN { 3600 * Self::TOKEN } else { elapsed };
+        let mut level = self.level + elapsed * rate as u64;
+        if level > full || self.filled == 0 {
+            level = full;
+        }
+        if level < Self::TOKEN {
+            return None;
+        }
+        Some(Self { filled: now, level: level - Self::TOKEN })
+    }
+}
 
 /// One of the gateway's own addresses: IPv6 as it is, IPv4 mapped (RFC 4291 section 2.5.5.2). 16
 /// bytes, big-endian.
@@ -88,5 +176,37 @@ impl From<Ipv4> for LocalAddress {
     fn from(address: Ipv4) -> Self {
         let [a, b, c, d] = address.octets();
         Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+    }
+}
+
+/// Whose a [`LocalAddress`] is. 1 byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct AddressOwner(u8);
+
+impl AddressOwner {
+    /// The kernel's, and no uplink's public address.
+    pub const KERNEL: Self = Self(0);
+
+    /// A public address of this uplink, which also the kernel has.
+    pub const fn shared(uplink: u8) -> Self {
+        Self(uplink + 1)
+    }
+
+    /// A public address of this uplink that is for translation only: the kernel does not have it.
+    pub const fn translated(uplink: u8) -> Self {
+        Self((uplink + 1) | 0x80)
+    }
+
+    /// The uplink that it is a public address of.
+    #[inline(always)]
+    pub const fn uplink(self) -> Option<u8> {
+        (self.0 & 0x7f).checked_sub(1)
+    }
+
+    /// Whether the kernel has it.
+    #[inline(always)]
+    pub const fn is_kernel(self) -> bool {
+        self.0 & 0x80 == 0
     }
 }

@@ -36,6 +36,18 @@ impl SharedU64 {
         unsafe { self.0.get().write_volatile(value) }
     }
 
+    /// One more. Not one access: of two CPUs that count at a time, one may be lost.
+    #[inline(always)]
+    pub fn count_up(&self) {
+        self.store(self.load().wrapping_add(1));
+    }
+
+    /// One less, but not below zero. As [`Self::count_up`].
+    #[inline(always)]
+    pub fn count_down(&self) {
+        self.store(self.load().saturating_sub(1));
+    }
+
     /// The value.
     #[cfg(not(target_arch = "bpf"))]
     pub fn load(&self) -> u64 {

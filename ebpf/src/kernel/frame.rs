@@ -1,14 +1,24 @@
-use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
-use pointsman_ebpf::wire::{Frame, Wire};
+use core::hint::black_box;
+
+use aya_ebpf::{
+    bindings::xdp_md,
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
+    programs::XdpContext,
+};
+use pointsman_ebpf::wire::{Frame, Wire, mss};
 
 /// The packet between `data` and `data_end` of the XDP context.
-pub(crate) struct PacketFrame {
-    context: *const xdp_md,
+///
+/// `ANEW` says whether both are read anew for each access, past the optimiser. What the compiler
+/// knows from one access and leaves unchecked at the next, the verifier may not know where the
+/// offset is a variable.
+pub(crate) struct PacketFrame<const ANEW: bool> {
+    context: *mut xdp_md,
     start: usize,
     end: usize,
 }
 
-impl PacketFrame {
+impl<const ANEW: bool> PacketFrame<ANEW> {
     #[inline(always)]
     pub(crate) fn new(context: &XdpContext) -> Self {
         Self { context: context.ctx, start: context.data(), end: context.data_end() }
@@ -18,16 +28,14 @@ impl PacketFrame {
     /// that the verifier looks for.
     #[inline(always)]
     fn at<T>(&self, offset: usize) -> Option<usize> {
-        let address = self.start + offset;
-        (address + size_of::<T>() <= self.end).then_some(address)
+        let (start, end) = if ANEW { self.bounds() } else { (self.start, self.end) };
+        let address = start + offset;
+        (address + size_of::<T>() <= end).then_some(address)
     }
-}
 
-impl Frame for PacketFrame {
-    /// Reads the context anew, and past the optimiser: were it to see that this is `end - start`,
-    /// it would prove bounds checks superfluous that the verifier, which proves less, insists on.
+    /// Reads where the packet starts and ends, past the optimiser.
     #[inline(always)]
-    fn len(&self) -> usize {
+    fn bounds(&self) -> (usize, usize) {
         // SAFETY: the context outlives the program's run.
         let (start, end) = unsafe {
             (
@@ -35,7 +43,17 @@ impl Frame for PacketFrame {
                 (&raw const (*self.context).data_end).read_volatile(),
             )
         };
-        end as usize - start as usize
+        (start as usize, end as usize)
+    }
+}
+
+impl<const ANEW: bool> Frame for PacketFrame<ANEW> {
+    /// Reads the context anew: were the optimiser to see that this is `end - start`, it would prove
+    /// bounds checks superfluous that the verifier, which proves less, insists on.
+    #[inline(always)]
+    fn len(&self) -> usize {
+        let (start, end) = self.bounds();
+        end - start
     }
 
     #[inline(always)]
@@ -54,4 +72,42 @@ impl Frame for PacketFrame {
         unsafe { address.write(value) };
         Some(())
     }
+
+    #[inline(always)]
+    fn find_mss(&self, transport: usize, header_len: usize) -> Option<usize> {
+        // The optimiser knows what the function can return, and would leave out the mask; the
+        // verifier does not.
+        let at = black_box(find_mss(self.context, transport as u32, header_len as u32));
+        (at != 0).then_some(at as usize & 0x3f)
+    }
+
+    #[inline(always)]
+    fn grow_front(&mut self, bytes: usize) -> Option<()> {
+        // SAFETY: the context is the program's own. Whatever was read from it is read anew below.
+        let grown = unsafe { bpf_xdp_adjust_head(self.context, -(bytes as i32)) };
+        (self.start, self.end) = self.bounds();
+        (grown == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn truncate(&mut self, len: usize) -> Option<()> {
+        let less = len as i32 - self.len() as i32;
+        // SAFETY: as for `grow_front`.
+        let cut = unsafe { bpf_xdp_adjust_tail(self.context, less) };
+        (self.start, self.end) = self.bounds();
+        (cut == 0).then_some(())
+    }
+}
+
+/// [`mss::find`] as a global BPF function: the symbol is exported, so the verifier takes nothing
+/// from the caller for granted, and checks it once.
+///
+/// Returns the place, or zero.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn find_mss(context: *mut xdp_md, transport: u32, header_len: u32) -> u32 {
+    let frame = PacketFrame::<false>::new(&XdpContext::new(context));
+    // The masks tell the verifier what the callers keep to.
+    let (transport, header_len) = (transport as usize & 0x7f, header_len as usize & 0x3f);
+    mss::find(&frame, transport, header_len).map_or(0, |at| at as u32)
 }

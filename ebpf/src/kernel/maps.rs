@@ -3,18 +3,18 @@
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, xdp_action},
     macros::map,
-    maps::{Array, DevMap, HashMap, PerCpuArray},
+    maps::{Array, DevMap, HashMap, LruHashMap, PerCpuArray, ProgramArray},
+    programs::XdpContext,
 };
 use pointsman_ebpf::{
     abi::{
-        BUCKETS_PER_GROUP, Bucket, COUNTERS, Counter, CounterId, Flow, FlowKey, Group,
-        LocalAddress, MAX_GROUPS, MAX_UPLINKS, PORT_SLOTS, Port, Settings, SharedU64, Uplink,
+        AddressOwner, BUCKETS_PER_GROUP, Binding, Bucket, COUNTERS, Counter, CounterId, Flow,
+        FlowKey, Forward, Group, Host, Ipv4, LocalAddress, MAX_FORWARDS, MAX_GROUPS, MAX_UPLINKS,
+        OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port, Settings, SharedU64, TokenBucket, Uplink,
     },
+    path::{Note, Packet, Stage},
     verdict::{DropReason, Verdict},
-    wire::Frame as _,
 };
-
-use super::PacketFrame;
 
 /// The uplinks that are alive, a bit each: one element of eight bytes, which the daemon writes
 /// through shared memory by one aligned store.
@@ -41,13 +41,62 @@ pub(super) static GROUPS: Array<Group> = Array::with_max_entries(MAX_GROUPS as u
 #[map]
 pub(super) static BUCKETS: Array<Bucket> = Array::with_max_entries(BUCKETS_PER_GROUP as u32, 0);
 
-/// Both directions of every flow. The daemon sizes it.
+/// Both directions of every answered flow. The daemon sizes it, as it does the tables below.
 #[map]
 pub(super) static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(1 << 19, 0);
 
-/// The gateway's own addresses.
+/// Flows from the LAN that nobody has answered.
 #[map]
-pub(super) static LOCAL: HashMap<LocalAddress, u8> = HashMap::with_max_entries(1024, 0);
+pub(super) static UNREPLIED: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1 << 16, 0);
+
+/// Flows from beyond an uplink that the LAN has not answered.
+#[map]
+pub(super) static INVITED: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1 << 14, 0);
+
+/// Datagrams in fragments.
+#[map]
+pub(super) static FRAGMENTS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1 << 12, 0);
+
+/// Both sides of every mapping.
+#[map]
+pub(super) static BINDINGS: HashMap<FlowKey, Binding> = HashMap::with_max_entries(1 << 18, 0);
+
+/// What LAN hosts take of the tables.
+#[map]
+pub(super) static HOSTS: LruHashMap<Ipv4, Host> = LruHashMap::with_max_entries(1 << 12, 0);
+
+/// Port forwards, in order.
+#[map]
+pub(super) static FORWARDS: Array<Forward> = Array::with_max_entries(MAX_FORWARDS as u32, 0);
+
+/// Public addresses of all uplinks.
+#[map]
+pub(super) static POOL: Array<Ipv4> =
+    Array::with_max_entries((MAX_UPLINKS * POOL_ADDRESSES) as u32, 0);
+
+/// Ports that are never handed out: words of `OwnPorts`.
+#[map]
+pub(super) static OWN_PORTS: Array<u64> = Array::with_max_entries(OWN_PORT_WORDS as u32, 0);
+
+/// What ICMP messages of the gateway's own take their tokens from.
+#[map]
+pub(super) static TOKENS: PerCpuArray<TokenBucket> = PerCpuArray::with_max_entries(1, 0);
+
+/// What one stage of a packet's path leaves for the next.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Left {
+    packet: Packet,
+    note: Note,
+}
+
+/// What the packet in hand has left on its way through the stages.
+#[map]
+static LEFT: PerCpuArray<Left> = PerCpuArray::with_max_entries(1, 0);
+
+/// The gateway's own addresses, and whose they are.
+#[map]
+pub(super) static LOCAL: HashMap<LocalAddress, AddressOwner> = HashMap::with_max_entries(1024, 0);
 
 /// [`Counter`]s by [`CounterId`].
 #[map]
@@ -56,6 +105,39 @@ static COUNTER: PerCpuArray<Counter> = PerCpuArray::with_max_entries(COUNTERS, 0
 /// Egress interfaces.
 #[map]
 static EGRESS: DevMap = DevMap::with_max_entries(PORT_SLOTS as u32, 0);
+
+/// The programs that a packet's path goes through, by [`Stage`].
+#[map]
+static STAGES: ProgramArray = ProgramArray::with_max_entries(Stage::ALL.len() as u32, 0);
+
+/// Leaves what was parsed of the packet for all stages to come.
+#[inline(always)]
+pub(crate) fn leave(packet: &Packet) {
+    if let Some(left) = LEFT.get_ptr_mut(0) {
+        // SAFETY: the element is this CPU's own, and an XDP program is not interrupted by another
+        // on its CPU. That holds until the last of a packet's stages ends.
+        unsafe { (*left).packet = *packet };
+    }
+}
+
+/// What the stages before have left.
+#[inline(always)]
+pub(crate) fn left() -> Option<(&'static Packet, Note)> {
+    let left = LEFT.get(0)?;
+    Some((&left.packet, left.note))
+}
+
+/// Goes on with the program of another stage. It comes back only where the daemon has not put it in
+/// its place.
+#[inline(always)]
+pub(crate) fn enter(stage: Stage, note: Note, context: &XdpContext) {
+    if let Some(left) = LEFT.get_ptr_mut(0) {
+        // SAFETY: as for `leave`.
+        unsafe { (*left).note = note };
+    }
+    // SAFETY: the program is of the same type, for the daemon and the kernel see to that.
+    unsafe { STAGES.tail_call(context, stage as u32) };
+}
 
 /// Sends the packet out of an interface. Where there is none in the slot, the verdict is a drop.
 #[inline(always)]
@@ -66,14 +148,14 @@ pub(crate) fn redirect(egress: u16, verdict: Verdict) -> (u32, Verdict) {
     }
 }
 
-/// Counts the packet.
+/// Counts a packet of `len` bytes.
 #[inline(always)]
-pub(crate) fn count(counter: CounterId, frame: &PacketFrame) {
+pub(crate) fn count(counter: CounterId, len: usize) {
     if let Some(counter) = COUNTER.get_ptr_mut(counter.index()) {
         // SAFETY: the element is this CPU's own, and an XDP program is not interrupted by another
         // on its CPU.
         let counter = unsafe { &mut *counter };
         counter.packets += 1;
-        counter.bytes += frame.len() as u64;
+        counter.bytes += len as u64;
     }
 }

@@ -5,5 +5,5 @@ mod maps;
 mod tables;
 
 pub(crate) use frame::PacketFrame;
-pub(crate) use maps::{count, redirect};
+pub(crate) use maps::{count, enter, leave, left, redirect};
 pub(crate) use tables::KernelTables;

@@ -7,14 +7,16 @@ use aya_ebpf::{
 };
 use pointsman_ebpf::{
     abi::{
-        Bucket, Epoch, Flow, FlowKey, Group, LocalAddress, Mac, PORT_PROBES, PORT_SLOTS, Port,
-        Settings, SharedU64, Uplink,
+        AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
+        LocalAddress, PORT_PROBES, PORT_SLOTS, Port, Settings, SharedU64, Uplink,
     },
-    path::{self, InsertError, Tables},
-    verdict::DropReason,
+    path::{self, FlowTable, InsertError, Tables},
 };
 
-use super::maps::{BUCKETS, FLOWS, GROUPS, LOCAL, PORTS, SETTINGS, SWITCH, UPLINKS};
+use super::maps::{
+    BINDINGS, BUCKETS, FLOWS, FORWARDS, FRAGMENTS, GROUPS, HOSTS, INVITED, LOCAL, OWN_PORTS, POOL,
+    PORTS, SETTINGS, SWITCH, TOKENS, UNREPLIED, UPLINKS,
+};
 
 /// `EEXIST` of the kernel.
 const EXISTS: i32 = -17;
@@ -63,34 +65,120 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn flow(&self, key: &FlowKey) -> Option<&Flow<SharedU64>> {
-        let flow = FLOWS.get_ptr(key)?;
-        // SAFETY: the memory is a `Flow` for as long as the map lives, for elements are
-        // preallocated, and `Flow<SharedU64>` has the layout of `Flow`. An element that is removed
-        // meanwhile may be given to another flow at once: the packet in hand may then be rewritten
-        // by that one's entry, so no bit pattern may do harm, and none does.
-        Some(unsafe { &*flow.cast() })
+    fn flow(&self, table: FlowTable, key: &FlowKey) -> Option<&Flow<SharedU64>> {
+        let flow = match table {
+            FlowTable::Established => FLOWS.get_ptr(key)?,
+            FlowTable::Unreplied => UNREPLIED.get_ptr(key)?,
+            FlowTable::Invited => INVITED.get_ptr(key)?,
+            FlowTable::Fragments => FRAGMENTS.get_ptr(key)?,
+        };
+        // SAFETY: see `shared`.
+        Some(unsafe { shared(flow.cast()) })
     }
 
     #[inline(always)]
-    fn insert_flow(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
-        FLOWS.insert(key, flow, u64::from(BPF_NOEXIST)).map_err(insert_error)
+    fn insert_flow(&self, table: FlowTable, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
+        insert(table, key, flow, u64::from(BPF_NOEXIST))
     }
 
     #[inline(always)]
-    fn replace_flow(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
-        FLOWS.insert(key, flow, u64::from(BPF_ANY)).map_err(insert_error)
+    fn replace_flow(
+        &self,
+        table: FlowTable,
+        key: &FlowKey,
+        flow: &Flow,
+    ) -> Result<(), InsertError> {
+        insert(table, key, flow, u64::from(BPF_ANY))
     }
 
     #[inline(always)]
-    fn retract_flow(&self, key: &FlowKey) {
+    fn retract_flow(&self, table: FlowTable, key: &FlowKey) {
         // That it is gone already is what is wanted.
-        let _ = FLOWS.remove(key);
+        let _ = match table {
+            FlowTable::Established => FLOWS.remove(key),
+            FlowTable::Unreplied => UNREPLIED.remove(key),
+            FlowTable::Invited => INVITED.remove(key),
+            FlowTable::Fragments => FRAGMENTS.remove(key),
+        };
     }
 
     #[inline(always)]
-    fn is_local(&self, address: &LocalAddress) -> bool {
-        LOCAL.get_ptr(address).is_some()
+    fn binding(&self, key: &FlowKey) -> Option<&Binding<SharedU64>> {
+        // SAFETY: see `shared`.
+        Some(unsafe { shared(BINDINGS.get_ptr(key)?.cast()) })
+    }
+
+    #[inline(always)]
+    fn insert_binding(&self, key: &FlowKey, binding: &Binding) -> Result<(), InsertError> {
+        BINDINGS.insert(key, binding, u64::from(BPF_NOEXIST)).map_err(insert_error)
+    }
+
+    #[inline(always)]
+    fn replace_binding(&self, key: &FlowKey, binding: &Binding) -> Result<(), InsertError> {
+        BINDINGS.insert(key, binding, u64::from(BPF_ANY)).map_err(insert_error)
+    }
+
+    #[inline(always)]
+    fn retract_binding(&self, key: &FlowKey) {
+        // That it is gone already is what is wanted.
+        let _ = BINDINGS.remove(key);
+    }
+
+    #[inline(always)]
+    fn host(&self, address: Ipv4) -> Option<&Host<SharedU64>> {
+        let host = match HOSTS.get_ptr(address) {
+            Some(host) => host,
+            None => {
+                // That it is there already is as good.
+                let _ = HOSTS.insert(address, Host::default(), u64::from(BPF_NOEXIST));
+                HOSTS.get_ptr(address)?
+            }
+        };
+        // SAFETY: see `shared`.
+        Some(unsafe { shared(host.cast()) })
+    }
+
+    #[inline(always)]
+    fn pool(&self, index: u32) -> Option<Ipv4> {
+        POOL.get(index).copied()
+    }
+
+    #[inline(always)]
+    fn own_ports(&self, word: u32) -> u64 {
+        OWN_PORTS.get(word).copied().unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn forward(&self, index: u32) -> Option<&Forward> {
+        FORWARDS.get(index)
+    }
+
+    #[inline(always)]
+    fn take_token(&self, now: u64, rate: u32, burst: u32) -> bool {
+        let Some(bucket) = TOKENS.get_ptr_mut(0) else {
+            return false;
+        };
+        // SAFETY: the element is this CPU's own, and an XDP program is not interrupted by another
+        // on its CPU.
+        let bucket = unsafe { &mut *bucket };
+        match bucket.take(now, rate, burst) {
+            Some(rest) => {
+                *bucket = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    #[inline(always)]
+    fn local(&self, address: &LocalAddress) -> Option<AddressOwner> {
+        // SAFETY: the element is a byte, of which every value is an `AddressOwner`.
+        Some(unsafe { *LOCAL.get_ptr(address)? })
+    }
+
+    #[inline(always)]
+    fn find_forward(&self, key: &FlowKey, uplink: u8) -> Option<u32> {
+        find_forward(key, u32::from(uplink)).checked_sub(1)
     }
 
     #[inline(always)]
@@ -107,36 +195,47 @@ impl Tables for KernelTables {
     fn bucket(&self, index: u32) -> Option<Bucket> {
         BUCKETS.get(index).copied()
     }
-
-    #[inline(always)]
-    fn open(&self, key: &FlowKey, host: Mac, len: usize, port: &Port) -> Result<(), DropReason> {
-        match open_flow(key, host.to_bits(), len, port) {
-            OPENED => Ok(()),
-            reason => Err(DropReason::from_index(reason).unwrap_or(DropReason::NotReady)),
-        }
-    }
 }
 
-/// What [`open_flow`] returns where it is not a [`DropReason`].
-const OPENED: u32 = DropReason::COUNT as u32;
-
-/// [`path::open_flow`] as a global BPF function: the symbol is exported, so the verifier takes
+/// [`path::find_forward`] as a global BPF function: the symbol is exported, so the verifier takes
 /// nothing from the caller for granted, and checks it once. Such a function takes integers and
 /// pointers only.
 ///
-/// Returns the index of a [`DropReason`], or [`OPENED`].
+/// Returns the index plus one, or zero.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn open_flow(key: *const FlowKey, host: u64, len: usize, port: *const Port) -> u32 {
-    // SAFETY: the only caller passes references. To the verifier they may be null until compared.
-    let (key, port) = unsafe { (key.as_ref(), port.as_ref()) };
-    let (Some(key), Some(port)) = (key, port) else {
-        return DropReason::NotReady as u32;
+extern "C" fn find_forward(key: *const FlowKey, uplink: u32) -> u32 {
+    // SAFETY: the only caller passes a reference. To the verifier it may be null until compared.
+    let Some(key) = (unsafe { key.as_ref() }) else {
+        return 0;
     };
-    match path::open_flow(&KernelTables, key, Mac::from_bits(host), len, port) {
-        Ok(()) => OPENED,
-        Err(reason) => reason as u32,
+    path::find_forward(&KernelTables, key, uplink as u8).map_or(0, |index| index + 1)
+}
+
+/// An element of a map.
+///
+/// # Safety
+/// It points to an element of a map of `T`, or of the type that has plain integers where `T` has
+/// [`SharedU64`].
+///
+/// The memory is a `T` for as long as the map lives, for elements are preallocated. One that is
+/// removed meanwhile may be given to another key at once: the packet in hand may then be rewritten
+/// by that one's entry, so no bit pattern may do harm, and none does.
+#[inline(always)]
+unsafe fn shared<'a, T>(element: *const T) -> &'a T {
+    // SAFETY: the caller's.
+    unsafe { &*element }
+}
+
+#[inline(always)]
+fn insert(table: FlowTable, key: &FlowKey, flow: &Flow, flags: u64) -> Result<(), InsertError> {
+    match table {
+        FlowTable::Established => FLOWS.insert(key, flow, flags),
+        FlowTable::Unreplied => UNREPLIED.insert(key, flow, flags),
+        FlowTable::Invited => INVITED.insert(key, flow, flags),
+        FlowTable::Fragments => FRAGMENTS.insert(key, flow, flags),
     }
+    .map_err(insert_error)
 }
 
 #[inline(always)]

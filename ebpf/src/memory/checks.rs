@@ -49,6 +49,31 @@ pub fn verify_transport(frame: &[u8]) -> Result<(), String> {
     }
 }
 
+/// Checks the checksums of the packet that an ICMP error quotes: that of its header, and that of its
+/// transport where all of it is quoted. A frame that is no ICMP error has none to check.
+///
+/// # Errors
+/// What is wrong, for people.
+pub fn verify_quote(frame: &[u8]) -> Result<(), String> {
+    let layout = Layout::of(frame).ok_or("no whole IPv4 packet")?;
+    let icmp = slice(frame, &layout.body);
+    if layout.protocol != ICMP || layout.fragment || !matches!(icmp.first(), Some(3 | 11 | 12)) {
+        return Ok(());
+    }
+    let quote = icmp.get(8..).ok_or("the ICMP header is cut short")?;
+    let header_len = quote.first().map_or(0, |first| usize::from(first & 15) * 4);
+    let header = quote.get(..header_len).filter(|header| header.len() >= 20);
+    let rest = checksum(&[header.ok_or("the quoted header is cut short")?]);
+    if rest != 0 {
+        return Err(format!("the quoted header checksum is off by {rest:#06x}"));
+    }
+    let quoted = [frame.get(..ETHERNET).unwrap_or_default(), quote].concat();
+    if Layout::of(&quoted).is_none() {
+        return Ok(());
+    }
+    verify_transport(&quoted).map_err(|error| format!("in the quoted packet, {error}"))
+}
+
 /// Sets both checksums, as far as the frame has them. UDP without a checksum stays without.
 pub fn repair_checksums(frame: &mut [u8]) {
     let Some(layout) = Layout::of(frame) else {
@@ -178,6 +203,8 @@ fn checksum(parts: &[&[u8]]) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv4Addr;
+
     use super::*;
 
     /// The header that Wikipedia's article on the IPv4 checksum works through: b861.
@@ -210,5 +237,28 @@ mod tests {
         frame[40] ^= 1;
         repair_checksums(&mut frame);
         assert_eq!(frame, good);
+    }
+
+    #[test]
+    fn a_flipped_bit_of_a_quote_is_found() {
+        let quoted = crate::memory::PacketBuilder::udp(
+            "203.0.113.2:5000".parse().unwrap(),
+            "192.0.2.53:53".parse().unwrap(),
+        );
+        let error = |quote: &[u8]| {
+            let addresses = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(203, 0, 113, 2));
+            let (from, to) = addresses;
+            crate::memory::PacketBuilder::icmp_error(from, to, [11, 0], [0; 4], quote).build()
+        };
+        for (len, wrong) in [(usize::MAX, true), (28, false)] {
+            let quote = quoted.quoted(len);
+            assert_eq!(verify_quote(&error(&quote)), Ok(()));
+            let mut changed = quote.clone();
+            changed[12] ^= 1;
+            assert!(verify_quote(&error(&changed)).is_err(), "{len}");
+            let mut changed = quote;
+            changed[20] ^= 1;
+            assert_eq!(verify_quote(&error(&changed)).is_err(), wrong, "{len}");
+        }
     }
 }

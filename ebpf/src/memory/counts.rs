@@ -62,6 +62,7 @@ impl fmt::Display for Counts {
         };
         for reason in DropReason::ALL {
             line("dropped", &reason.name(), CounterId::dropped(*reason))?;
+            line("answered", &reason.name(), CounterId::answered(*reason))?;
         }
         for reason in PassReason::ALL {
             line("passed", &reason.name(), CounterId::passed(*reason))?;
@@ -69,6 +70,7 @@ impl fmt::Display for Counts {
         for uplink in 0..MAX_UPLINKS as u8 {
             line("out of uplink", &uplink, CounterId::forwarded(uplink, Direction::Out))?;
             line("in by uplink", &uplink, CounterId::forwarded(uplink, Direction::In))?;
+            line("hairpin of uplink", &uplink, CounterId::forwarded(uplink, Direction::Hairpin))?;
         }
         Ok(())
     }

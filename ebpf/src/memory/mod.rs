@@ -6,31 +6,36 @@
 
 mod checks;
 mod counts;
-mod flows;
+mod entries;
 mod packet;
 mod random;
+pub mod sequence;
 pub mod site;
 mod state;
 
-pub use checks::{repair_checksums, verify, verify_header, verify_transport};
+pub use checks::{repair_checksums, verify, verify_header, verify_quote, verify_transport};
 pub use counts::Counts;
 pub use packet::{PacketBuilder, answer_to};
 pub use random::Random;
 
 use core::cell::Cell;
 use std::boxed::Box;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::vec::Vec;
 
 use crate::abi::{
-    Bucket, Epoch, Flow, FlowKey, Group, LocalAddress, MAX_UPLINKS, Port, Settings, SharedU64,
-    Uplink,
+    AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, L4Port,
+    LocalAddress, MAX_UPLINKS, OwnPorts, Port, Settings, SharedU64, TokenBucket, Uplink,
 };
-use crate::path::{self, InsertError, Tables};
+use crate::path::{self, FlowTable, InsertError, Tables};
 use crate::verdict::Verdict;
-use crate::wire::SliceFrame;
+use crate::wire::MemoryFrame;
 use counts::Counting;
-use flows::Flows;
+use entries::{Entries, WhenFull};
+
+/// Every table of flows, in order of its discriminant.
+pub const FLOW_TABLES: [FlowTable; 4] =
+    [FlowTable::Established, FlowTable::Unreplied, FlowTable::Invited, FlowTable::Fragments];
 
 /// [`Tables`] of ordinary collections.
 ///
@@ -41,8 +46,14 @@ pub struct MemoryTables {
     pub group: Option<Group>,
     /// The bucket of an index, below [`crate::abi::BUCKETS_PER_GROUP`].
     pub bucket: Box<dyn Fn(u32) -> Bucket>,
-    /// The gateway's own addresses.
-    pub local: BTreeSet<LocalAddress>,
+    /// Port forwards, in order.
+    pub forwards: Vec<Forward>,
+    /// The gateway's own addresses, and whose they are.
+    pub local: BTreeMap<LocalAddress, AddressOwner>,
+    /// Words of [`OwnPorts`] that are not zero, by index.
+    pub own_ports: BTreeMap<u32, u64>,
+    /// Public addresses by index, as [`Uplink::pool`] counts them.
+    pub pool: BTreeMap<u32, Ipv4>,
     /// Ports by interface index.
     pub ports: BTreeMap<u32, Port>,
     /// The settings, if they were written.
@@ -52,7 +63,10 @@ pub struct MemoryTables {
     alive: Cell<u64>,
     clock: Cell<u64>,
     counts: Counting,
-    flows: Flows,
+    flows: [Entries<FlowKey, Flow<SharedU64>>; FLOW_TABLES.len()],
+    bindings: Entries<FlowKey, Binding<SharedU64>>,
+    hosts: Entries<Ipv4, Host<SharedU64>>,
+    tokens: Cell<TokenBucket>,
     random: Cell<Random>,
 }
 
@@ -63,14 +77,25 @@ impl MemoryTables {
         Self {
             group: None,
             bucket: Box::new(|_| Bucket::EMPTY),
-            local: BTreeSet::new(),
+            forwards: Vec::new(),
+            local: BTreeMap::new(),
+            own_ports: BTreeMap::new(),
+            pool: BTreeMap::new(),
             ports: BTreeMap::new(),
             settings: None,
             uplinks: [Uplink::default(); MAX_UPLINKS],
             alive: Cell::new(0),
             clock: Cell::new(0),
             counts: Counting::default(),
-            flows: Flows::new(usize::MAX),
+            flows: FLOW_TABLES.map(|table| {
+                Entries::new(match table {
+                    FlowTable::Established => WhenFull::Refuses,
+                    _ => WhenFull::Evicts,
+                })
+            }),
+            bindings: Entries::new(WhenFull::Refuses),
+            hosts: Entries::new(WhenFull::Evicts),
+            tokens: Cell::new(TokenBucket::default()),
             random: Cell::new(Random::new(seed)),
         }
     }
@@ -85,24 +110,71 @@ impl MemoryTables {
         self.clock.set(nanoseconds);
     }
 
-    /// How many flow entries there may be. Those beyond that are kept.
-    pub fn set_flow_capacity(&self, entries: usize) {
-        self.flows.set_capacity(entries);
+    /// How many entries a table of flows may have. Those beyond that are kept.
+    pub fn set_flow_capacity(&self, table: FlowTable, entries: usize) {
+        self.table(table).set_capacity(entries);
     }
 
-    /// How many flow entries there are: two a flow.
-    pub fn flow_count(&self) -> usize {
-        self.flows.len()
+    /// How many sides of mappings there may be: two a mapping. Those beyond that are kept.
+    pub fn set_binding_capacity(&self, entries: usize) {
+        self.bindings.set_capacity(entries);
     }
 
-    /// A copy of every flow entry, in order of the keys.
-    pub fn flows(&self) -> Vec<(FlowKey, Flow)> {
-        self.flows.copies()
+    /// How many entries a table of flows has.
+    pub fn flow_count(&self, table: FlowTable) -> usize {
+        self.table(table).len()
+    }
+
+    /// A copy of every entry of a table of flows, in order of the keys.
+    pub fn flows(&self, table: FlowTable) -> Vec<(FlowKey, Flow)> {
+        self.table(table).copies()
+    }
+
+    /// A copy of every side of a mapping, in order of the keys.
+    pub fn bindings(&self) -> Vec<(FlowKey, Binding)> {
+        self.bindings.copies()
+    }
+
+    /// A copy of what every LAN host takes, in order of the addresses.
+    pub fn hosts(&self) -> Vec<(Ipv4, Host)> {
+        self.hosts.copies()
     }
 
     /// Removes a flow entry, as the daemon's sweep does.
-    pub fn remove_flow(&self, key: &FlowKey) {
-        self.flows.remove(key);
+    pub fn remove_flow(&self, table: FlowTable, key: &FlowKey) {
+        self.table(table).remove(key);
+    }
+
+    /// Removes a side of a mapping, as the daemon's sweep does.
+    pub fn remove_binding(&self, key: &FlowKey) {
+        self.bindings.remove(key);
+    }
+
+    /// Sets what a LAN host takes, as the daemon's sweep does.
+    pub fn set_host(&self, address: Ipv4, host: &Host) {
+        // There is always room: what is full evicts.
+        let _ = self.hosts.replace(&address, host);
+    }
+
+    /// Keeps a port from being handed out.
+    pub fn keep_port(&mut self, udp: bool, port: L4Port) {
+        let (word, bit) = OwnPorts::place(udp, port);
+        *self.own_ports.entry(word).or_default() |= 1 << bit;
+    }
+
+    fn table(&self, table: FlowTable) -> &Entries<FlowKey, Flow<SharedU64>> {
+        let [established, unreplied, invited, fragments] = &self.flows;
+        match table {
+            FlowTable::Established => established,
+            FlowTable::Unreplied => unreplied,
+            FlowTable::Invited => invited,
+            FlowTable::Fragments => fragments,
+        }
+    }
+
+    /// How far the random numbers have come: the same after a packet that drew none.
+    pub fn random_state(&self) -> Random {
+        self.random.get()
     }
 
     /// A copy of the counters.
@@ -116,9 +188,9 @@ impl MemoryTables {
     }
 
     /// Runs a frame that came in on an interface through the path, and counts it.
-    pub fn run(&self, frame: &mut [u8], ifindex: u32) -> Verdict {
+    pub fn run(&self, frame: &mut Vec<u8>, ifindex: u32) -> Verdict {
         let len = frame.len();
-        let verdict = path::process(&mut SliceFrame(frame), self, ifindex);
+        let verdict = path::process(&mut MemoryFrame(frame), self, ifindex);
         self.count(verdict, len);
         verdict
     }
@@ -154,24 +226,71 @@ impl Tables for MemoryTables {
         self.uplinks.get(usize::from(uplink))
     }
 
-    fn flow(&self, key: &FlowKey) -> Option<&Flow<SharedU64>> {
-        self.flows.get(key)
+    fn flow(&self, table: FlowTable, key: &FlowKey) -> Option<&Flow<SharedU64>> {
+        self.table(table).get(key)
     }
 
-    fn insert_flow(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
-        self.flows.insert(key, flow)
+    fn insert_flow(&self, table: FlowTable, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
+        self.table(table).insert(key, flow)
     }
 
-    fn replace_flow(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
-        self.flows.replace(key, flow)
+    fn replace_flow(
+        &self,
+        table: FlowTable,
+        key: &FlowKey,
+        flow: &Flow,
+    ) -> Result<(), InsertError> {
+        self.table(table).replace(key, flow)
     }
 
-    fn retract_flow(&self, key: &FlowKey) {
-        self.flows.remove(key);
+    fn retract_flow(&self, table: FlowTable, key: &FlowKey) {
+        self.table(table).remove(key);
     }
 
-    fn is_local(&self, address: &LocalAddress) -> bool {
-        self.local.contains(address)
+    fn binding(&self, key: &FlowKey) -> Option<&Binding<SharedU64>> {
+        self.bindings.get(key)
+    }
+
+    fn insert_binding(&self, key: &FlowKey, binding: &Binding) -> Result<(), InsertError> {
+        self.bindings.insert(key, binding)
+    }
+
+    fn replace_binding(&self, key: &FlowKey, binding: &Binding) -> Result<(), InsertError> {
+        self.bindings.replace(key, binding)
+    }
+
+    fn retract_binding(&self, key: &FlowKey) {
+        self.bindings.remove(key);
+    }
+
+    fn host(&self, address: Ipv4) -> Option<&Host<SharedU64>> {
+        // That it is there already is as good.
+        let _ = self.hosts.insert(&address, &Host::default());
+        self.hosts.get(&address)
+    }
+
+    fn pool(&self, index: u32) -> Option<Ipv4> {
+        self.pool.get(&index).copied()
+    }
+
+    fn own_ports(&self, word: u32) -> u64 {
+        self.own_ports.get(&word).copied().unwrap_or_default()
+    }
+
+    fn forward(&self, index: u32) -> Option<&Forward> {
+        self.forwards.get(index as usize)
+    }
+
+    fn take_token(&self, now: u64, rate: u32, burst: u32) -> bool {
+        let taken = self.tokens.get().take(now, rate, burst);
+        if let Some(rest) = taken {
+            self.tokens.set(rest);
+        }
+        taken.is_some()
+    }
+
+    fn local(&self, address: &LocalAddress) -> Option<AddressOwner> {
+        self.local.get(address).copied()
     }
 
     fn settings(&self) -> Option<&Settings> {

@@ -1,11 +1,12 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
-use std::vec;
+use core::ops::Range;
 use std::vec::Vec;
 
 use super::checks::repair_checksums;
 use super::site::lan;
+use crate::wire::ETHERNET_LEN;
 
-/// A frame to be built: Ethernet, IPv4, and TCP, UDP, ICMP echo or any other protocol.
+/// A frame to be built: Ethernet, IPv4, and TCP, UDP, ICMP echo, an ICMP error or any other protocol.
 ///
 /// An end of an echo is written like an end of TCP and UDP: its port is the identifier, as in
 /// [`crate::abi::FlowKey`].
@@ -15,6 +16,8 @@ pub struct PacketBuilder {
     source_mac: [u8; 6],
     source: Ipv4Addr,
     destination: Ipv4Addr,
+    type_of_service: u8,
+    identification: u16,
     ttl: u8,
     fragment: u16,
     options: Vec<u8>,
@@ -25,20 +28,29 @@ pub struct PacketBuilder {
 
 #[derive(Clone, Debug)]
 enum Transport {
-    Tcp { source: u16, destination: u16, flags: u8 },
+    Tcp { source: u16, destination: u16, flags: u8, sequence: u32, options: Vec<u8> },
     Udp { source: u16, destination: u16, checksum: bool },
     Echo { icmp_type: u8, identifier: u16 },
+    Error { type_and_code: [u8; 2], rest: [u8; 4] },
     Other { protocol: u8 },
 }
 
 const ECHO_REPLY: u8 = 0;
 const ECHO_REQUEST: u8 = 8;
 
+/// The flag of every fragment but the last (RFC 791 section 3.1).
+const MORE_FRAGMENTS: u16 = 0x2000;
+
 impl PacketBuilder {
     /// A TCP segment with these control bits ([`crate::wire::tcp_flags`]).
     pub fn tcp(source: SocketAddrV4, destination: SocketAddrV4, flags: u8) -> Self {
-        let transport =
-            Transport::Tcp { source: source.port(), destination: destination.port(), flags };
+        let transport = Transport::Tcp {
+            source: source.port(),
+            destination: destination.port(),
+            flags,
+            sequence: 1,
+            options: Vec::new(),
+        };
         Self::new(*source.ip(), *destination.ip(), transport)
     }
 
@@ -64,6 +76,18 @@ impl PacketBuilder {
         Self::new(source, *destination.ip(), transport)
     }
 
+    /// An ICMP error of this type and code (RFC 792), with the last four bytes of its header, about
+    /// the packet of which `quote` is the beginning: [`Self::quoted`].
+    pub fn icmp_error(
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+        type_and_code: [u8; 2],
+        rest: [u8; 4],
+        quote: &[u8],
+    ) -> Self {
+        Self::new(source, destination, Transport::Error { type_and_code, rest }).payload(quote)
+    }
+
     /// A packet of another protocol, its payload directly behind the IPv4 header.
     pub fn other(protocol: u8, source: Ipv4Addr, destination: Ipv4Addr) -> Self {
         Self::new(source, destination, Transport::Other { protocol })
@@ -76,6 +100,8 @@ impl PacketBuilder {
             source_mac: lan::HOST_MAC,
             source,
             destination,
+            type_of_service: 0,
+            identification: 0x1234,
             ttl: 64,
             fragment: 0,
             options: Vec::new(),
@@ -100,7 +126,7 @@ impl PacketBuilder {
         match &mut self.transport {
             Transport::Tcp { source, .. } | Transport::Udp { source, .. } => *source = end.port(),
             Transport::Echo { icmp_type: ECHO_REQUEST, identifier } => *identifier = end.port(),
-            Transport::Echo { .. } | Transport::Other { .. } => {}
+            Transport::Echo { .. } | Transport::Error { .. } | Transport::Other { .. } => {}
         }
         self
     }
@@ -114,7 +140,41 @@ impl PacketBuilder {
                 *destination = end.port();
             }
             Transport::Echo { icmp_type: ECHO_REPLY, identifier } => *identifier = end.port(),
-            Transport::Echo { .. } | Transport::Other { .. } => {}
+            Transport::Echo { .. } | Transport::Error { .. } | Transport::Other { .. } => {}
+        }
+        self
+    }
+
+    /// The second byte of the header (RFC 2474); zero until then.
+    #[must_use]
+    pub fn type_of_service(mut self, type_of_service: u8) -> Self {
+        self.type_of_service = type_of_service;
+        self
+    }
+
+    /// The identification, which the fragments of a datagram have in common.
+    #[must_use]
+    pub fn identification(mut self, identification: u16) -> Self {
+        self.identification = identification;
+        self
+    }
+
+    /// The sequence number of a TCP segment; 1 until then.
+    #[must_use]
+    pub fn sequence(mut self, number: u32) -> Self {
+        if let Transport::Tcp { sequence, .. } = &mut self.transport {
+            *sequence = number;
+        }
+        self
+    }
+
+    /// The options of a TCP segment: as many bytes as its header has room for, 40, and a multiple of
+    /// four, whatever they say.
+    #[must_use]
+    pub fn tcp_options(mut self, bytes: &[u8]) -> Self {
+        assert!(bytes.len() <= 40 && bytes.len().is_multiple_of(4));
+        if let Transport::Tcp { options, .. } = &mut self.transport {
+            *options = bytes.to_vec();
         }
         self
     }
@@ -166,26 +226,71 @@ impl PacketBuilder {
 
     /// The frame, its checksums right.
     pub fn build(&self) -> Vec<u8> {
-        let transport = self.transport();
-        let header_len = 20 + self.options.len();
-        let total_len = (header_len + transport.len() + self.payload.len()) as u16;
+        let mut frame = self.frame(self.fragment, &self.body());
+        repair_checksums(&mut frame);
+        frame.resize(frame.len() + self.padding, 0xa5);
+        frame
+    }
 
+    /// How many bytes the packet has behind its IPv4 header.
+    pub fn body_len(&self) -> usize {
+        self.body().len()
+    }
+
+    /// The fragment that carries these bytes of what is behind the IPv4 header, all options
+    /// included. The transport checksum is that of the whole datagram.
+    ///
+    /// # Panics
+    /// Where the range does not start at a multiple of eight within the datagram.
+    pub fn fragment_of(&self, bytes: Range<usize>) -> Vec<u8> {
+        assert!(bytes.start.is_multiple_of(8) && bytes.end <= self.body_len());
+        let whole = Self { fragment: 0, padding: 0, ..self.clone() }.build();
+        let start = whole.len() - self.body_len();
+        let more = if bytes.end < self.body_len() { MORE_FRAGMENTS } else { 0 };
+        let body = whole.get(start + bytes.start..start + bytes.end).unwrap_or_default();
+        let mut frame = self.frame(more | (bytes.start / 8) as u16, body);
+        repair_checksums(&mut frame);
+        frame
+    }
+
+    /// The datagram in so many fragments, in order, all but the last of one length.
+    pub fn fragments(&self, count: usize) -> Vec<Vec<u8>> {
+        let len = self.body_len();
+        let step = len.div_ceil(count).next_multiple_of(8);
+        (0..len).step_by(step).map(|at| self.fragment_of(at..len.min(at + step))).collect()
+    }
+
+    /// The first `len` bytes of the IPv4 packet, or all, as an ICMP error quotes it.
+    pub fn quoted(&self, len: usize) -> Vec<u8> {
+        let frame = Self { padding: 0, ..self.clone() }.build();
+        let packet = frame.get(ETHERNET_LEN..).unwrap_or_default();
+        packet.get(..len).unwrap_or(packet).to_vec()
+    }
+
+    /// What is behind the IPv4 header, its checksum not set.
+    fn body(&self) -> Vec<u8> {
+        let mut body = self.transport();
+        body.extend(&self.payload);
+        body
+    }
+
+    /// The frame with this third word of the IPv4 header and this body, no checksum set.
+    fn frame(&self, fragment: u16, body: &[u8]) -> Vec<u8> {
+        let header_len = 20 + self.options.len();
+        let total_len = (header_len + body.len()) as u16;
         let mut frame = Vec::new();
         frame.extend(self.destination_mac);
         frame.extend(self.source_mac);
         frame.extend([0x08, 0x00]);
-        frame.extend([0x40 | (header_len / 4) as u8, 0]);
+        frame.extend([0x40 | (header_len / 4) as u8, self.type_of_service]);
         frame.extend(total_len.to_be_bytes());
-        frame.extend([0x12, 0x34]);
-        frame.extend(self.fragment.to_be_bytes());
+        frame.extend(self.identification.to_be_bytes());
+        frame.extend(fragment.to_be_bytes());
         frame.extend([self.ttl, self.protocol(), 0, 0]);
         frame.extend(self.source.octets());
         frame.extend(self.destination.octets());
         frame.extend(&self.options);
-        frame.extend(transport);
-        frame.extend(&self.payload);
-        repair_checksums(&mut frame);
-        frame.resize(frame.len() + self.padding, 0xa5);
+        frame.extend(body);
         frame
     }
 
@@ -193,7 +298,7 @@ impl PacketBuilder {
         match self.transport {
             Transport::Tcp { .. } => 6,
             Transport::Udp { .. } => 17,
-            Transport::Echo { .. } => 1,
+            Transport::Echo { .. } | Transport::Error { .. } => 1,
             Transport::Other { protocol } => protocol,
         }
     }
@@ -202,10 +307,13 @@ impl PacketBuilder {
     fn transport(&self) -> Vec<u8> {
         let mut header = Vec::new();
         match self.transport {
-            Transport::Tcp { source, destination, flags } => {
+            Transport::Tcp { source, destination, flags, sequence, ref options } => {
                 header.extend(source.to_be_bytes());
                 header.extend(destination.to_be_bytes());
-                header.extend([0, 0, 0, 1, 0, 0, 0, 2, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+                header.extend(sequence.to_be_bytes());
+                let words = 5 + (options.len() / 4) as u8;
+                header.extend([0, 0, 0, 2, words << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
+                header.extend(options);
             }
             Transport::Udp { source, destination, checksum } => {
                 header.extend(source.to_be_bytes());
@@ -218,7 +326,11 @@ impl PacketBuilder {
                 header.extend(identifier.to_be_bytes());
                 header.extend([0, 1]);
             }
-            Transport::Other { .. } => header = vec![],
+            Transport::Error { type_and_code: [icmp_type, code], rest } => {
+                header.extend([icmp_type, code, 0, 0]);
+                header.extend(rest);
+            }
+            Transport::Other { .. } => {}
         }
         header
     }

@@ -1,5 +1,5 @@
 /// SplitMix64 (Steele, Lea and Flood, 2014): the same numbers from the same seed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Random(u64);
 
 impl Random {

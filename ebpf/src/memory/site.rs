@@ -8,8 +8,8 @@ use std::boxed::Box;
 
 use super::MemoryTables;
 use crate::abi::{
-    ABI_VERSION, Bucket, Group, Ipv4, LanPrefix, Mac, MacPair, Port, PortRange, PortRole, Settings,
-    Sticky, Uplink,
+    ABI_VERSION, AddressOwner, Bucket, Group, Ipv4, LanPrefix, Mac, MacPair, Port, PortRange,
+    PortRole, Settings, Sticky, Uplink,
 };
 
 /// What the LAN's interface and addresses are.
@@ -94,6 +94,12 @@ pub const MTU: u16 = 1500;
 /// The ports that translation hands out.
 pub const NAT_PORTS: PortRange = PortRange { first: 1024, last: 65535 };
 
+/// How many ICMP messages of its own the gateway may send in a second.
+pub const ICMP_RATE: u32 = 1000;
+
+/// How many of them at once.
+pub const ICMP_BURST: u32 = 50;
+
 /// The gateway with both uplinks alive, their generation 1, flows hashed one by one, and the
 /// buckets that `bucket` says: [`prefer_a`], [`share_evenly`], or any other.
 pub fn gateway(bucket: impl Fn(u32) -> Bucket + 'static) -> MemoryTables {
@@ -105,9 +111,7 @@ pub fn gateway(bucket: impl Fn(u32) -> Bucket + 'static) -> MemoryTables {
         add_uplink(&mut tables, &provider);
         all |= provider.bit();
     }
-    for address in [lan::GATEWAY, A.address, B.address] {
-        tables.local.insert(Ipv4::new(address.octets()).into());
-    }
+    tables.local.insert(Ipv4::new(lan::GATEWAY.octets()).into(), AddressOwner::KERNEL);
     tables.set_alive(all);
     tables.group =
         Some(Group { preferred: all, usable: all, sticky: Sticky::Flow as u8, reserved: [0; 7] });
@@ -131,6 +135,10 @@ fn settings() -> Settings {
         hash_key: [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908],
         abi_version: ABI_VERSION,
         nat_ports: NAT_PORTS,
+        host_mappings_max: u32::MAX,
+        host_unreplied_max: u32::MAX,
+        icmp_rate: ICMP_RATE,
+        icmp_burst: ICMP_BURST,
         ..Settings::default()
     };
     if let Some(prefix) = settings.lan_prefixes.first_mut() {
@@ -142,16 +150,19 @@ fn settings() -> Settings {
 
 fn add_uplink(tables: &mut MemoryTables, provider: &Provider) {
     let Provider { id, ifindex, egress, mac, .. } = *provider;
+    let address = Ipv4::new(provider.address.octets());
     let port = port(ifindex, egress, mac, PortRole::Uplink, id);
-    tables.ports.insert(ifindex, port);
+    tables.ports.insert(ifindex, Port { address, ..port });
+    tables.local.insert(address.into(), AddressOwner::shared(id));
     if let Some(uplink) = tables.uplinks.get_mut(usize::from(id)) {
         *uplink = Uplink {
             generation: 1,
-            address: Ipv4::new(provider.address.octets()),
+            address,
             macs: MacPair::new(Mac::new(provider.gateway_mac), Mac::new(mac)),
             egress,
             mtu: MTU,
-            reserved: [0; 8],
+            pool: 1,
+            reserved: [0; 7],
         };
     }
 }
@@ -164,6 +175,7 @@ fn port(ifindex: u32, egress: u16, mac: [u8; 6], role: PortRole, uplink: u8) -> 
         mac: Mac::new(mac),
         role: role as u8,
         uplink,
-        reserved: [0; 6],
+        reserved: [0; 2],
+        address: Ipv4::new(lan::GATEWAY.octets()),
     }
 }

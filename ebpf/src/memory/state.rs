@@ -1,7 +1,7 @@
 use core::fmt;
 
-use super::MemoryTables;
-use crate::abi::{Direction, Flow, FlowKey, Ipv4, L4Port, Mark};
+use super::{FLOW_TABLES, MemoryTables};
+use crate::abi::{Direction, Flow, FlowKey, Host, Ipv4, L4Port, Mark};
 use crate::path::Tables as _;
 
 impl fmt::Display for MemoryTables {
@@ -28,9 +28,30 @@ impl fmt::Display for MemoryTables {
                 )?;
             }
         }
-        writeln!(f, "flow entries: {}", self.flow_count())?;
-        for (key, flow) in self.flows() {
-            writeln!(f, "  {}", Entry(&key, &flow))?;
+        for table in FLOW_TABLES {
+            writeln!(f, "{table:?} flow entries: {}", self.flow_count(table))?;
+            for (key, flow) in self.flows(table) {
+                writeln!(f, "  {}", Entry(&key, &flow))?;
+            }
+        }
+        for (key, binding) in self.bindings() {
+            let (side, end) = if key.is_internal() {
+                ("inside", End(key.source(), key.source_port()))
+            } else {
+                ("outside", End(key.destination(), key.destination_port()))
+            };
+            writeln!(
+                f,
+                "mapping {side}: realm {} protocol {}: {end} is {}, generation {}",
+                key.realm(),
+                key.protocol(),
+                End(binding.address, binding.port),
+                binding.generation,
+            )?;
+        }
+        for (address, host) in self.hosts() {
+            let Host { mappings, unreplied } = host;
+            writeln!(f, "host {}: {mappings} mappings, {unreplied} unreplied", Address(address))?;
         }
         write!(f, "counters:\n{}", self.counts())
     }
@@ -57,8 +78,11 @@ struct Entry<'a>(&'a FlowKey, &'a Flow);
 impl fmt::Display for Entry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(key, flow) = self;
-        let rewritten =
-            if flow.direction == Direction::Out as u8 { "out, source" } else { "in, destination" };
+        let rewritten = match flow.direction {
+            out if out == Direction::Out as u8 => "out, source",
+            into if into == Direction::In as u8 => "in, destination",
+            _ => "hairpin, source",
+        };
         let mark = Mark(flow.mark);
         write!(
             f,

@@ -1,41 +1,86 @@
-//! 3. The flow of a packet, by one look-up.
+//! 3. The flow of a packet, by one look-up, and what it notes of the packet.
 
-use super::Tables;
-use super::parse::{Kind, Packet};
-use crate::abi::{Direction, Flow, Mark, SharedU64, Uplink, ticks};
+use super::parse::Packet;
+use super::{FlowTable, Tables};
+use crate::abi::{Direction, Flow, FlowKey, Mark, Progress, SharedU64, Uplink, ticks};
+use crate::wire::Protocol;
 
-/// What an established packet is rewritten by.
+/// What a packet is rewritten by.
 #[derive(Clone, Copy)]
 pub(super) struct Route<'a> {
     pub(super) flow: &'a Flow<SharedU64>,
     pub(super) uplink: &'a Uplink,
 }
 
-/// The packet's flow, unless its uplink has another address by now or cannot send.
+/// The flow of this key, unless its uplink has another address by now or cannot send.
 ///
 /// What comes in by an uplink is taken also when the uplink is held for dead: the flow may have
-/// moved, but what is still on its way is good.
+/// moved, but what is still on its way is good. A hairpin does not need the uplink, only its
+/// address.
 #[inline(always)]
-pub(super) fn find<'a, T: Tables>(tables: &'a T, packet: &Packet) -> Option<Route<'a>> {
-    if matches!(packet.kind, Kind::Fragment | Kind::Untranslatable) {
-        return None;
-    }
-    let flow = tables.flow(&packet.key)?;
+pub(super) fn find<'a, T: Tables>(
+    tables: &'a T,
+    table: FlowTable,
+    key: &FlowKey,
+) -> Option<Route<'a>> {
+    let flow = tables.flow(table, key)?;
     let uplink = tables.uplink(flow.uplink)?;
     let can_send = flow.direction != Direction::Out as u8 || tables.alive() >> flow.uplink & 1 == 1;
     (flow.generation == uplink.generation && can_send).then_some(Route { flow, uplink })
+}
+
+/// The unanswered flow of this key, if `answer` is to its translated address and port by its
+/// uplink.
+#[inline(always)]
+pub(super) fn find_translated<'a, T: Tables>(
+    tables: &'a T,
+    table: FlowTable,
+    key: &FlowKey,
+    answer: &FlowKey,
+) -> Option<Route<'a>> {
+    let flow = tables.flow(table, key)?;
+    let uplink = tables.uplink(flow.uplink)?;
+    let is_answered = (flow.address, flow.port) == answer.to()
+        && flow.uplink + 1 == answer.realm()
+        && flow.generation == uplink.generation
+        && flow.direction == Direction::Out as u8;
+    is_answered.then_some(Route { flow, uplink })
 }
 
 /// Marks the entry for the daemon's sweep. A plain store, and only of what is new: two CPUs may
 /// lose a bit to each other, which the next packet sets again.
 ///
 /// The epoch stands in for the clock, which is only read where an epoch has passed.
+///
+/// A reset whose sequence number cannot be of the connection leaves no mark: whoever made it up
+/// does not end the connection (RFC 5382 section 5; the receiver judges by itself, RFC 5961).
 #[inline(always)]
 pub(super) fn mark<T: Tables>(tables: &T, flow: &Flow<SharedU64>, packet: &Packet) {
     let old = Mark(flow.mark.load());
-    let before = if packet.starts { 0 } else { old.seen() };
+    let before = if packet.starts && is_over(old.seen()) { 0 } else { old.seen() };
     let (epoch, seen) = (tables.epoch(), before | packet.seen);
-    if old.epoch() != epoch || old.seen() != seen {
-        flow.mark.store(Mark::new(ticks(tables.now()), epoch, seen).0);
+    if old.epoch() == epoch && old.seen() == seen {
+        return;
     }
+    if packet.seen & Mark::RST != 0 {
+        if !Progress(flow.progress.load()).is_plausible(packet.sequence) {
+            return;
+        }
+    } else if packet.key.protocol() == Protocol::TCP {
+        flow.progress.store(Progress::new(packet.sequence).0);
+    }
+    flow.mark.store(Mark::new(ticks(tables.now()), epoch, seen).0);
+}
+
+/// Whether what a direction has seen so far is not of a connection that still stands: a SYN in the
+/// middle of one starts nothing (RFC 5961 section 4).
+#[inline(always)]
+fn is_over(seen: u32) -> bool {
+    seen & Mark::ACK == 0 || seen & (Mark::FIN | Mark::RST) != 0
+}
+
+/// The mark of an entry that this packet makes.
+#[inline(always)]
+pub(super) fn first_mark<T: Tables>(tables: &T, packet: &Packet) -> Mark {
+    Mark::new(ticks(tables.now()), tables.epoch(), packet.seen)
 }

@@ -1,12 +1,24 @@
 //! The path of a packet.
 //!
-//! 1. Parse (`parse.rs`): Ethernet, IPv4, TCP, UDP and ICMP echo.
+//! 1. Parse (`parse.rs`): Ethernet, IPv4 with options and fragments, TCP, UDP, ICMP, all else.
 //! 2. Not sent to the interface's MAC, or not IPv4: to the kernel untouched.
 //! 3. Flow (`flow.rs`): ONE hash look-up decides an established packet, in either direction.
-//! 4. On a miss: addressed to the gateway itself, or a new flow (`open.rs`): group, bucket and
-//!    uplink (`select.rs`), a public port, the pair of entries.
-//! 5. Translate (`translate.rs`): address, port, TTL, and checksums by their difference.
-//! 6. Forward: MACs, egress, counter.
+//! 4. On a miss, by where the packet came from: from the LAN an unanswered flow (`outbound.rs`),
+//!    or a new one (`opening.rs`): group, bucket and uplink (`select.rs`), a mapping
+//!    (`mapping.rs`); by an uplink (`inbound.rs`) the answer to an unanswered flow, or something for a mapping or a forward; to a
+//!    public address from the LAN (`hairpin.rs`). An answer makes the flow an established one
+//!    (`entry.rs`).
+//! 5. Translate (`translate.rs`): addresses, ports, TTL, the maximum segment size (`mss.rs`), and
+//!    checksums by their difference.
+//! 6. Forward (`forward.rs`): MACs, egress, counter.
+//!
+//! Later fragments have no ports, and go the way of the first (`fragment.rs`). ICMP errors go the
+//! way of the packet that they quote (`error.rs`). Some of what is dropped is answered by an ICMP
+//! error of the gateway's own (`answer.rs`).
+//!
+//! The path is cut into [`Stage`]s, each a BPF program of its own that the one before ends in, so
+//! that none runs short of stack, the verifier checks each alone, and the frequent stage, that of
+//! established packets, is small. What the first one has parsed, the others get handed.
 //!
 //! Whether a packet is for the gateway itself is asked after the flow look-up, not before: the
 //! ports that translation hands out are not the kernel's, so a hit is never a packet of the
@@ -19,32 +31,149 @@
 //! tagged frames of interfaces that are not served, only what is addressed to the gateway reaches
 //! the kernel.
 
+mod answer;
+mod entry;
+mod error;
 mod flow;
-mod open;
+mod forward;
+mod fragment;
+mod hairpin;
+mod inbound;
+mod mapping;
+mod mss;
+mod opening;
+mod outbound;
 mod parse;
 mod select;
 mod tables;
 mod translate;
 
-pub use open::flow as open_flow;
-pub use tables::{InsertError, Tables};
+pub use inbound::find_forward;
+pub use parse::Packet;
+pub use tables::{FlowTable, InsertError, Tables};
 
-use crate::abi::{Direction, FlowKey, L4Port, Port, PortRole};
-use crate::verdict::{DropReason, PassReason, Verdict};
-use crate::wire::{ETHERNET_LEN, Frame, Protocol};
 use core::mem::MaybeUninit;
-use flow::Route;
-use parse::{Kind, Packet};
 
-/// The ports of DHCP (RFC 2131 section 4.1).
-const DHCP_SERVER: L4Port = L4Port::from_host(67);
-const DHCP_CLIENT: L4Port = L4Port::from_host(68);
+use crate::abi::{Direction, Port, PortRole};
+use crate::verdict::{DropReason, PassReason, Verdict};
+use crate::wire::Frame;
+use parse::Kind;
+
+/// A part of the path. The discriminants are the ABI's: the slots of the programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// Packets of established flows: where every packet starts.
+    Established = 0,
+    /// From the LAN.
+    Outbound = 1,
+    /// From the LAN, and of no flow.
+    Opening = 2,
+    /// Of a flow that has no mapping.
+    Mapping = 3,
+    /// From an uplink.
+    Inbound = 4,
+    /// From the LAN to a public address, of a flow.
+    Hairpin = 5,
+    /// From the LAN to a public address, and perhaps of no flow.
+    HairpinOpening = 6,
+    /// Later fragments.
+    Fragment = 7,
+    /// ICMP errors.
+    Error = 8,
+    /// An ICMP error of the gateway's own.
+    Answer = 9,
+}
+
+impl Stage {
+    /// Every stage, by discriminant.
+    pub const ALL: [Self; 10] = [
+        Self::Established,
+        Self::Outbound,
+        Self::Opening,
+        Self::Mapping,
+        Self::Inbound,
+        Self::Hairpin,
+        Self::HairpinOpening,
+        Self::Fragment,
+        Self::Error,
+        Self::Answer,
+    ];
+
+    /// The name of its program in the object.
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Established => "pointsman",
+            Self::Outbound => "pointsman_outbound",
+            Self::Opening => "pointsman_opening",
+            Self::Mapping => "pointsman_mapping",
+            Self::Inbound => "pointsman_inbound",
+            Self::Hairpin => "pointsman_hairpin",
+            Self::HairpinOpening => "pointsman_hairpin_opening",
+            Self::Fragment => "pointsman_fragment",
+            Self::Error => "pointsman_error",
+            Self::Answer => "pointsman_answer",
+        }
+    }
+}
+
+/// What a stage ends in.
+#[derive(Clone, Copy)]
+#[must_use]
+pub enum Step<'p> {
+    /// The packet is decided, and rewritten. The caller counts it ([`Verdict::counter`]) and acts.
+    Done(Verdict),
+    /// Another stage goes on, with what was parsed of the packet, and word from this one.
+    Next(Stage, &'p Packet, Note),
+}
+
+/// What one stage of a packet's path tells the next. 8 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Note(u64);
+
+impl Note {
+    /// The packet is dropped; of one that is too big, for this MTU.
+    #[inline(always)]
+    const fn dropped(reason: DropReason, mtu: u16) -> Self {
+        Self(reason as u64 | (mtu as u64) << 32)
+    }
+
+    /// The reason and the MTU of [`Self::dropped`].
+    #[inline(always)]
+    fn reason(self) -> (DropReason, u16) {
+        let reason = DropReason::from_index(self.0 as u32).unwrap_or(DropReason::NotReady);
+        (reason, (self.0 >> 32) as u16)
+    }
+
+    /// The packet's flow wants a mapping on this uplink, on the way to a LAN host or not.
+    #[inline(always)]
+    const fn mapping(uplink: u8, hairpin: bool) -> Self {
+        Self(uplink as u64 | (hairpin as u64) << 32)
+    }
+
+    /// The uplink, and the stage that goes on, of [`Self::mapping`].
+    #[inline(always)]
+    const fn wanted_mapping(self) -> (u8, Stage) {
+        let back = if self.0 >> 32 == 0 { Stage::Opening } else { Stage::HairpinOpening };
+        (self.0 as u8, back)
+    }
+}
 
 /// Why a packet does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
     Pass(PassReason),
     Drop(DropReason),
+    /// Dropped, and the sender is told, if it may be; of a packet that is too big, with the MTU.
+    Answer(DropReason, u16),
+    /// It is for another stage.
+    Next(Stage),
+    /// Its flow wants a mapping on this uplink.
+    Map {
+        uplink: u8,
+        hairpin: bool,
+    },
 }
 
 impl From<DropReason> for Stop {
@@ -61,85 +190,130 @@ impl From<PassReason> for Stop {
     }
 }
 
-/// Decides one packet and rewrites it. The caller counts it ([`Verdict::counter`]) and acts.
-#[inline(always)]
+/// Takes a packet through all stages.
 pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T, ifindex: u32) -> Verdict {
-    match run(frame, tables, ifindex) {
-        Ok(verdict) => verdict,
-        Err(Stop::Pass(reason)) => Verdict::Pass(reason),
-        Err(Stop::Drop(reason)) => Verdict::Drop(reason),
-    }
-}
-
-#[inline(always)]
-fn run<F: Frame, T: Tables>(frame: &mut F, tables: &T, ifindex: u32) -> Result<Verdict, Stop> {
-    let port = tables.port(ifindex).ok_or(PassReason::UnknownPort)?;
     let mut place = MaybeUninit::uninit();
-    let packet = parse::packet(frame, tables, port, &mut place)?;
-    if let Some(route) = flow::find(tables, packet) {
-        return forward(frame, tables, packet, route);
-    }
-    admit(tables, packet, port)?;
-    tables.open(&packet.key, packet.source_mac, frame.len(), port)?;
-    let route = flow::find(tables, packet).ok_or(DropReason::NoUplink)?;
-    forward(frame, tables, packet, route)
-}
-
-/// 4. Whether a packet of no flow may open one.
-#[inline(always)]
-fn admit<T: Tables>(tables: &T, packet: &Packet, port: &Port) -> Result<(), Stop> {
-    if tables.is_local(&packet.key.destination().into()) {
-        return Err(PassReason::Local.into());
-    }
-    if port.role != PortRole::Lan as u8 {
-        return Err(if is_lease(&packet.key) {
-            PassReason::Local.into()
-        } else {
-            DropReason::Unsolicited.into()
-        });
-    }
-    // Nobody else speaks for the gateway (RFC 1812 section 5.3.7).
-    if tables.is_local(&packet.key.source().into()) {
-        return Err(DropReason::Martian.into());
-    }
-    match packet.kind {
-        Kind::Opens if packet.ttl <= 1 => Err(DropReason::TtlExceeded.into()),
-        Kind::Opens => Ok(()),
-        Kind::Continues => Err(DropReason::Unsolicited.into()),
-        Kind::Fragment => Err(DropReason::Fragment.into()),
-        Kind::Untranslatable => Err(DropReason::Protocol.into()),
+    let mut step = established(frame, tables, ifindex, &mut place);
+    loop {
+        let (stage, packet, note) = match step {
+            Step::Done(verdict) => return verdict,
+            Step::Next(stage, packet, note) => (stage, packet, note),
+        };
+        let run = match stage {
+            // No stage leads back to the first.
+            Stage::Established => return Verdict::Drop(DropReason::NotReady),
+            Stage::Outbound => outbound,
+            Stage::Opening => opening,
+            Stage::Mapping => mapping,
+            Stage::Inbound => inbound,
+            Stage::Hairpin => hairpin,
+            Stage::HairpinOpening => hairpin_opening,
+            Stage::Fragment => fragment,
+            Stage::Error => error,
+            Stage::Answer => answer,
+        };
+        step = run(frame, tables, ifindex, packet, note);
     }
 }
 
-/// Whether it is from a DHCP server to a client: a lease is sent to an address that the gateway
-/// does not have yet (RFC 2131 section 4.1).
+/// [`Stage::Established`]. What is parsed of the packet is in `place`.
 #[inline(always)]
-fn is_lease(key: &FlowKey) -> bool {
-    key.protocol() == Protocol::UDP
-        && key.source_port() == DHCP_SERVER
-        && key.destination_port() == DHCP_CLIENT
-}
-
-/// 5 and 6. Rewrites the packet by its flow entry and says where it goes.
-#[inline(always)]
-fn forward<F: Frame, T: Tables>(
+pub fn established<'p, F: Frame, T: Tables>(
     frame: &mut F,
     tables: &T,
-    packet: &Packet,
-    Route { flow, uplink }: Route<'_>,
-) -> Result<Verdict, Stop> {
-    if packet.ttl <= 1 {
-        return Err(DropReason::TtlExceeded.into());
-    }
-    let (direction, macs, egress, mtu) = if flow.direction == Direction::Out as u8 {
-        (Direction::Out, uplink.macs, uplink.egress, uplink.mtu)
-    } else {
-        (Direction::In, flow.macs, flow.egress, flow.mtu)
+    ifindex: u32,
+    place: &'p mut MaybeUninit<Packet>,
+) -> Step<'p> {
+    let Some(port) = tables.port(ifindex) else {
+        return Step::Done(Verdict::Pass(PassReason::UnknownPort));
     };
-    if frame.len() > ETHERNET_LEN + usize::from(mtu) {
-        return Err(DropReason::TooBig.into());
+    match parse::packet(frame, tables, port, place) {
+        Ok(packet) => step(run(frame, tables, port, packet), packet),
+        Err(Stop::Pass(reason)) => Step::Done(Verdict::Pass(reason)),
+        Err(Stop::Drop(reason)) => Step::Done(Verdict::Drop(reason)),
+        // There is nothing to go on with.
+        Err(_) => Step::Done(Verdict::Drop(DropReason::NotReady)),
     }
-    flow::mark(tables, flow, packet);
-    translate::rewrite(frame, packet, flow, direction, macs).ok_or(DropReason::Truncated)?;
-    Ok(Verdict::Forward { egress, uplink: flow.uplink, direction })
+}
+
+#[inline(always)]
+fn step(result: Result<Verdict, Stop>, packet: &Packet) -> Step<'_> {
+    match result {
+        Ok(verdict) => Step::Done(verdict),
+        Err(Stop::Pass(reason)) => Step::Done(Verdict::Pass(reason)),
+        Err(Stop::Drop(reason)) => Step::Done(Verdict::Drop(reason)),
+        Err(Stop::Answer(reason, mtu)) => {
+            Step::Next(Stage::Answer, packet, Note::dropped(reason, mtu))
+        }
+        Err(Stop::Next(stage)) => Step::Next(stage, packet, Note::default()),
+        Err(Stop::Map { uplink, hairpin }) => {
+            Step::Next(Stage::Mapping, packet, Note::mapping(uplink, hairpin))
+        }
+    }
+}
+
+macro_rules! stages {
+    ($($(#[$doc:meta])+ $name:ident: $run:path,)+) => {$(
+        $(#[$doc])+
+        #[inline(always)]
+        pub fn $name<'p, F: Frame, T: Tables>(
+            frame: &mut F,
+            tables: &T,
+            ifindex: u32,
+            packet: &'p Packet,
+            note: Note,
+        ) -> Step<'p> {
+            match tables.port(ifindex) {
+                Some(port) => step($run(frame, tables, port, packet, note), packet),
+                None => Step::Done(Verdict::Pass(PassReason::UnknownPort)),
+            }
+        }
+    )+};
+}
+stages! {
+    /// [`Stage::Outbound`].
+    outbound: outbound::run,
+    /// [`Stage::Opening`].
+    opening: opening::run,
+    /// [`Stage::Mapping`].
+    mapping: mapping::run,
+    /// [`Stage::Inbound`].
+    inbound: inbound::run,
+    /// [`Stage::Hairpin`].
+    hairpin: hairpin::run,
+    /// [`Stage::HairpinOpening`].
+    hairpin_opening: hairpin::open,
+    /// [`Stage::Fragment`].
+    fragment: fragment::run,
+    /// [`Stage::Error`].
+    error: error::run,
+    /// [`Stage::Answer`].
+    answer: answer::run,
+}
+
+#[inline(always)]
+fn run<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    port: &Port,
+    packet: &Packet,
+) -> Result<Verdict, Stop> {
+    match packet.kind {
+        Kind::Tail => return Err(Stop::Next(Stage::Fragment)),
+        Kind::Error => return Err(Stop::Next(Stage::Error)),
+        // What a flow's first packets need besides, only the other stages do.
+        Kind::Opens | Kind::Continues if !packet.starts && !packet.is_first_fragment() => {
+            if let Some(route) = flow::find(tables, FlowTable::Established, &packet.key) {
+                if route.flow.direction == Direction::Hairpin as u8 {
+                    return Err(Stop::Next(Stage::Hairpin));
+                }
+                let way = forward::way(frame, packet, route.flow, route.uplink)?;
+                flow::mark(tables, route.flow, packet);
+                return forward::send(frame, packet, route.flow, way, packet.transport_checksum);
+            }
+        }
+        _ => {}
+    }
+    let from_lan = port.role == PortRole::Lan as u8;
+    Err(Stop::Next(if from_lan { Stage::Outbound } else { Stage::Inbound }))
 }

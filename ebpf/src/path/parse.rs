@@ -13,39 +13,75 @@ use crate::wire::{
 /// The bits of a tag that name the VLAN (IEEE 802.1Q).
 const VLAN_ID: u16 = 0x0fff;
 
-/// A packet that is well formed: what the path decides by.
-pub(super) struct Packet {
+/// A packet that is well formed: what the path decides by. Opaque to all but the path.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Packet {
     /// Its flow key.
     pub(super) key: FlowKey,
-    /// What it can do for a flow.
-    pub(super) kind: Kind,
-    /// Time to live, as it came in.
-    pub(super) ttl: u8,
-    /// The IPv4 header's checksum, as it was loaded.
-    pub(super) header_checksum: u16,
-    /// Where the transport header starts in the frame.
-    pub(super) transport: usize,
-    /// The transport header's checksum, as it was loaded.
-    pub(super) transport_checksum: u16,
+    /// The sender's MAC.
+    pub(super) source_mac: Mac,
+    /// The sequence number of a TCP segment.
+    pub(super) sequence: u32,
     /// The bits of [`Mark`] that it sets.
     pub(super) seen: u32,
+    /// The IPv4 header's checksum, as it was loaded.
+    pub(super) header_checksum: u16,
+    /// The transport header's checksum, as it was loaded; zero where there is none.
+    pub(super) transport_checksum: u16,
+    /// The length of the IPv4 packet without its header, in bytes.
+    pub(super) body: u16,
+    /// The IPv4 header's identification, as it was loaded.
+    pub(super) identification: u16,
+    /// Of a fragment: where it starts in the datagram's payload, in bytes, plus one for all but the
+    /// last.
+    pub(super) fragment: u16,
+    /// Where the transport header starts in the frame.
+    transport: u16,
+    /// Time to live, as it came in.
+    pub(super) ttl: u8,
+    /// What it can do for a flow.
+    pub(super) kind: Kind,
     /// Whether it is a TCP segment with SYN: what its direction has seen before was of another
     /// connection.
     pub(super) starts: bool,
-    /// The sender's MAC.
-    pub(super) source_mac: Mac,
+    reserved: u8,
+}
+
+impl Packet {
+    /// Whether it is the first of several fragments.
+    #[inline(always)]
+    pub(super) fn is_first_fragment(&self) -> bool {
+        self.fragment == 1
+    }
+
+    /// Where the transport header starts in the frame. The mask is for the verifier, which has to
+    /// know a bound: no header is longer than 60 bytes.
+    #[inline(always)]
+    pub(super) fn transport(&self) -> usize {
+        usize::from(self.transport & 0x7f)
+    }
+
+    /// Whether it is a reset of TCP.
+    #[inline(always)]
+    pub(super) fn is_reset(&self) -> bool {
+        self.seen & Mark::RST != 0
+    }
 }
 
 /// What a packet can do for a flow.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Kind {
     /// Opens a flow, or belongs to one.
     Opens,
     /// Belongs to a flow, but opens none.
     Continues,
-    /// A fragment: no ports to find a flow by.
-    Fragment,
-    /// Of a protocol that is not translated.
+    /// A later fragment: no ports to find a flow by.
+    Tail,
+    /// An ICMP error: it belongs to the flow of the packet that it quotes.
+    Error,
+    /// A message of ICMP that is not translated.
     Untranslatable,
 }
 
@@ -71,8 +107,8 @@ pub(super) fn packet<'p, F: Frame, T: Tables>(
     let header: Ipv4Header = frame.read(ETHERNET_LEN).ok_or(DropReason::Truncated)?;
     check_header(frame, &header)?;
     let offset = ETHERNET_LEN + header.header_len();
-    let transport = if header.is_fragment() {
-        Transport::without_ports(Kind::Fragment)
+    let transport = if header.fragment_offset() != 0 {
+        Transport::without_ports(Kind::Tail)
     } else {
         transport(frame, &header, offset)?
     };
@@ -87,7 +123,12 @@ pub(super) fn packet<'p, F: Frame, T: Tables>(
         kind: transport.kind,
         ttl: header.ttl,
         header_checksum: u16::from_ne_bytes(header.checksum),
-        transport: offset,
+        transport: offset as u16,
+        reserved: 0,
+        body: (header.total_len() - header.header_len()) as u16,
+        identification: u16::from_ne_bytes(header.identification),
+        fragment: header.fragment_offset() as u16 + u16::from(header.more_fragments()),
+        sequence: transport.sequence,
         transport_checksum: transport.checksum,
         seen: transport.seen,
         starts: transport.starts,
@@ -123,7 +164,7 @@ fn not_ipv4<F: Frame, T: Tables>(frame: &F, tables: &T, ether_type: [u8; 2]) -> 
         },
         EtherType::IPV6 => match frame.read::<[u8; 16]>(ETHERNET_LEN + IPV6_DESTINATION) {
             Some(destination) if is_link_local(destination) => PassReason::Local.into(),
-            Some(destination) if tables.is_local(&LocalAddress(destination)) => {
+            Some(destination) if tables.local(&LocalAddress(destination)).is_some() => {
                 PassReason::Local.into()
             }
             Some(_) => DropReason::Ipv6.into(),
@@ -146,6 +187,7 @@ struct Transport {
     checksum: u16,
     seen: u32,
     starts: bool,
+    sequence: u32,
     kind: Kind,
 }
 
@@ -153,7 +195,7 @@ impl Transport {
     #[inline(always)]
     fn new(kind: Kind, source: L4Port, destination: L4Port, checksum: [u8; 2]) -> Self {
         let checksum = u16::from_ne_bytes(checksum);
-        Self { source, destination, checksum, seen: Mark::ANY, starts: false, kind }
+        Self { source, destination, checksum, seen: Mark::ANY, starts: false, sequence: 0, kind }
     }
 
     #[inline(always)]
@@ -179,7 +221,7 @@ fn transport<F: Frame>(frame: &F, header: &Ipv4Header, offset: usize) -> Result<
             let kind = if tcp.flags & tcp_flags::RST == 0 { Kind::Opens } else { Kind::Continues };
             let transport = Transport::with_ports(kind, &tcp.ports, tcp.checksum);
             let starts = tcp.flags & tcp_flags::SYN != 0;
-            Ok(Transport { seen: seen(tcp.flags), starts, ..transport })
+            Ok(Transport { seen: seen(tcp.flags), starts, sequence: tcp.sequence(), ..transport })
         }
         Protocol::UDP if room >= size_of::<Udp>() => {
             let udp: Udp = frame.read(offset).ok_or(DropReason::Truncated)?;
@@ -189,8 +231,12 @@ fn transport<F: Frame>(frame: &F, header: &Ipv4Header, offset: usize) -> Result<
             let echo: Echo = frame.read(offset).ok_or(DropReason::Truncated)?;
             Ok(self::echo(&echo))
         }
+        // An attacker's, to slip the rest of the header past a filter (RFC 1858 section 3).
+        Protocol::TCP | Protocol::UDP | Protocol::ICMP if header.is_fragment() => {
+            Err(DropReason::FragmentTiny.into())
+        }
         Protocol::TCP | Protocol::UDP | Protocol::ICMP => Err(DropReason::Truncated.into()),
-        _ => Ok(Transport::without_ports(Kind::Untranslatable)),
+        _ => Ok(Transport::without_ports(Kind::Opens)),
     }
 }
 
@@ -203,6 +249,9 @@ fn echo(echo: &Echo) -> Transport {
         }
         (icmp_type::ECHO_REPLY, 0) => {
             Transport::new(Kind::Continues, none, identifier, echo.checksum)
+        }
+        (icmp_type::UNREACHABLE | icmp_type::TIME_EXCEEDED | icmp_type::PARAMETER_PROBLEM, _) => {
+            Transport::new(Kind::Error, none, none, echo.checksum)
         }
         _ => Transport::without_ports(Kind::Untranslatable),
     }

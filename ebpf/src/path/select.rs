@@ -1,7 +1,7 @@
 //! 4. Which uplink a new flow takes.
 
 use super::Tables;
-use crate::abi::{BUCKETS_PER_GROUP, FlowKey, Settings, Sticky};
+use crate::abi::{BUCKETS_PER_GROUP, FlowKey, Ipv4, Settings, Sticky};
 
 /// The uplink that the group prefers for the flow of `key` among those that are alive.
 #[inline(always)]
@@ -36,6 +36,12 @@ fn hash(key: [u64; 2], sticky: u8, flow: &FlowKey) -> u64 {
         let [c, d] = flow.destination_port().octets();
         sip13(key, [word(source, destination), word([a, b, c, d], [flow.protocol(), 0, 0, 0])])
     }
+}
+
+/// A LAN host's address, hashed.
+#[inline(always)]
+pub(super) fn hash_host(key: [u64; 2], address: Ipv4) -> u32 {
+    sip13(key, [u64::from(u32::from_ne_bytes(address.octets())), 1]) as u32
 }
 
 /// SipHash-1-3 (Aumasson and Bernstein, 2012) of two words: keyed, so that nobody outside can aim

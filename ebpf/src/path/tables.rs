@@ -1,7 +1,7 @@
 use crate::abi::{
-    Bucket, Epoch, Flow, FlowKey, Group, LocalAddress, Mac, Port, Settings, SharedU64, Uplink,
+    AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, LocalAddress,
+    Port, Settings, SharedU64, Uplink,
 };
-use crate::verdict::DropReason;
 
 /// What the path looks things up in: BPF maps in the kernel, ordinary collections elsewhere.
 ///
@@ -26,26 +26,73 @@ pub trait Tables {
     /// The uplink of this identifier; one that was never written has generation zero.
     fn uplink(&self, uplink: u8) -> Option<&Uplink>;
 
-    /// The flow entry of this key.
-    fn flow(&self, key: &FlowKey) -> Option<&Flow<SharedU64>>;
+    /// The entry of this key in a table of flows.
+    fn flow(&self, table: FlowTable, key: &FlowKey) -> Option<&Flow<SharedU64>>;
 
-    /// Makes a flow entry where there is none: the insertion that reserves a port.
+    /// Makes an entry in a table of flows where there is none.
     ///
     /// # Errors
     /// Where there is one already, or no room.
-    fn insert_flow(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError>;
+    fn insert_flow(&self, table: FlowTable, key: &FlowKey, flow: &Flow) -> Result<(), InsertError>;
 
-    /// Makes or replaces a flow entry.
+    /// Makes or replaces an entry in a table of flows.
     ///
     /// # Errors
     /// Where there is no room.
-    fn replace_flow(&self, key: &FlowKey, flow: &Flow) -> Result<(), InsertError>;
+    fn replace_flow(&self, table: FlowTable, key: &FlowKey, flow: &Flow)
+    -> Result<(), InsertError>;
 
-    /// Takes back an entry that the same packet inserted. All other removal is the daemon's.
-    fn retract_flow(&self, key: &FlowKey);
+    /// Takes back an entry that the same packet has inserted, or moves to another table. All other
+    /// removal is the daemon's.
+    fn retract_flow(&self, table: FlowTable, key: &FlowKey);
 
-    /// Whether the address is one of the gateway's own.
-    fn is_local(&self, address: &LocalAddress) -> bool;
+    /// One side of a mapping.
+    fn binding(&self, key: &FlowKey) -> Option<&Binding<SharedU64>>;
+
+    /// Makes one side of a mapping where there is none: the insertion that reserves a port.
+    ///
+    /// # Errors
+    /// Where there is one already, or no room.
+    fn insert_binding(&self, key: &FlowKey, binding: &Binding) -> Result<(), InsertError>;
+
+    /// Makes or replaces one side of a mapping.
+    ///
+    /// # Errors
+    /// Where there is no room.
+    fn replace_binding(&self, key: &FlowKey, binding: &Binding) -> Result<(), InsertError>;
+
+    /// Takes back a side of a mapping that the same packet has inserted.
+    fn retract_binding(&self, key: &FlowKey);
+
+    /// What a LAN host takes of the tables; counted from zero where it was not known.
+    fn host(&self, address: Ipv4) -> Option<&Host<SharedU64>>;
+
+    /// The public address of this index in the pool of all uplinks.
+    fn pool(&self, index: u32) -> Option<Ipv4>;
+
+    /// The word of [`OwnPorts`](crate::abi::OwnPorts) of this index.
+    fn own_ports(&self, word: u32) -> u64;
+
+    /// The forward of this index.
+    fn forward(&self, index: u32) -> Option<&Forward>;
+
+    /// Takes a token for an ICMP message of the gateway's own: [`TokenBucket::take`](crate::abi::TokenBucket::take).
+    fn take_token(&self, now: u64, rate: u32, burst: u32) -> bool;
+
+    /// Whose the address is, if it is one of the gateway's own.
+    fn local(&self, address: &LocalAddress) -> Option<AddressOwner>;
+
+    /// The index of the forward for a packet of this key to the uplink's address:
+    /// [`find_forward`](super::find_forward).
+    ///
+    /// It is here so that the kernel's tables can put a call to a global BPF function in its place,
+    /// which the verifier checks once, and not anew on each of the many ways that lead to it.
+    fn find_forward(&self, key: &FlowKey, uplink: u8) -> Option<u32>
+    where
+        Self: Sized,
+    {
+        super::find_forward(self, key, uplink)
+    }
 
     /// The settings, if they were written.
     fn settings(&self) -> Option<&Settings>;
@@ -55,24 +102,25 @@ pub trait Tables {
 
     /// The bucket of this index among the buckets of all groups.
     fn bucket(&self, index: u32) -> Option<Bucket>;
-
-    /// Opens the flow of a packet that has none: [`open_flow`](super::open_flow).
-    ///
-    /// It is here so that the kernel's tables can put a call to a global BPF function in its place,
-    /// which the verifier checks once, and not anew on each of the many ways that lead to it. It
-    /// also keeps the rare path's registers and stack out of the frequent one.
-    ///
-    /// # Errors
-    /// Why the packet is dropped.
-    fn open(&self, key: &FlowKey, host: Mac, len: usize, port: &Port) -> Result<(), DropReason>
-    where
-        Self: Sized,
-    {
-        super::open_flow(self, key, host, len, port)
-    }
 }
 
-/// Why a flow entry was not made.
+/// A table of flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FlowTable {
+    /// Answered flows, both directions of each: what is looked up first. Nothing pushes one out.
+    Established,
+    /// Flows from the LAN that nobody has answered, by what the LAN sends. Where there are too
+    /// many, new ones push out old ones.
+    Unreplied,
+    /// Flows from beyond an uplink that the LAN has not answered, by what the LAN would send.
+    /// Likewise, and apart, so that neither side's floods touch what the other side opens.
+    Invited,
+    /// Datagrams in fragments, by addresses, protocol and identification: what their first fragment
+    /// was rewritten by. Likewise.
+    Fragments,
+}
+
+/// Why an entry was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsertError {
     /// The key is taken.

@@ -1,36 +1,62 @@
-//! 5. NAT44: address, port, TTL and checksums.
+//! 5. NAT44: addresses, ports, TTL and checksums.
 
+use super::forward::Way;
 use super::parse::Packet;
-use crate::abi::{Direction, Flow, MacPair, SharedU64};
+use crate::abi::{Direction, Flow};
 use crate::wire::{ETHERNET_LEN, Frame, Ipv4Header, Protocol, checksum, offset};
 
-/// Writes the frame anew by its flow entry: `macs` (destination, then source), the TTL, the address
-/// and port, and both checksums. Nothing where the frame is shorter than it was parsed to be.
+/// Writes the frame anew by its flow entry: MACs, TTL, addresses, ports, and both checksums, of
+/// which `transport_checksum` is what the transport's is so far. Nothing where the frame is shorter
+/// than it was parsed to be.
 #[inline(always)]
-pub(super) fn rewrite<F: Frame>(
+pub(super) fn rewrite<F: Frame, M>(
     frame: &mut F,
     packet: &Packet,
-    flow: &Flow<SharedU64>,
-    direction: Direction,
-    macs: MacPair,
+    flow: &Flow<M>,
+    way: &Way,
+    transport_checksum: u16,
 ) -> Option<()> {
-    let (address, port) = match direction {
-        Direction::Out => (Ipv4Header::SOURCE, offset::SOURCE_PORT),
-        Direction::In => (Ipv4Header::DESTINATION, offset::DESTINATION_PORT),
-    };
-    let header_checksum = checksum::update(packet.header_checksum, flow.header_delta);
-    frame.write(0, macs.words())?;
-    frame.write(ETHERNET_LEN + Ipv4Header::TTL, packet.ttl - 1)?;
-    frame.write(ETHERNET_LEN + Ipv4Header::CHECKSUM, header_checksum.to_ne_bytes())?;
-    frame.write(ETHERNET_LEN + address, flow.address.octets())?;
-
+    header(frame, packet, flow, way)?;
     let delta = flow.transport_delta;
-    let old = packet.transport_checksum;
-    let (port, at, new) = match packet.key.protocol() {
-        Protocol::TCP => (port, offset::TCP_CHECKSUM, checksum::update(old, delta)),
-        Protocol::UDP => (port, offset::UDP_CHECKSUM, checksum::update_udp(old, delta)),
-        _ => (offset::ICMP_IDENTIFIER, offset::ICMP_CHECKSUM, checksum::update(old, delta)),
+    let old = transport_checksum;
+    let (ports, at, new) = match packet.key.protocol() {
+        Protocol::TCP => (true, offset::TCP_CHECKSUM, checksum::update(old, delta)),
+        Protocol::UDP => (true, offset::UDP_CHECKSUM, checksum::update_udp(old, delta)),
+        Protocol::ICMP => (false, offset::ICMP_CHECKSUM, checksum::update(old, delta)),
+        // Neither ports nor a checksum that covers the addresses.
+        _ => return Some(()),
     };
-    frame.write(packet.transport + port, flow.port.octets())?;
-    frame.write(packet.transport + at, new.to_ne_bytes())
+    let port = match way.direction {
+        _ if !ports => offset::ICMP_IDENTIFIER,
+        Direction::In => offset::DESTINATION_PORT,
+        Direction::Out | Direction::Hairpin => offset::SOURCE_PORT,
+    };
+    frame.write(packet.transport() + port, flow.port.octets())?;
+    if way.direction == Direction::Hairpin && ports {
+        frame.write(packet.transport() + offset::DESTINATION_PORT, flow.other_port.octets())?;
+    }
+    frame.write(packet.transport() + at, new.to_ne_bytes())
+}
+
+/// As [`rewrite`], for what comes before the transport header.
+#[inline(always)]
+pub(super) fn header<F: Frame, M>(
+    frame: &mut F,
+    packet: &Packet,
+    flow: &Flow<M>,
+    way: &Way,
+) -> Option<()> {
+    let checksum = checksum::update(packet.header_checksum, flow.header_delta);
+    let address = match way.direction {
+        Direction::In => Ipv4Header::DESTINATION,
+        Direction::Out | Direction::Hairpin => Ipv4Header::SOURCE,
+    };
+    frame.write(0, way.macs.words())?;
+    frame.write(ETHERNET_LEN + Ipv4Header::TTL, packet.ttl - 1)?;
+    frame.write(ETHERNET_LEN + Ipv4Header::CHECKSUM, checksum.to_ne_bytes())?;
+    frame.write(ETHERNET_LEN + address, flow.address.octets())?;
+    if way.direction == Direction::Hairpin {
+        frame.write(ETHERNET_LEN + Ipv4Header::DESTINATION, flow.other_address.octets())?;
+    }
+    Some(())
 }

@@ -3,6 +3,7 @@
 //! The sum does not depend on byte order (RFC 1071 section 2(B)): everything here works on words as
 //! the machine loads them, and what it gives is stored the same way.
 
+use super::Frame;
 use crate::abi::{Ipv4, L4Port};
 
 /// Folds a sum of words to 16 bits, carries added back in.
@@ -39,11 +40,25 @@ impl Delta {
         Self(self.0 + old as u64 + u16::from_ne_bytes(new.octets()) as u64)
     }
 
+    /// A word of 16 bits is replaced, as loaded.
+    #[inline(always)]
+    #[must_use]
+    pub const fn word(self, old: u16, new: u16) -> Self {
+        Self(self.0 + !old as u64 + new as u64)
+    }
+
     /// The TTL, the first byte of its word, is one less.
     #[inline(always)]
     #[must_use]
     pub const fn ttl_decrement(self) -> Self {
         Self(self.0 + !u16::from_ne_bytes([1, 0]) as u64)
+    }
+
+    /// This change and another.
+    #[inline(always)]
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
     }
 
     /// The change as one word.
@@ -71,6 +86,50 @@ pub const fn update_udp(field: u16, delta: u16) -> u16 {
         0 => u16::MAX,
         updated => updated,
     }
+}
+
+/// The sum over `len` bytes of a frame from `offset` on, an odd last one padded with zero, not
+/// folded. Nothing where the frame ends before, or where it is more than [`SUMMED_MAX`].
+///
+/// The verifier walks through every turn of a loop, so a turn takes eight bytes, and there is one
+/// loop.
+#[inline(always)]
+pub fn sum_frame<F: Frame>(frame: &F, offset: usize, len: usize) -> Option<u64> {
+    if len > SUMMED_MAX {
+        return None;
+    }
+    let mut sum = 0;
+    for at in (0..SUMMED_MAX).step_by(8) {
+        let rest = len.saturating_sub(at);
+        if rest >= 8 {
+            let [a, b] = frame.read::<[[u8; 4]; 2]>(offset + at)?;
+            sum += u64::from(u32::from_ne_bytes(a)) + u64::from(u32::from_ne_bytes(b));
+        } else {
+            return Some(sum + sum_rest(frame, offset + at, rest)?);
+        }
+    }
+    Some(sum)
+}
+
+/// The most bytes that [`sum_frame`] adds up, a multiple of eight: an Ethernet frame's.
+pub const SUMMED_MAX: usize = 1504;
+
+/// The sum over fewer than eight bytes.
+#[inline(always)]
+fn sum_rest<F: Frame>(frame: &F, mut offset: usize, len: usize) -> Option<u64> {
+    let mut sum = 0;
+    if len & 4 != 0 {
+        sum += u64::from(u32::from_ne_bytes(frame.read(offset)?));
+        offset += 4;
+    }
+    if len & 2 != 0 {
+        sum += u64::from(u16::from_ne_bytes(frame.read(offset)?));
+        offset += 2;
+    }
+    if len & 1 != 0 {
+        sum += u64::from(u16::from_ne_bytes([frame.read(offset)?, 0]));
+    }
+    Some(sum)
 }
 
 /// The sum over bytes, an odd last one padded with zero (RFC 1071): all ones, complemented zero,

@@ -1,3 +1,5 @@
+use super::mss;
+
 /// A type that can be copied out of and into a packet.
 ///
 /// # Safety
@@ -25,13 +27,35 @@ pub trait Frame {
     /// Copies a value in, or nothing where the frame ends before it does.
     #[must_use]
     fn write<T: Wire>(&mut self, offset: usize, value: T) -> Option<()>;
+
+    /// Where the maximum segment size stands in the options of the TCP header at `transport`, from
+    /// its start: [`mss::find`].
+    ///
+    /// It is here so that the kernel's frame can put a call to a global BPF function in its place,
+    /// which the verifier checks once: a loop is dear to it.
+    fn find_mss(&self, transport: usize, header_len: usize) -> Option<usize>
+    where
+        Self: Sized,
+    {
+        mss::find(self, transport, header_len)
+    }
+
+    /// Puts this many bytes before the frame, whatever they hold.
+    #[must_use]
+    fn grow_front(&mut self, bytes: usize) -> Option<()>;
+
+    /// Cuts the frame off after this many bytes, which it has.
+    #[must_use]
+    fn truncate(&mut self, len: usize) -> Option<()>;
 }
 
 /// A frame in memory, for everything that is not the kernel.
+#[cfg(any(test, feature = "memory"))]
 #[derive(Debug)]
-pub struct SliceFrame<'a>(pub &'a mut [u8]);
+pub struct MemoryFrame<'a>(pub &'a mut std::vec::Vec<u8>);
 
-impl Frame for SliceFrame<'_> {
+#[cfg(any(test, feature = "memory"))]
+impl Frame for MemoryFrame<'_> {
     fn len(&self) -> usize {
         self.0.len()
     }
@@ -47,6 +71,16 @@ impl Frame for SliceFrame<'_> {
         // SAFETY: the slice is as long as `T`, and a `Wire` type has no padding and may be written
         // at any address.
         unsafe { bytes.as_mut_ptr().cast::<T>().write(value) };
+        Some(())
+    }
+
+    fn grow_front(&mut self, bytes: usize) -> Option<()> {
+        self.0.splice(..0, core::iter::repeat_n(0xee, bytes));
+        Some(())
+    }
+
+    fn truncate(&mut self, len: usize) -> Option<()> {
+        self.0.truncate(len);
         Some(())
     }
 }

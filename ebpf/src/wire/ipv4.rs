@@ -62,6 +62,50 @@ impl Ipv4Header {
         u16::from_be_bytes(self.fragment) & 0x3fff != 0
     }
 
+    /// Whether fragments of the datagram follow.
+    #[inline(always)]
+    pub fn more_fragments(&self) -> bool {
+        u16::from_be_bytes(self.fragment) & 0x2000 != 0
+    }
+
+    /// Where in the datagram's payload a fragment starts, in bytes: zero for the first.
+    #[inline(always)]
+    pub fn fragment_offset(&self) -> usize {
+        usize::from(u16::from_be_bytes(self.fragment) & 0x1fff) * 8
+    }
+
+    /// The header of a datagram of the gateway's own, without options, its checksum set.
+    ///
+    /// It is sent whole (RFC 6864 section 4.1: an atomic datagram needs no identification), with
+    /// the precedence of internetwork control (RFC 1812 section 4.3.2.5).
+    pub fn own(total_len: u16, protocol: u8, source: Ipv4, destination: Ipv4) -> Self {
+        let mut header = Self {
+            version_ihl: 0x45,
+            traffic_class: 0xc0,
+            total_length: total_len.to_be_bytes(),
+            identification: [0; 2],
+            fragment: [0x40, 0],
+            ttl: 64,
+            protocol,
+            checksum: [0; 2],
+            source: source.octets(),
+            destination: destination.octets(),
+        };
+        let words = [
+            u16::from_ne_bytes([header.version_ihl, header.traffic_class]),
+            u16::from_ne_bytes(header.total_length),
+            u16::from_ne_bytes(header.fragment),
+            u16::from_ne_bytes([header.ttl, header.protocol]),
+        ];
+        let mut sum = u64::from(u32::from_ne_bytes(header.source))
+            + u64::from(u32::from_ne_bytes(header.destination));
+        for word in words {
+            sum += u64::from(word);
+        }
+        header.checksum = (!checksum::fold(sum)).to_ne_bytes();
+        header
+    }
+
     /// The source address.
     #[inline(always)]
     pub fn source(&self) -> Ipv4 {

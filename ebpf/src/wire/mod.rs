@@ -9,10 +9,15 @@ mod ethernet;
 mod frame;
 mod ipv4;
 mod ipv6;
+pub mod mss;
 mod transport;
 
 pub use ethernet::{ETHERNET_LEN, EtherType, Ethernet};
-pub use frame::{Frame, SliceFrame, Wire};
+#[cfg(any(test, feature = "memory"))]
+pub use frame::MemoryFrame;
+pub use frame::{Frame, Wire};
 pub use ipv4::{IPV4_LEN, Ipv4Header};
 pub use ipv6::IPV6_DESTINATION;
-pub use transport::{Echo, Ports, Protocol, Tcp, Udp, icmp_type, offset, tcp_flags};
+pub use transport::{
+    Echo, Ports, Protocol, Tcp, Udp, icmp_type, offset, tcp_flags, tcp_option, unreachable_code,
+};

@@ -22,6 +22,9 @@ pub struct Ports {
     destination: [u8; 2],
 }
 
+// SAFETY: arrays of bytes in order.
+unsafe impl Wire for Ports {}
+
 impl Ports {
     /// The source port.
     #[inline(always)]
@@ -55,6 +58,32 @@ pub struct Tcp {
 
 // SAFETY: bytes and arrays of bytes in order.
 unsafe impl Wire for Tcp {}
+
+impl Tcp {
+    /// The sequence number, in the machine's own order.
+    #[inline(always)]
+    pub fn sequence(&self) -> u32 {
+        u32::from_be_bytes(self.sequence)
+    }
+
+    /// The header's length in bytes, options included.
+    #[inline(always)]
+    pub fn header_len(&self) -> usize {
+        usize::from(self.data_offset >> 4) * 4
+    }
+}
+
+/// The fields of options that the path knows (RFC 9293 section 3.2).
+pub mod tcp_option {
+    /// The end of the options. One byte.
+    pub const END: u8 = 0;
+    /// No operation. One byte.
+    pub const NOP: u8 = 1;
+    /// The maximum segment size.
+    pub const MSS: u8 = 2;
+    /// How long that is, in bytes.
+    pub const MSS_LEN: u8 = 4;
+}
 
 /// Control bits of a TCP header.
 pub mod tcp_flags {
@@ -111,8 +140,24 @@ impl Echo {
 pub mod icmp_type {
     /// Echo reply.
     pub const ECHO_REPLY: u8 = 0;
+    /// Destination unreachable.
+    pub const UNREACHABLE: u8 = 3;
     /// Echo request.
     pub const ECHO_REQUEST: u8 = 8;
+    /// Time exceeded.
+    pub const TIME_EXCEEDED: u8 = 11;
+    /// Parameter problem.
+    pub const PARAMETER_PROBLEM: u8 = 12;
+}
+
+/// Codes of ICMP's destination unreachable (RFC 792; RFC 1812 section 5.2.7.1).
+pub mod unreachable_code {
+    /// No route to the network.
+    pub const NETWORK: u8 = 0;
+    /// Fragmentation is needed, and not allowed (RFC 1191).
+    pub const FRAGMENTATION_NEEDED: u8 = 4;
+    /// The administrator prohibits it.
+    pub const PROHIBITED: u8 = 13;
 }
 
 /// Where the fields that translation writes stand, from the start of the transport header.

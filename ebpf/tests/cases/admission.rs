@@ -8,7 +8,12 @@ use pointsman_ebpf::memory::site::{A, B, SERVER as SERVER_ADDRESS, lan};
 use pointsman_ebpf::verdict::DropReason;
 use pointsman_ebpf::wire::tcp_flags;
 
-use crate::harness::{Gateway, HOST, SERVER, STRIDE, answer, coming, request};
+use super::harness::{Gateway, HOST, SERVER, answer, coming, request};
+
+/// The types and codes of the messages that tell the sender.
+const NO_ROUTE: [u8; 2] = [3, 0];
+const TOO_BIG: [u8; 2] = [3, 4];
+const IN_TRANSIT: [u8; 2] = [11, 0];
 
 #[test]
 fn unsolicited_from_an_uplink() {
@@ -18,14 +23,13 @@ fn unsolicited_from_an_uplink() {
         PacketBuilder::udp(SERVER, host),
         PacketBuilder::tcp(SERVER, host, tcp_flags::SYN),
         PacketBuilder::echo_request(SERVER, lan::HOST),
-        PacketBuilder::udp(SERVER, host).fragment(1),
         PacketBuilder::other(47, SERVER_ADDRESS, lan::HOST),
         PacketBuilder::udp(SERVER, SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 77), 22)),
     ] {
         let frame = coming(packet, &A).build();
         gateway.drops(A.ifindex, &frame, DropReason::Unsolicited);
     }
-    assert_eq!(gateway.tables.flow_count(), 0, "{}", gateway.tables);
+    gateway.holds_nothing();
 }
 
 #[test]
@@ -103,16 +107,6 @@ fn lan_to_lan() {
     }
 }
 
-/// Also of a flow: only the first fragment has ports, and the rest could not follow it.
-#[test]
-fn fragments() {
-    let gateway = Gateway::new();
-    gateway.sends(&request(), &A, HOST.port());
-    for fragment in [0x2000, 0x2001, 1, 0x1fff] {
-        gateway.refuses(&request().fragment(fragment), DropReason::Fragment);
-    }
-}
-
 #[test]
 fn neither_flag_that_is_not_more_fragments_makes_a_fragment() {
     let gateway = Gateway::new();
@@ -121,24 +115,15 @@ fn neither_flag_that_is_not_more_fragments_makes_a_fragment() {
     }
 }
 
+/// Neither queries that are not translated, nor what is no echo though its type says so.
 #[test]
-fn other_protocols() {
-    let gateway = Gateway::new();
-    for protocol in (0..=255).step_by(STRIDE).filter(|protocol| ![1, 6, 17].contains(protocol)) {
-        let packet = PacketBuilder::other(protocol, lan::HOST, SERVER_ADDRESS);
-        gateway.refuses(&packet, DropReason::Protocol);
-        gateway.refuses(&packet.payload(&[]), DropReason::Protocol);
-    }
-}
-
-#[test]
-fn icmp_that_is_no_echo() {
+fn icmp_that_is_neither_echo_nor_error() {
     let gateway = Gateway::new();
     gateway.sends(&PacketBuilder::echo_request(HOST, SERVER_ADDRESS), &A, HOST.port());
-    for (icmp_type, code) in [(3, 4), (5, 0), (11, 0), (13, 0), (8, 1), (0, 1)] {
+    for (icmp_type, code) in [(4, 0), (5, 0), (9, 0), (13, 0), (17, 0), (40, 0), (8, 1), (0, 1)] {
         let body = [icmp_type, code, 0, 0, 0x13, 0x88, 0, 1];
         let packet = PacketBuilder::other(1, lan::HOST, SERVER_ADDRESS).payload(&body);
-        gateway.refuses(&packet, DropReason::Protocol);
+        gateway.refuses(&packet, DropReason::Icmp);
     }
 }
 
@@ -146,7 +131,7 @@ fn icmp_that_is_no_echo() {
 fn no_uplink_alive() {
     let gateway = Gateway::new();
     gateway.tables.set_alive(!(A.bit() | B.bit()));
-    gateway.refuses(&request(), DropReason::NoUplink);
+    gateway.tells(&request(), DropReason::NoUplink, NO_ROUTE, [0; 4]);
 }
 
 #[test]
@@ -155,14 +140,14 @@ fn no_uplink_usable() {
     if let Some(group) = &mut gateway.tables.group {
         group.usable = 0;
     }
-    gateway.refuses(&request(), DropReason::NoUplink);
+    gateway.tells(&request(), DropReason::NoUplink, NO_ROUTE, [0; 4]);
 }
 
 #[test]
 fn an_uplink_that_was_never_written() {
     let mut gateway = Gateway::new();
     gateway.tables.uplinks[usize::from(A.id)] = Uplink::default();
-    gateway.refuses(&request(), DropReason::NoUplink);
+    gateway.tells(&request(), DropReason::NoUplink, NO_ROUTE, [0; 4]);
 }
 
 #[test]
@@ -172,18 +157,19 @@ fn before_the_settings_are_written() {
     gateway.refuses(&request(), DropReason::NotReady);
 }
 
-/// Neither when it would open a flow nor when it is of one.
+/// Neither when it would open a flow, nor when it is of one.
 #[test]
 fn a_ttl_that_is_used_up() {
     let gateway = Gateway::new();
     for ttl in [0, 1] {
-        gateway.refuses(&request().ttl(ttl), DropReason::TtlExceeded);
+        gateway.tells(&request().ttl(ttl), DropReason::TtlExceeded, IN_TRANSIT, [0; 4]);
     }
     gateway.sends(&request(), &A, HOST.port());
     for ttl in [0, 1] {
-        gateway.refuses(&request().ttl(ttl), DropReason::TtlExceeded);
+        let reason = DropReason::TtlExceeded;
+        gateway.tells(&request().ttl(ttl), reason, IN_TRANSIT, [0; 4]);
         let back = answer(&A, HOST.port()).ttl(ttl).build();
-        gateway.drops(A.ifindex, &back, DropReason::TtlExceeded);
+        gateway.answers(A.ifindex, &back, reason, IN_TRANSIT, [0; 4]);
     }
 }
 
@@ -191,11 +177,16 @@ fn a_ttl_that_is_used_up() {
 fn larger_than_the_uplink_takes() {
     let mut gateway = Gateway::new();
     gateway.tables.uplinks[usize::from(A.id)].mtu = 1400;
-    gateway.refuses(&request().payload(&[7; 1373]), DropReason::TooBig);
+    let too_big = |packet: &PacketBuilder| {
+        gateway.tells(packet, DropReason::TooBig, TOO_BIG, [0, 0, 0x05, 0x78]);
+    };
+    too_big(&request().payload(&[7; 1373]));
     // The interface counts what trails the packet, too.
-    gateway.refuses(&request().payload(&[7; 1372]).padding(1), DropReason::TooBig);
+    too_big(&request().payload(&[7; 1372]).padding(1));
     gateway.sends(&request().payload(&[7; 1372]), &A, HOST.port());
-    gateway.refuses(&request().payload(&[7; 1373]), DropReason::TooBig);
+    too_big(&request().payload(&[7; 1373]));
+    gateway.delivers(&answer(&A, HOST.port()), &A, HOST);
+    too_big(&request().payload(&[7; 1373]));
 }
 
 #[test]
@@ -204,6 +195,9 @@ fn larger_than_the_lan_takes() {
     gateway.tables.ports.get_mut(&lan::IFINDEX).unwrap().mtu = 1400;
     gateway.sends(&request().payload(&[7; 1472]), &A, HOST.port());
     let fits = answer(&A, HOST.port()).payload(&[7; 1372]);
-    gateway.delivers(&fits, &A, HOST);
-    gateway.drops(A.ifindex, &fits.payload(&[7; 1373]).build(), DropReason::TooBig);
+    for _ in 0..2 {
+        let larger = fits.clone().payload(&[7; 1373]).build();
+        gateway.answers(A.ifindex, &larger, DropReason::TooBig, TOO_BIG, [0, 0, 0x05, 0x78]);
+        gateway.delivers(&fits, &A, HOST);
+    }
 }

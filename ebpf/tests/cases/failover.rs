@@ -2,13 +2,16 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use pointsman_ebpf::abi::{Direction, Mac, MacPair, PortRange};
+use pointsman_ebpf::abi::{Direction, Mac, MacPair};
 use pointsman_ebpf::memory::PacketBuilder;
 use pointsman_ebpf::memory::site::{self, A, B, Provider, lan};
-use pointsman_ebpf::verdict::{DropReason, PassReason, Verdict};
+use pointsman_ebpf::path::FlowTable;
+use pointsman_ebpf::verdict::{DropReason, Verdict};
 use pointsman_ebpf::wire::tcp_flags;
 
-use crate::harness::{Gateway, HOST, SERVER, answer, request};
+use super::harness::{
+    Gateway, HOST, OTHER, SERVER, Sizes, answer, other_request, request, segment, segment_back,
+};
 
 const BOTH: u64 = A.bit() | B.bit();
 
@@ -19,6 +22,20 @@ fn a_flow_of_a_dead_uplink_moves_at_its_next_packet() {
     gateway.tables.set_alive(B.bit());
     gateway.sends(&request(), &B, HOST.port());
     gateway.delivers(&answer(&B, HOST.port()), &B, HOST);
+}
+
+/// Whose flow is answered already, goes on without waiting for an answer again.
+#[test]
+fn an_established_flow_of_a_dead_uplink_moves_at_its_next_packet() {
+    let gateway = Gateway::new();
+    gateway.establish(&A);
+    gateway.tables.set_alive(B.bit());
+    gateway.sends(&request(), &B, HOST.port());
+    // The way back by A is good as long as it is there.
+    gateway.holds(Sizes { established: 3, bindings: 4, ..Sizes::default() });
+    gateway.counts_of(lan::HOST, 2, 0);
+    gateway.delivers(&answer(&B, HOST.port()), &B, HOST);
+    gateway.holds(Sizes { established: 3, bindings: 4, ..Sizes::default() });
 }
 
 #[test]
@@ -33,35 +50,48 @@ fn a_moved_flow_stays_when_its_old_uplink_returns() {
     gateway.sends(&PacketBuilder::udp(new, SERVER), &A, 5001);
 }
 
-/// The entry of the replies is still there, and is the flow's own.
+/// The mapping is still there, and is the flow's own.
 #[test]
 fn a_flow_that_moves_back_finds_its_old_port() {
+    let gateway = Gateway::with_nat_ports(40_000, 40_001);
+    gateway.sends(&request(), &A, 40_000);
+    gateway.tables.set_alive(B.bit());
+    gateway.sends(&request(), &B, 40_000);
+    gateway.tables.set_alive(A.bit());
+    gateway.sends(&request(), &A, 40_000);
+    gateway.holds(Sizes { unreplied: 1, bindings: 4, ..Sizes::default() });
+    gateway.counts_of(lan::HOST, 2, 1);
+    gateway.delivers(&answer(&A, 40_000), &A, HOST);
+}
+
+#[test]
+fn an_established_flow_that_moves_back_finds_its_old_port() {
     let gateway = Gateway::new();
-    gateway.sends(&request(), &A, HOST.port());
+    gateway.establish(&A);
     gateway.tables.set_alive(B.bit());
     gateway.sends(&request(), &B, HOST.port());
     gateway.tables.set_alive(A.bit());
     gateway.sends(&request(), &A, HOST.port());
     gateway.delivers(&answer(&A, HOST.port()), &A, HOST);
-    assert_eq!(gateway.tables.flow_count(), 3, "{}", gateway.tables);
+    gateway.holds(Sizes { established: 3, bindings: 4, ..Sizes::default() });
 }
 
 /// Another host took the port on the second uplink meanwhile: neither flow takes the other's
 /// answers.
 #[test]
 fn a_flow_that_moves_to_where_its_port_is_taken_gets_another() {
-    let mut gateway = Gateway::new();
-    if let Some(settings) = &mut gateway.tables.settings {
-        settings.nat_ports = PortRange { first: 5000, last: 5001 };
+    for established in [false, true] {
+        let gateway = Gateway::with_nat_ports(5000, 5001);
+        gateway.sends(&request(), &A, 5000);
+        if established {
+            gateway.delivers(&answer(&A, 5000), &A, HOST);
+        }
+        gateway.tables.set_alive(B.bit());
+        gateway.sends(&other_request(), &B, 5000);
+        gateway.sends(&request(), &B, 5001);
+        gateway.delivers(&answer(&B, 5000), &B, OTHER);
+        gateway.delivers(&answer(&B, 5001), &B, HOST);
     }
-    let other = SocketAddrV4::new(lan::OTHER, 5000);
-    let other_request = PacketBuilder::udp(other, SERVER).macs(lan::OTHER_MAC, lan::MAC);
-    gateway.sends(&request(), &A, 5000);
-    gateway.tables.set_alive(B.bit());
-    gateway.sends(&other_request, &B, 5000);
-    gateway.sends(&request(), &B, 5001);
-    gateway.delivers(&answer(&B, 5000), &B, other);
-    gateway.delivers(&answer(&B, 5001), &B, HOST);
 }
 
 /// What is still on its way when an uplink is held for dead is good.
@@ -75,20 +105,18 @@ fn an_answer_by_a_dead_uplink_is_delivered() {
     gateway.delivers(&answer(&A, HOST.port()), &A, HOST);
     gateway.tables.set_alive(0);
     gateway.delivers(&answer(&B, HOST.port()), &B, HOST);
-    gateway.refuses(&request(), DropReason::NoUplink);
+    gateway.tells(&request(), DropReason::NoUplink, [3, 0], [0; 4]);
 }
 
 /// Two uplinks hold the same remote end, public port and all but the address.
 #[test]
 fn the_uplinks_do_not_mix() {
     let gateway = Gateway::new();
-    let other = SocketAddrV4::new(lan::OTHER, HOST.port());
     gateway.sends(&request(), &A, HOST.port());
     gateway.tables.set_alive(B.bit());
-    let packet = PacketBuilder::udp(other, SERVER).macs(lan::OTHER_MAC, lan::MAC);
-    gateway.sends(&packet, &B, HOST.port());
+    gateway.sends(&other_request(), &B, HOST.port());
     gateway.delivers(&answer(&A, HOST.port()), &A, HOST);
-    gateway.delivers(&answer(&B, HOST.port()), &B, other);
+    gateway.delivers(&answer(&B, HOST.port()), &B, OTHER);
 }
 
 /// Both uplinks have the same address, as behind two modems that translate themselves.
@@ -96,29 +124,29 @@ fn the_uplinks_do_not_mix() {
 fn uplinks_with_the_same_address_do_not_mix() {
     let mut gateway = Gateway::new();
     gateway.readdress(&B, A.address);
-    let other = SocketAddrV4::new(lan::OTHER, HOST.port());
     gateway.sends(&request(), &A, HOST.port());
     gateway.tables.set_alive(B.bit());
-    let packet = PacketBuilder::udp(other, SERVER).macs(lan::OTHER_MAC, lan::MAC);
     let b = Provider { address: A.address, ..B };
-    gateway.sends(&packet, &b, HOST.port());
+    gateway.sends(&other_request(), &b, HOST.port());
     gateway.delivers(&answer(&A, HOST.port()), &A, HOST);
-    gateway.delivers(&answer(&b, HOST.port()), &b, other);
+    gateway.delivers(&answer(&b, HOST.port()), &b, OTHER);
 }
 
-/// Of many flows on both uplinks, those of the dead one move, the others do not, none moves back,
-/// and new flows are assigned as before.
+/// Of many established flows on both uplinks, those of the dead one move, the others do not, none
+/// moves back, and new flows are assigned as before.
 #[test]
 fn only_the_flows_of_the_dead_uplink_move() {
     const FLOWS: u16 = if cfg!(miri) { 8 } else { 64 };
-    let gateway = Gateway { tables: site::gateway(site::share_evenly) };
-    let host = |number: u16| SocketAddrV4::new(lan::HOST, 10_000 + number);
+    let gateway = Gateway::of(site::gateway(site::share_evenly));
     let uplink_of = |number| {
-        let mut frame = PacketBuilder::udp(host(number), SERVER).build();
-        match gateway.tables.run(&mut frame, lan::IFINDEX) {
-            Verdict::Forward { uplink, .. } => uplink,
-            verdict => panic!("{verdict:?}\n{}", gateway.tables),
-        }
+        let end = SocketAddrV4::new(lan::HOST, 10_000 + number);
+        let mut frame = PacketBuilder::udp(end, SERVER).build();
+        let Verdict::Forward { uplink, .. } = gateway.tables.run(&mut frame, lan::IFINDEX) else {
+            panic!("{}", gateway.tables);
+        };
+        let by = if uplink == A.id { A } else { B };
+        gateway.delivers(&answer(&by, 10_000 + number), &by, end);
+        uplink
     };
     let before: Vec<u8> = (0..FLOWS).map(uplink_of).collect();
     let on_a = before.iter().filter(|uplink| **uplink == A.id).count();
@@ -132,8 +160,8 @@ fn only_the_flows_of_the_dead_uplink_move() {
     let after: Vec<u8> = (0..FLOWS).map(uplink_of).collect();
     assert_eq!(after, [B.id; FLOWS as usize]);
 
-    for (key, _) in gateway.tables.flows() {
-        gateway.tables.remove_flow(&key);
+    for (key, _) in gateway.tables.flows(FlowTable::Established) {
+        gateway.tables.remove_flow(FlowTable::Established, &key);
     }
     let anew: Vec<u8> = (0..FLOWS).map(uplink_of).collect();
     assert_eq!(anew, before);
@@ -165,10 +193,20 @@ fn an_uplink_that_is_not_usable_keeps_its_flows() {
     gateway.sends(&PacketBuilder::udp(new, SERVER), &B, 5001);
 }
 
+/// Those that wait for an answer and those that have one.
 #[test]
 fn flows_of_an_address_that_is_gone_are_stale_both_ways() {
+    for established in [false, true] {
+        flows_of_an_address_that_is_gone(established);
+    }
+}
+
+fn flows_of_an_address_that_is_gone(established: bool) {
     let mut gateway = Gateway::new();
     gateway.sends(&request(), &A, HOST.port());
+    if established {
+        gateway.delivers(&answer(&A, HOST.port()), &A, HOST);
+    }
     let now = Provider { address: Ipv4Addr::new(203, 0, 113, 9), ..A };
     gateway.readdress(&A, now.address);
     let late = answer(&A, HOST.port()).build();
@@ -182,25 +220,30 @@ fn flows_of_an_address_that_is_gone_are_stale_both_ways() {
 #[test]
 fn flows_of_an_older_generation_are_made_anew() {
     let mut gateway = Gateway::new();
-    gateway.sends(&request(), &A, HOST.port());
+    gateway.establish(&A);
     gateway.readdress(&A, A.address);
     let early = answer(&A, HOST.port());
-    gateway.passes(A.ifindex, &early.build(), PassReason::Local);
+    gateway.drops(A.ifindex, &early.build(), DropReason::Unsolicited);
     gateway.sends(&request(), &A, HOST.port());
     gateway.delivers(&early, &A, HOST);
-    let (_, out) = gateway.entry(Direction::Out);
-    assert_eq!(out.generation, 2, "{}", gateway.tables);
-    assert_eq!(gateway.tables.flow_count(), 2, "{}", gateway.tables);
+    for direction in [Direction::Out, Direction::In] {
+        let (_, flow) = gateway.entry(FlowTable::Established, direction);
+        assert_eq!(flow.generation, 2, "{}", gateway.tables);
+    }
+    gateway.holds(Sizes { established: 2, bindings: 2, ..Sizes::default() });
 }
 
 /// A reset cannot move a flow: it would tell the peer nothing from another address.
 #[test]
 fn a_reset_does_not_move_a_flow() {
     let gateway = Gateway::new();
-    gateway.sends(&PacketBuilder::tcp(HOST, SERVER, tcp_flags::SYN), &A, HOST.port());
-    gateway.tables.set_alive(B.bit());
-    let reset = PacketBuilder::tcp(HOST, SERVER, tcp_flags::RST);
-    gateway.refuses(&reset, DropReason::Unsolicited);
+    gateway.sends(&segment(tcp_flags::SYN), &A, HOST.port());
+    for _ in 0..2 {
+        gateway.tables.set_alive(B.bit());
+        gateway.refuses(&segment(tcp_flags::RST), DropReason::Unsolicited);
+        gateway.tables.set_alive(BOTH);
+        gateway.delivers(&segment_back(tcp_flags::SYN | tcp_flags::ACK, &A), &A, HOST);
+    }
 }
 
 /// The next hop has another MAC: flows follow at once, since only the uplink says it.

@@ -2,13 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use pointsman_ebpf::abi::LocalAddress;
+use pointsman_ebpf::abi::{AddressOwner, L4Port, LocalAddress};
 use pointsman_ebpf::memory::PacketBuilder;
 use pointsman_ebpf::memory::site::{A, B, lan};
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 use pointsman_ebpf::wire::tcp_flags;
 
-use crate::harness::{Gateway, HOST, SERVER, answer, coming, public, request};
+use super::harness::{Gateway, HOST, SERVER, Sizes, answer, coming, public, request};
 
 const IPV6: [u8; 2] = [0x86, 0xdd];
 
@@ -69,15 +69,14 @@ fn a_lease() {
     for other in [ends(67, 69), ends(66, 68)] {
         gateway.drops(A.ifindex, &coming(other, &A).build(), DropReason::Unsolicited);
     }
-    let fragment = coming(ends(67, 68).fragment(0x2000), &A).build();
-    gateway.drops(A.ifindex, &fragment, DropReason::Unsolicited);
+    gateway.holds_nothing();
 }
 
 #[test]
 fn ipv6_for_the_gateway() {
     let mut gateway = Gateway::new();
     let own = "2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets();
-    gateway.tables.local.insert(LocalAddress(own));
+    gateway.tables.local.insert(LocalAddress(own), AddressOwner::KERNEL);
     gateway.passes(lan::IFINDEX, &ipv6(own), PassReason::Local);
 }
 
@@ -144,6 +143,9 @@ fn the_gateway_itself() {
                 PacketBuilder::echo_reply(*from.ip(), end),
                 PacketBuilder::other(47, *from.ip(), to),
                 PacketBuilder::udp(from, end).fragment(0x2000),
+                PacketBuilder::udp(from, end).fragment(0x2001),
+                PacketBuilder::udp(from, end).fragment(1),
+                PacketBuilder::other(1, *from.ip(), to).payload(&[13, 0, 0, 0, 0, 0, 0, 0]),
                 PacketBuilder::udp(from, end).ttl(1),
                 PacketBuilder::udp(from, end).payload(&[7; 3000]),
             ] {
@@ -153,7 +155,7 @@ fn the_gateway_itself() {
             }
         }
     }
-    assert_eq!(gateway.tables.flow_count(), 0, "{}", gateway.tables);
+    gateway.holds_nothing();
 }
 
 /// The gateway answers while nothing is configured.
@@ -166,21 +168,47 @@ fn the_gateway_itself_before_it_is_ready() {
     gateway.passes(lan::IFINDEX, &PacketBuilder::udp(HOST, to).build(), PassReason::Local);
 }
 
-/// A datagram for the public address that is not the answer to anything.
+/// Of ports that are handed out, none is the kernel's: it would answer what it knows nothing of.
 #[test]
-fn what_is_no_answer_to_a_flow() {
+fn what_is_for_no_mapping() {
     let gateway = Gateway::new();
     gateway.sends(&request(), &A, HOST.port());
-    let stranger = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 54), SERVER.port());
     for packet in [
-        PacketBuilder::udp(stranger, public(&A, HOST.port())),
         PacketBuilder::udp(SERVER, public(&A, HOST.port() + 1)),
         PacketBuilder::udp(SERVER, public(&B, HOST.port())),
         PacketBuilder::tcp(SERVER, public(&A, HOST.port()), tcp_flags::ACK),
     ] {
-        gateway.passes(A.ifindex, &coming(packet, &A).build(), PassReason::Local);
+        gateway.drops(A.ifindex, &coming(packet, &A).build(), DropReason::Unsolicited);
     }
-    let by_b = PacketBuilder::udp(SERVER, public(&A, HOST.port()));
-    gateway.passes(B.ifindex, &coming(by_b, &B).build(), PassReason::Local);
+    let by_b = coming(PacketBuilder::udp(SERVER, public(&A, HOST.port())), &B).build();
+    gateway.drops(B.ifindex, &by_b, DropReason::Unsolicited);
+    gateway.holds(Sizes { unreplied: 1, bindings: 2, ..Sizes::default() });
     gateway.delivers(&answer(&A, HOST.port()), &A, HOST);
+}
+
+/// Of a port that is never handed out, all is the kernel's: beyond the range, and of its sockets, of
+/// each protocol its own.
+#[test]
+fn what_is_for_the_gateway_s_sockets() {
+    let mut gateway = Gateway::with_nat_ports(2000, 60_000);
+    gateway.tables.keep_port(false, L4Port::from_host(8080));
+    gateway.tables.keep_port(true, L4Port::from_host(51_820));
+    for (packet, is_own) in [
+        (PacketBuilder::tcp(SERVER, public(&A, 1999), tcp_flags::SYN), true),
+        (PacketBuilder::tcp(SERVER, public(&A, 2000), tcp_flags::SYN), false),
+        (PacketBuilder::udp(SERVER, public(&A, 60_000)), false),
+        (PacketBuilder::udp(SERVER, public(&A, 60_001)), true),
+        (PacketBuilder::tcp(SERVER, public(&A, 8080), tcp_flags::SYN), true),
+        (PacketBuilder::udp(SERVER, public(&A, 8080)), false),
+        (PacketBuilder::udp(SERVER, public(&A, 51_820)), true),
+        (PacketBuilder::tcp(SERVER, public(&A, 51_820), tcp_flags::RST), false),
+    ] {
+        let frame = coming(packet, &A).build();
+        if is_own {
+            gateway.passes(A.ifindex, &frame, PassReason::Local);
+        } else {
+            gateway.drops(A.ifindex, &frame, DropReason::Unsolicited);
+        }
+    }
+    gateway.holds_nothing();
 }

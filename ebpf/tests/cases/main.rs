@@ -1,10 +1,5 @@
-//! Named packets through the path: input, and verdict, output and counters that must come of it.
+//! Named packets through the path on the host.
 
-mod admission;
-mod failover;
-mod harness;
-mod local;
-mod malformed;
-mod marks;
-mod ports;
-mod translation;
+#[path = "all.rs"]
+mod cases;
+mod loaded;

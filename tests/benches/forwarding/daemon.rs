@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{Child, Command, Output},
     time::Duration,
@@ -16,7 +17,7 @@ use nix::{
 use pointsman_lab::{LabError, plan, wait_until};
 use tempfile::TempDir;
 
-use crate::{TABLE_ENTRIES, chain::Hosts, gateway::Gateway};
+use crate::{TABLE_ENTRIES, chain::Hosts, flows::Lan, gateway::Gateway};
 
 /// How long the daemon may take to be ready.
 const READY: Duration = Duration::from_secs(10);
@@ -30,7 +31,7 @@ pub(crate) struct Daemon {
 
 impl Gateway for Daemon {
     fn state(&self) -> Option<String> {
-        let status = self.status().ok()?;
+        let status = self.status(&[]).ok()?;
         Some(format!(
             "{}{}",
             String::from_utf8_lossy(&status.stdout),
@@ -41,11 +42,11 @@ impl Gateway for Daemon {
 
 impl Daemon {
     /// Starts the daemon, and waits until its uplink takes flows.
-    pub(crate) fn start(hosts: &Hosts) -> Result<Self> {
+    pub(crate) fn start(hosts: &Hosts, lan: Lan) -> Result<Self> {
         let program = program()?;
         let directory = tempfile::tempdir().context("cannot make a directory for the daemon")?;
         let file = directory.path().join("pointsman.toml");
-        fs::write(&file, configuration(&socket(&directory)))?;
+        fs::write(&file, configuration(&socket(&directory), lan))?;
         let log = File::create(log(&directory))?;
         let child = hosts
             .gateway
@@ -64,16 +65,18 @@ impl Daemon {
     }
 
     /// Runs `pointsman status`.
-    fn status(&self) -> io::Result<Output> {
+    fn status(&self, arguments: &[&str]) -> io::Result<Output> {
         Command::new(&self.program)
-            .args(["status", "--json", "--socket"])
+            .arg("status")
+            .args(arguments)
+            .arg("--socket")
             .arg(socket(&self.directory))
             .output()
     }
 
     /// Whether the daemon answers, and says that its uplink is up and knows its next hop.
     fn is_ready(&self) -> bool {
-        let Ok(output) = self.status() else {
+        let Ok(output) = self.status(&["--json"]) else {
             return false;
         };
         let Ok(status) = serde_json::from_slice::<serde_json::Value>(&output.stdout) else {
@@ -106,8 +109,17 @@ impl Drop for Daemon {
     }
 }
 
-/// One uplink, which is up while it has a carrier, and flows that outlast the run.
-fn configuration(socket: &Path) -> String {
+/// One uplink, which is up while it has a carrier, flows that outlast the run, and room for the
+/// mappings of all of the LAN's ends.
+fn configuration(socket: &Path, lan: Lan) -> String {
+    let addresses: Vec<_> = (0..lan.addresses())
+        .map(|number| format!("\"{}\"", Ipv4Addr::from(u32::from(plan::gateway(0)) + number)))
+        .collect();
+    let (nat, flows) = match lan {
+        // The share of a host is not what limits it here.
+        Lan::Opening { .. } => ("unreplied_per_host = 1048576\n", "unreplied = 262144\n"),
+        Lan::Ordinary => ("", ""),
+    };
     format!(
         "[lan]\n\
          interfaces = [\"lan0\"]\n\
@@ -115,13 +127,20 @@ fn configuration(socket: &Path) -> String {
          name = \"isp\"\n\
          interface = \"wan0\"\n\
          gateway = \"{}\"\n\
+         ipv4 = {{ addresses = [{}] }}\n\
+         [nat]\n\
+         {nat}\
          [timers]\n\
          udp = \"1h\"\n\
          [flows]\n\
          max = {TABLE_ENTRIES}\n\
+         mappings = {}\n\
+         {flows}\
          [api]\n\
          socket = \"{}\"\n",
         plan::isp(0),
+        addresses.join(", "),
+        2 << lan.ends(),
         socket.display(),
     )
 }

@@ -8,6 +8,7 @@ use pointsman_lab::plan;
 use crate::{
     chain::Hosts,
     daemon::Daemon,
+    flows::{Flows, Lan},
     reference::{Bare, Masquerade, Minimal},
     traffic::LAN_HOSTS,
 };
@@ -27,10 +28,15 @@ pub(crate) enum Kind {
 }
 
 /// A gateway at work, until it is dropped.
-pub(crate) trait Gateway {
+pub(crate) trait Gateway: Send {
     /// Gets ready for this many flows; false where it cannot hold as many here.
-    fn prepare(&mut self, _flows: u32) -> Result<bool> {
+    fn prepare(&mut self, _flows: Flows) -> Result<bool> {
         Ok(true)
+    }
+
+    /// Forgets what would be in the way of new flows.
+    fn forget_flows(&mut self, _hosts: &Hosts) -> Result<()> {
+        Ok(())
     }
 
     /// What it can say about itself when frames are not as they should be.
@@ -43,11 +49,12 @@ impl Kind {
     pub(crate) const ALL: [Self; 4] =
         [Self::Bare, Self::Minimal, Self::Pointsman, Self::Masquerade];
 
-    pub(crate) fn start(self, hosts: &Hosts) -> Result<Box<dyn Gateway>> {
+    /// Starts it, for what the LAN is like.
+    pub(crate) fn start(self, hosts: &Hosts, lan: Lan) -> Result<Box<dyn Gateway>> {
         Ok(match self {
             Self::Bare => Box::new(Bare::start(hosts)?),
             Self::Minimal => Box::new(Minimal::start(hosts)?),
-            Self::Pointsman => Box::new(Daemon::start(hosts)?),
+            Self::Pointsman => Box::new(Daemon::start(hosts, lan)?),
             Self::Masquerade => Box::new(Masquerade::start(hosts)?),
         })
     }
@@ -59,7 +66,8 @@ impl Kind {
 
     /// The source addresses that it sends from: a prefix and its mask, in host byte order.
     pub(crate) fn sources(self) -> [u32; 2] {
-        if self.routes() { [plan::gateway(0).into(), u32::MAX] } else { [LAN_HOSTS, 0xffff_ff00] }
+        let network = if self.routes() { plan::uplink_network(0).into() } else { LAN_HOSTS };
+        [network, 0xffff_ff00]
     }
 }
 

@@ -1,43 +1,58 @@
-//! How fast packets are forwarded, by Pointsman and by others: see [`gateway::Kind`].
+//! How fast packets are forwarded and flows set up, by Pointsman and by others (see
+//! [`gateway::Kind`]), and what a flood does to established flows ([`flood`]).
 //!
 //! Every gateway stands in a chain of its own, from a generator through the gateway to a sink. All
 //! but the gateway is the same in every chain, and one CPU does all the work. The chains take
 //! turns, and what counts is the median of many short bursts. Absolute figures are the machine's:
 //! compare within one run only.
 //!
-//! Each flow is set up by a frame of its own before anything is timed, and all frames of that are
-//! checked in full, as are those of one more frame for each flow after the last burst. The flows
-//! of a row stay, and are among those of the next: at every row a table holds that row's flows and
-//! no others.
+//! Each flow is set up by a frame of its own and the answer to it before anything is timed, and all
+//! frames of that are checked in full, as are those of one more frame for each flow before the
+//! first burst and after the last. The flows of a row stay, and are among those of the next: at
+//! every row a table holds that row's flows and no others.
 
 mod chain;
+mod conntrack;
 mod daemon;
+mod flood;
+mod flows;
+mod forwarding;
 mod gateway;
+mod generator;
 mod object;
+mod opening;
 mod reference;
 mod report;
 mod sink;
 #[path = "../../ebpf/src/bench/traffic.rs"]
 mod traffic;
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{io, process::ExitCode, thread, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
 };
 
-use chain::Chain;
-use gateway::Kind;
-use report::{Report, Row, median};
+use flood::Flood;
+use report::Report;
 
-/// The numbers of flows: powers of two.
-const FLOWS: [u32; 3] = [256, 16_384, 262_144];
+/// The numbers of flows that are forwarded: powers of two.
+const FLOWS: [u32; 4] = [256, 16_384, 262_144, 1_048_576];
 
-/// Entries that a flow table has room for: the two of every flow, and as many again.
-const TABLE_ENTRIES: u32 = 4 * FLOWS[FLOWS.len() - 1];
+/// Flows that nobody answers, beside the others.
+const UNANSWERED: flows::Flows = flows::Flows { first: 1 << 23, count: 16_384 };
+
+/// Flows that a chain may have checked in full.
+const VERIFIED_FLOWS: u32 = FLOWS[FLOWS.len() - 1] + UNANSWERED.count;
+
+/// Entries that a flow table has room for: the two of every flow, and half as many again.
+const TABLE_ENTRIES: u32 = 3 * FLOWS[FLOWS.len() - 1];
+
+/// How many TCP flows stand the flood.
+const PACED_FLOWS: u32 = 1000;
 
 /// The fewest frames in a burst, for the slow gateways and for the first burst of a row.
 const MIN_FRAMES: u32 = 100_000;
@@ -58,8 +73,14 @@ struct Arguments {
 
 /// How much is measured.
 struct Effort {
+    /// The numbers of flows: of [`FLOWS`].
+    flows: &'static [u32],
+    /// Bursts of each chain in a row.
     rounds: usize,
+    /// How long each is.
     burst: Duration,
+    /// How long each flood is.
+    flood: Duration,
 }
 
 fn main() -> ExitCode {
@@ -74,25 +95,45 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     let effort = if arguments.quick {
-        Effort { rounds: 11, burst: Duration::from_millis(100) }
+        let [burst, flood] = [100, 2000].map(Duration::from_millis);
+        Effort { flows: &[FLOWS[0], FLOWS[1], FLOWS[3]], rounds: 9, burst, flood }
     } else {
-        Effort { rounds: 25, burst: Duration::from_millis(250) }
+        let [burst, flood] = [250, 10_000].map(Duration::from_millis);
+        Effort { flows: &FLOWS, rounds: 25, burst, flood }
     };
     pointsman_lab::may_run()?;
-    let mut chains = Kind::ALL
-        .into_iter()
-        .map(|kind| Chain::new(kind).with_context(|| format!("cannot build the chain of {kind}")))
-        .collect::<Result<Vec<_>>>()?;
-    // Not before: the daemon is to run where the system likes.
-    claim_cpu()?;
-    let rows = FLOWS
-        .into_iter()
-        .map(|flows| measure(&mut chains, flows, &effort))
-        .collect::<Result<_>>()?;
-    Report { rows }.print(arguments.json)
+    // Each part's chains go before those of the next are built: all share the machine's memory.
+    let openings = {
+        let mut benches = opening::Bench::all()?;
+        on_one_cpu(|| benches.iter_mut().map(|bench| bench.measure(&effort)).collect())?
+    };
+    let floods = {
+        let mut bench = flood::Bench::new()?;
+        on_one_cpu(|| bench.measure(&effort))?
+    };
+    let (rows, unanswered) = {
+        let mut bench = forwarding::Bench::new()?;
+        on_one_cpu(|| bench.measure(&effort))?
+    };
+    let report = Report { rows, unanswered, openings, floods };
+    report.print(arguments.json)?;
+    ensure!(report.floods.iter().all(Flood::is_harmless), "a flood disturbs established flows");
+    Ok(())
 }
 
-/// Puts this thread, and those that it starts, on one CPU, where no ordinary task disturbs them.
+/// Runs what measures on one CPU, where no ordinary task disturbs it. Daemons that this thread has
+/// started run where the system likes.
+fn on_one_cpu<T: Send>(measure: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            claim_cpu()?;
+            measure()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Puts this thread, and those that it starts, on one CPU, before all ordinary tasks.
 fn claim_cpu() -> Result<()> {
     let this = Pid::from_raw(0);
     let allowed = sched_getaffinity(this).context("cannot ask for the CPUs")?;
@@ -110,36 +151,4 @@ fn claim_cpu() -> Result<()> {
         eprintln!("other tasks may disturb the measurement: no real-time scheduling here: {error}");
     }
     Ok(())
-}
-
-/// One row: the flows are set up, then the chains take turns.
-fn measure(chains: &mut [Chain], flows: u32, effort: &Effort) -> Result<Row> {
-    let mut turns = Vec::new();
-    for chain in chains {
-        let kind = chain.kind();
-        let rate = chain.set_up(flows).with_context(|| format!("{kind} at {flows} flows"))?;
-        if let Some(rate) = rate {
-            let frames = (rate * effort.burst.as_secs_f64()) as u32;
-            turns.push((chain, frames.max(MIN_FRAMES), Vec::new()));
-        }
-    }
-    for round in 1..=effort.rounds {
-        for (chain, frames, rates) in &mut turns {
-            let kind = chain.kind();
-            let rate = chain
-                .burst(*frames)
-                .with_context(|| format!("{kind} at {flows} flows, round {round}"))?;
-            rates.push(rate);
-        }
-    }
-    for (chain, ..) in &mut turns {
-        let kind = chain.kind();
-        chain
-            .verify(flows)
-            .with_context(|| format!("{kind} at {flows} flows, after the last round"))?;
-    }
-    Ok(Row::new(flows, |kind| {
-        let (.., rates) = turns.iter().find(|(chain, ..)| chain.kind() == kind)?;
-        median(rates)
-    }))
 }

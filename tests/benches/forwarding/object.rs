@@ -14,14 +14,16 @@ pub(crate) fn program<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut Xd
     Ok(program.try_into()?)
 }
 
-/// Loads a program of the object.
+/// A program of the object, loaded now if it was not.
 pub(crate) fn load<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     let program = program(object, name)?;
-    program.load().with_context(|| format!("{name} does not load"))?;
+    if program.fd().is_err() {
+        program.load().with_context(|| format!("{name} does not load"))?;
+    }
     Ok(program)
 }
 
-/// Loads a program of the object and attaches it, until the link is dropped.
+/// Attaches a program of the object, until the link is dropped.
 pub(crate) fn attach(object: &mut Ebpf, name: &str, nic: &Nic) -> Result<XdpLink> {
     let program = load(object, name)?;
     let link = nic

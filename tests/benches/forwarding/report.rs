@@ -3,12 +3,15 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::gateway::Kind;
+use crate::{flood::Flood, gateway::Kind, opening::Opening};
 
 /// The whole result.
 #[derive(Serialize)]
 pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
+    pub(crate) unanswered: Row,
+    pub(crate) openings: Vec<Opening>,
+    pub(crate) floods: [Flood; 2],
 }
 
 /// Millions of frames a second at one number of flows.
@@ -24,7 +27,7 @@ pub(crate) struct Row {
 impl Row {
     /// `rate` is in frames a second.
     pub(crate) fn new(flows: u32, rate: impl Fn(Kind) -> Option<f64>) -> Self {
-        let mpps = |kind| rate(kind).map(|rate| (rate / 1e3).round() / 1e3);
+        let mpps = |kind| rate(kind).map(millions);
         Self {
             flows,
             bare_mpps: mpps(Kind::Bare),
@@ -33,13 +36,26 @@ impl Row {
             masquerade_mpps: mpps(Kind::Masquerade),
         }
     }
+
+    fn print(&self, what: &str) {
+        eprintln!(
+            "{what:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
+            figure(self.bare_mpps),
+            figure(self.minimal_mpps),
+            figure(self.pointsman_mpps),
+            figure(self.masquerade_mpps),
+            ratio(self.pointsman_mpps, self.bare_mpps),
+            ratio(self.pointsman_mpps, self.minimal_mpps),
+            ratio(self.pointsman_mpps, self.masquerade_mpps),
+        );
+    }
 }
 
 impl Report {
-    /// A table on standard error, and, if so, the JSON on standard output.
+    /// Tables on standard error, and, if so, the JSON on standard output.
     pub(crate) fn print(&self, json: bool) -> Result<()> {
         eprintln!(
-            "{:>8}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
+            "{:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
             "flows",
             "bare",
             "minimal",
@@ -50,26 +66,62 @@ impl Report {
             "of masquerade"
         );
         for row in &self.rows {
-            eprintln!(
-                "{:>8}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
-                row.flows,
-                figure(row.bare_mpps),
-                figure(row.minimal_mpps),
-                figure(row.pointsman_mpps),
-                figure(row.masquerade_mpps),
-                ratio(row.pointsman_mpps, row.bare_mpps),
-                ratio(row.pointsman_mpps, row.minimal_mpps),
-                ratio(row.pointsman_mpps, row.masquerade_mpps),
-            );
+            row.print(&row.flows.to_string());
+        }
+        self.unanswered.print("unanswered");
+        for opening in &self.openings {
+            opening.print();
         }
         eprintln!(
             "Each figure: million frames a second, and nanoseconds a frame for the whole chain."
         );
+        for flood in &self.floods {
+            flood.print();
+        }
         if json {
             println!("{}", serde_json::to_string(self)?);
         }
         Ok(())
     }
+}
+
+impl Opening {
+    fn print(&self) {
+        let Self { new_mappings, pointsman_mfps, masquerade_mfps } = *self;
+        let what = if new_mappings { "new, and mapping" } else { "new" };
+        eprintln!(
+            "{what:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
+            "-",
+            "-",
+            figure(Some(pointsman_mfps)),
+            figure(Some(masquerade_mfps)),
+            "-",
+            "-",
+            ratio(Some(pointsman_mfps), Some(masquerade_mfps)),
+        );
+    }
+}
+
+impl Flood {
+    fn print(&self) {
+        let what = if self.is_known { "packets of known flows" } else { "random packets" };
+        let verdict = if self.is_harmless() { "undisturbed" } else { "DISTURBED" };
+        eprintln!(
+            "TCP flows beside {:.3} Mpps of {what}: {verdict}: {} of {} segments lost, {:.2} % of \
+             the pace, latest {:.1} ms; {:.1} % of the flood forwarded",
+            self.mpps,
+            self.lost,
+            self.segments,
+            self.pace * 100.0,
+            self.latest_ms,
+            self.forwarded * 100.0,
+        );
+    }
+}
+
+/// A rate a second in millions, as exact as it is worth.
+pub(crate) fn millions(rate: f64) -> f64 {
+    (rate / 1e3).round() / 1e3
 }
 
 fn figure(mpps: Option<f64>) -> String {

@@ -1,15 +1,17 @@
-//! The end of a chain.
+//! The end of a chain, and what comes back from there.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::{HashMap, MapData, PerCpuArray},
-    programs::xdp::XdpLink,
-};
-use pointsman_lab::{Mac, Nic, xdp::OBJECT};
+use aya::{Ebpf, EbpfLoader, maps::PerCpuArray, programs::xdp::XdpLink};
+use pointsman_lab::{Mac, xdp::OBJECT};
 
 use crate::{
-    TABLE_ENTRIES,
+    PACED_FLOWS, VERIFIED_FLOWS,
+    chain::Hosts,
     gateway::Kind,
     object::{attach, load, program},
     traffic::{Finding, TTL},
@@ -18,15 +20,23 @@ use crate::{
 /// Frames by [`Finding`].
 pub(crate) type Found = [u64; Finding::ALL.len()];
 
-/// The sink's programs, one of which is attached.
+/// All frames, whatever was found in them.
+pub(crate) fn total(found: &Found) -> u64 {
+    found.iter().sum()
+}
+
+/// The sink's programs, one of which is attached, and the one that takes what returns to the
+/// generator.
 pub(crate) struct Sink {
     object: Ebpf,
     link: Option<XdpLink>,
+    _returns: XdpLink,
 }
 
 impl Sink {
     /// Attaches the sink that looks at little.
-    pub(crate) fn new(nic: &Nic, kind: Kind) -> Result<Self> {
+    pub(crate) fn new(hosts: &Hosts, kind: Kind, ends: u32) -> Result<Self> {
+        let nic = hosts.wan.far();
         let Mac([a, b, c, d, e, f]) = nic.mac();
         let mac = [[a, b, c, d], [0, 0, e, f]].map(u32::from_be_bytes);
         let ttl = u32::from(TTL) - u32::from(kind.routes());
@@ -34,11 +44,17 @@ impl Sink {
             .override_global("SINK_MAC", &mac, true)
             .override_global("SINK_SOURCE", &kind.sources(), true)
             .override_global("SINK_TTL", &ttl, true)
-            .map_max_entries("SINK_TRANSLATIONS", TABLE_ENTRIES)
+            .override_global("SINK_ENDS", &ends, true)
+            .map_max_entries("SINK_TRANSLATIONS", VERIFIED_FLOWS)
+            .map_max_entries("SINK_SEQUENCES", PACED_FLOWS)
+            .map_max_entries("RETURNS_SEQUENCES", PACED_FLOWS)
             .load(OBJECT)?;
-        load(&mut object, "sink_verify")?;
+        for name in ["sink_verify", "sink_answer", "sink_paced"] {
+            load(&mut object, name)?;
+        }
         let link = attach(&mut object, "sink", nic)?;
-        Ok(Self { object, link: Some(link) })
+        let returns = attach(&mut object, "returns", hosts.lan.far())?;
+        Ok(Self { object, link: Some(link), _returns: returns })
     }
 
     /// Lets the program of this name take over.
@@ -50,43 +66,66 @@ impl Sink {
         Ok(())
     }
 
-    /// What was found since the beginning.
+    /// What has arrived at the sink since the beginning.
     pub(crate) fn found(&self) -> Result<Found> {
-        let map = self.object.map("SINK_FOUND").context("the object lacks SINK_FOUND")?;
+        self.read("SINK_FOUND")
+    }
+
+    /// What has come back to the generator since the beginning.
+    pub(crate) fn returned(&self) -> Result<Found> {
+        self.read("RETURNS_FOUND")
+    }
+
+    /// Waits until `frames` have arrived since `before`, but no longer than `bound`. Returns what
+    /// has.
+    pub(crate) fn wait_for(&self, before: Found, frames: u64, bound: Duration) -> Result<Found> {
+        wait(before, frames, bound, || self.found())
+    }
+
+    /// The same of what comes back.
+    pub(crate) fn wait_for_returns(
+        &self,
+        before: Found,
+        frames: u64,
+        bound: Duration,
+    ) -> Result<Found> {
+        wait(before, frames, bound, || self.returned())
+    }
+
+    /// How many public addresses and ports, towards their destinations, were seen since the
+    /// beginning, each of which stood for one flow only.
+    pub(crate) fn translations(&self) -> Result<u64> {
+        let [translations] = self.read("SINK_CLAIMED")?;
+        Ok(translations)
+    }
+
+    fn read<const N: usize>(&self, name: &str) -> Result<[u64; N]> {
+        let map = self.object.map(name).with_context(|| format!("the object lacks {name}"))?;
         let map = PerCpuArray::<_, u64>::try_from(map)?;
-        let mut found = Found::default();
-        for (index, found) in (0..).zip(&mut found) {
-            *found = map.get(&index, 0)?.iter().sum();
+        let mut values = [0; N];
+        for (index, value) in (0..).zip(&mut values) {
+            *value = map.get(&index, 0)?.iter().sum();
         }
-        Ok(found)
+        Ok(values)
     }
+}
 
-    /// How many public addresses and ports, towards their destinations, were seen since
-    /// [`Self::forget`], each of which stood for one flow only.
-    pub(crate) fn translations(&mut self) -> Result<usize> {
-        let mut count = 0;
-        for key in self.translations_map()?.keys() {
-            key?;
-            count += 1;
+fn wait(
+    before: Found,
+    frames: u64,
+    bound: Duration,
+    read: impl Fn() -> Result<Found>,
+) -> Result<Found> {
+    let deadline = Instant::now() + bound;
+    loop {
+        let mut found = read()?;
+        for (found, before) in found.iter_mut().zip(before) {
+            *found -= before;
         }
-        Ok(count)
-    }
-
-    /// Forgets the translations seen.
-    pub(crate) fn forget(&mut self) -> Result<()> {
-        let mut map = self.translations_map()?;
-        let keys = map.keys().collect::<Result<Vec<_>, _>>()?;
-        for key in keys {
-            map.remove(&key)?;
+        if total(&found) >= frames || Instant::now() > deadline {
+            return Ok(found);
         }
-        Ok(())
-    }
-
-    fn translations_map(&mut self) -> Result<HashMap<&mut MapData, [u32; 3], u32>> {
-        let map = self
-            .object
-            .map_mut("SINK_TRANSLATIONS")
-            .context("the object lacks SINK_TRANSLATIONS")?;
-        Ok(map.try_into()?)
+        // The kernel may need a moment of this CPU for the last frames.
+        thread::sleep(Duration::from_millis(1));
     }
 }

@@ -9,7 +9,8 @@ use pointsman_ebpf::abi::{Counter, CounterId, Direction};
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 use serde::{Deserialize, Serialize};
 
-use crate::control::{ControlledUplink, Controller};
+use crate::config::Forward;
+use crate::control::{ControlledUplink, Controller, Reach, Target};
 use crate::probe::Outcome;
 use crate::uplink::State;
 
@@ -30,8 +31,12 @@ pub struct Status {
     pub lan: Vec<LanStatus>,
     /// The flow table.
     pub flows: FlowsStatus,
-    /// Dropped packets by [`DropReason::name`].
+    /// The port forwards, in the order of the file.
+    pub forwards: Vec<ForwardStatus>,
+    /// Dropped packets by [`DropReason::name`], of which the sender was not told.
     pub drops: BTreeMap<String, Traffic>,
+    /// Dropped packets by [`DropReason::name`], of which an ICMP message told the sender.
+    pub answered: BTreeMap<String, Traffic>,
     /// Packets handed to the kernel by [`PassReason::name`].
     pub passed: BTreeMap<String, Traffic>,
 }
@@ -51,8 +56,10 @@ pub struct UplinkStatus {
     pub since_s: f64,
     /// Why, in words.
     pub reason: String,
-    /// The public address, where known.
+    /// The public address, or the first of several, where known.
     pub address: Option<Ipv4Addr>,
+    /// All public addresses, where known.
+    pub addresses: Vec<Ipv4Addr>,
     /// The next hop, where known.
     pub gateway: Option<Ipv4Addr>,
     /// The next hop's MAC, where known.
@@ -66,6 +73,8 @@ pub struct UplinkStatus {
     /// What came back.
     #[serde(rename = "in")]
     pub back: Traffic,
+    /// What went from the LAN to the LAN by its public addresses.
+    pub hairpin: Traffic,
 }
 
 /// How the latest probe of a target went.
@@ -92,6 +101,29 @@ pub struct LanStatus {
     pub carrier: bool,
     /// Its first IPv4 address.
     pub address: Option<Ipv4Net>,
+}
+
+/// One port forward.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForwardStatus {
+    /// All of it, in words.
+    pub name: String,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// The first public port.
+    pub first_port: u16,
+    /// The last public port.
+    pub last_port: u16,
+    /// The LAN host.
+    pub address: Ipv4Addr,
+    /// The host's port that the first public port stands for.
+    pub port: u16,
+    /// The uplinks that it holds for.
+    pub uplinks: Vec<String>,
+    /// The host's MAC. Without it the forward does not work.
+    pub mac: Option<String>,
+    /// Why there is none.
+    pub unresolved: Option<String>,
 }
 
 /// How full the flow table is.
@@ -139,12 +171,11 @@ impl Source<'_> {
             lan: self.lan(),
             flows: FlowsStatus {
                 entries: self.flow_entries,
-                max: self.controller.config().flows_max,
+                max: self.controller.config().tables.flows,
             },
-            drops: DropReason::ALL
-                .iter()
-                .map(|reason| (reason.name().to_owned(), self.traffic(CounterId::dropped(*reason))))
-                .collect(),
+            forwards: self.forwards(),
+            drops: self.by_reason(CounterId::dropped),
+            answered: self.by_reason(CounterId::answered),
             passed: PassReason::ALL
                 .iter()
                 .map(|reason| (reason.name().to_owned(), self.traffic(CounterId::passed(*reason))))
@@ -163,13 +194,45 @@ impl Source<'_> {
             since_s: now.saturating_duration_since(verdict.since).as_secs_f64(),
             reason: verdict.reason.to_string(),
             address: uplink.address(),
+            addresses: uplink.public_addresses().to_vec(),
             gateway: uplink.gateway(),
             gateway_mac: uplink.gateway_mac().map(format_mac),
             weight: config.weight,
             probes: targets.map(|target| probe(*target, uplink.last_outcome(*target))).collect(),
             out: self.traffic(CounterId::forwarded(uplink.id(), Direction::Out)),
             back: self.traffic(CounterId::forwarded(uplink.id(), Direction::In)),
+            hairpin: self.traffic(CounterId::forwarded(uplink.id(), Direction::Hairpin)),
         }
+    }
+
+    fn forwards(&self) -> Vec<ForwardStatus> {
+        self.controller.config().forwards.iter().map(|forward| self.forward(forward)).collect()
+    }
+
+    fn forward(&self, forward: &Forward) -> ForwardStatus {
+        let uplinks = &self.controller.config().uplinks;
+        let named = |index: &usize| uplinks.get(*index).map(|uplink| uplink.name.clone());
+        let reach = self.controller.target(forward.address).map(Target::reach);
+        let (mac, unresolved) = match reach {
+            Some(Reach::Resolved(mac)) => (Some(format_mac(mac)), None),
+            other => (None, other.map(|reach| reach.to_string())),
+        };
+        ForwardStatus {
+            name: forward.to_string(),
+            protocol: forward.protocol.to_string(),
+            first_port: *forward.ports.start(),
+            last_port: *forward.ports.end(),
+            address: forward.address,
+            port: forward.port,
+            uplinks: forward.uplinks.iter().filter_map(named).collect(),
+            mac,
+            unresolved,
+        }
+    }
+
+    fn by_reason(&self, counter: fn(DropReason) -> CounterId) -> BTreeMap<String, Traffic> {
+        let reasons = DropReason::ALL.iter();
+        reasons.map(|reason| (reason.name().to_owned(), self.traffic(counter(*reason)))).collect()
     }
 
     fn lan(&self) -> Vec<LanStatus> {

@@ -58,10 +58,20 @@ fn render(status: &Status) -> String {
         status.flows.entries,
         status.flows.max
     );
-    let drops: Vec<_> =
-        status.drops.iter().filter(|(_, traffic)| traffic.packets > 0).map(counted).collect();
-    if !drops.is_empty() {
-        text += &format!("\ndropped packets: {}", drops.join(", "));
+    for (what, reasons) in [
+        ("dropped packets", &status.drops),
+        ("dropped packets, answered by ICMP", &status.answered),
+    ] {
+        let counts: Vec<_> =
+            reasons.iter().filter(|(_, traffic)| traffic.packets > 0).map(counted).collect();
+        if !counts.is_empty() {
+            text += &format!("\n{what}: {}", counts.join(", "));
+        }
+    }
+    for forward in &status.forwards {
+        if let Some(why) = &forward.unresolved {
+            text += &format!("\nthe forward of {} does not work: {why}", forward.name);
+        }
     }
     if let Some(error) = &status.last_reload_error {
         text += &format!("\nthe last reload changed nothing:\n{error}");
@@ -87,11 +97,12 @@ fn uplinks(status: &Status) -> Table {
         "probes",
         "packets out",
         "in",
+        "hairpin",
     ]);
     for uplink in &status.uplinks {
         table.add_row(row(uplink));
     }
-    for index in [7, 9, 10] {
+    for index in [7, 9, 10, 11] {
         if let Some(column) = table.column_mut(index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -99,7 +110,7 @@ fn uplinks(status: &Status) -> Table {
     table
 }
 
-fn row(uplink: &UplinkStatus) -> [String; 11] {
+fn row(uplink: &UplinkStatus) -> [String; 12] {
     let or_none = |value: Option<String>| value.unwrap_or_else(|| "-".into());
     [
         uplink.name.clone(),
@@ -107,13 +118,19 @@ fn row(uplink: &UplinkStatus) -> [String; 11] {
         duration(uplink.since_s),
         uplink.reason.clone(),
         uplink.interface.clone(),
-        or_none(uplink.address.map(|address| address.to_string())),
+        addresses(uplink),
         or_none(uplink.gateway.map(|gateway| gateway.to_string())),
         uplink.weight.to_string(),
         uplink.probes.iter().map(probe).collect::<Vec<_>>().join("\n"),
         uplink.out.packets.to_string(),
         uplink.back.packets.to_string(),
+        uplink.hairpin.packets.to_string(),
     ]
+}
+
+fn addresses(uplink: &UplinkStatus) -> String {
+    let addresses: Vec<_> = uplink.addresses.iter().map(ToString::to_string).collect();
+    if addresses.is_empty() { "-".into() } else { addresses.join("\n") }
 }
 
 fn probe(probe: &ProbeStatus) -> String {

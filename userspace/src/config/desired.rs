@@ -1,9 +1,11 @@
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pointsman_ebpf::abi::Sticky;
+use ipnet::Ipv4Net;
+use pointsman_ebpf::abi::{Filtering, Sticky};
 
 /// What the operator wants: a whole configuration file, checked, with its defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,12 +17,15 @@ pub struct Config {
     pub uplinks: Vec<Uplink>,
     /// How the uplinks share the flows.
     pub group: Group,
-    /// What translation hands out.
+    /// How addresses are translated.
     pub nat: Nat,
+    /// What is let in to LAN hosts, in the order of the file; at most
+    /// [`pointsman_ebpf::abi::MAX_FORWARDS`], of which no two are for the same packet.
+    pub forwards: Vec<Forward>,
     /// When idle flows end.
     pub timers: Timers,
-    /// How many flow entries there can be; a flow takes two, one for each direction.
-    pub flows_max: u32,
+    /// How large the data plane's tables are.
+    pub tables: TableSizes,
     /// Where the daemon answers.
     pub api: Api,
 }
@@ -43,8 +48,9 @@ pub struct Uplink {
     pub gateway: Gateway,
     /// Its share of the flows, relative to the other uplinks of its tier: 1 to 1000.
     pub weight: u32,
-    /// The public address that flows are translated to; `None`: the interface's own.
-    pub address: Option<Ipv4Addr>,
+    /// The public addresses that flows are translated to, each once, at most
+    /// [`pointsman_ebpf::abi::POOL_ADDRESSES`]; none: the interface's own.
+    pub addresses: Vec<Ipv4Addr>,
     /// How its health is watched; `None`: by carrier only.
     pub health: Option<Health>,
 }
@@ -85,11 +91,88 @@ pub struct Group {
     pub sticky: Sticky,
 }
 
-/// What address translation hands out.
+/// How addresses are translated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nat {
-    /// Ports of TCP and UDP, and identifiers of ICMP echo.
+    /// The ports of TCP and UDP, and the identifiers of ICMP echo, that are handed out.
     pub ports: RangeInclusive<u16>,
+    /// Ports among them that are not.
+    pub reserved_ports: Vec<(PortProtocol, RangeInclusive<u16>)>,
+    /// Whom a mapping lets in (RFC 4787 section 5).
+    pub filtering: Filtering,
+    /// How many mappings a LAN host may have.
+    pub mappings_per_host: u32,
+    /// How many flows that nobody has answered a LAN host may have.
+    pub unreplied_per_host: u32,
+    /// How many ICMP messages of the gateway's own a CPU may send in a second.
+    pub icmp_rate: u32,
+    /// How many of them at once.
+    pub icmp_burst: u32,
+}
+
+/// A protocol with ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortProtocol {
+    /// RFC 9293.
+    Tcp,
+    /// RFC 768.
+    Udp,
+}
+
+impl fmt::Display for PortProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// Public ports of uplinks that stand for ports of a LAN host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forward {
+    /// Of which protocol the ports are.
+    pub protocol: PortProtocol,
+    /// The public ports.
+    pub ports: RangeInclusive<u16>,
+    /// The LAN host.
+    pub address: Ipv4Addr,
+    /// The host's port that the first public port stands for; the others follow.
+    pub port: u16,
+    /// Indices into [`Config::uplinks`], at least one, each once.
+    pub uplinks: Vec<usize>,
+    /// Who may send, at most [`pointsman_ebpf::abi::FORWARD_SOURCES`]; none: anyone.
+    pub sources: Vec<Ipv4Net>,
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, ports, address, port, .. } = self;
+        let (first, last) = (ports.start(), ports.end());
+        if first == last {
+            write!(f, "{protocol} {first} to {address}:{port}")
+        } else {
+            let last_port = port + (last - first);
+            write!(f, "{protocol} {first}-{last} to {address}:{port}-{last_port}")
+        }
+    }
+}
+
+/// How large the data plane's tables are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableSizes {
+    /// Entries of answered flows; a flow takes two, one for each direction.
+    pub flows: u32,
+    /// Flows from the LAN that nobody has answered.
+    pub unreplied: u32,
+    /// Flows from beyond an uplink that the LAN has not answered.
+    pub invited: u32,
+    /// Mappings of all LAN hosts together.
+    pub mappings: u32,
+    /// LAN hosts whose share of the tables is known.
+    pub hosts: u32,
+    /// Datagrams in fragments.
+    pub fragments: u32,
 }
 
 /// How long a flow may be idle before its entries go. All are at least one second.

@@ -105,17 +105,20 @@ fn read_tier(
     seen: &mut Vec<usize>,
 ) -> Option<Vec<usize>> {
     let tier: Vec<Option<usize>> =
-        names.iter().map(|field| read_member(report, field, uplinks, seen)).collect();
+        names.iter().map(|field| read_member(report, field, uplinks, seen, TIERS)).collect();
     tier.into_iter().collect()
 }
 
-fn read_member(
+/// Reads the name of an uplink that is not among those `seen`, and adds it; `fix` is for what is no
+/// name.
+pub(super) fn read_member(
     report: &mut Report<'_>,
     field: &Field<'_>,
     uplinks: &[Placed],
     seen: &mut Vec<usize>,
+    fix: &str,
 ) -> Option<usize> {
-    let name = field.string(report, TIERS)?;
+    let name = field.string(report, fix)?;
     let shown = quoted(name);
     let Some(index) = uplinks.iter().position(|(uplink, _)| uplink.name == name) else {
         let known: Vec<&str> = uplinks.iter().map(|(uplink, _)| &*uplink.name).collect();

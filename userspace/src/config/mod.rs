@@ -6,14 +6,18 @@
 
 mod desired;
 mod diagnostic;
+mod forward;
 #[cfg(test)]
 mod fuzz;
 mod group;
 mod health;
 mod interface;
+mod nat;
+mod ports;
 mod section;
 mod settings;
 mod suggest;
+mod table_sizes;
 #[cfg(test)]
 mod tests;
 mod uplink;
@@ -25,7 +29,10 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-pub use self::desired::{Api, Config, Gateway, Group, Health, Lan, Nat, Timers, Uplink};
+pub use self::desired::{
+    Api, Config, Forward, Gateway, Group, Health, Lan, Nat, PortProtocol, TableSizes, Timers,
+    Uplink,
+};
 use self::diagnostic::Report;
 pub use self::diagnostic::{ConfigError, Diagnostic, Severity};
 use self::interface::Interfaces;
@@ -35,8 +42,8 @@ use self::section::Section;
 /// a device or a log that is named by mistake.
 const FILE_SIZE: u64 = 1 << 18;
 
-const KEYS: &[&str] = &["lan", "uplink", "group", "nat", "timers", "flows", "api"];
-const PLANNED: &[&str] = &["rule", "forward"];
+const KEYS: &[&str] = &["lan", "uplink", "group", "nat", "forward", "timers", "flows", "api"];
+const PLANNED: &[&str] = &["rule"];
 
 /// Reads the configuration in the file at `path`, and what to warn of.
 ///
@@ -94,13 +101,17 @@ fn read(report: &mut Report<'_>, root: &Section<'_>) -> Config {
     let lan = settings::read_lan(report, root, &mut interfaces);
     let uplinks = uplink::read_all(report, root, &mut interfaces);
     let group = group::read(report, root, &uplinks);
+    let forwards = forward::read_all(report, root, &uplinks);
+    let nat_section = settings::optional_table(report, root, "nat");
+    let nat = nat::read(report, nat_section.as_ref());
     Config {
         lan,
         uplinks: uplinks.into_iter().map(|(uplink, _)| uplink).collect(),
         group,
-        nat: settings::read_nat(report, root),
+        forwards,
+        tables: table_sizes::read(report, root, nat_section.as_ref(), &nat),
+        nat,
         timers: settings::read_timers(report, root),
-        flows_max: settings::read_flows_max(report, root),
         api: settings::read_api(report, root),
     }
 }

@@ -2,22 +2,15 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::desired::{Api, Lan, Nat, Timers};
+use super::desired::{Api, Lan, Timers};
 use super::diagnostic::Report;
 use super::interface::Interfaces;
 use super::section::{Field, Section};
 use super::suggest::quoted;
 
 const INTERFACES: &str = "write interfaces = [\"lan0\"] below [lan]";
-const DEFAULT_PORTS: RangeInclusive<u16> = 1024..=32767;
-/// The kernel's default `net.ipv4.ip_local_port_range`: connections of the gateway itself.
-const EPHEMERAL_PORTS: RangeInclusive<u16> = 32768..=60999;
-/// Below are the well-known ports of services (RFC 6335 section 6).
-const LOWEST_PORT: u16 = 1024;
 const TIMER_BOUNDS: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
-const DEFAULT_FLOWS: u32 = 262_144;
-const FLOWS_BOUNDS: RangeInclusive<u32> = 1024..=8_388_608;
 const DEFAULT_SOCKET: &str = "/run/pointsman/pointsman.sock";
 /// The longest path of a Unix socket, in bytes: `sun_path` less the NUL (unix(7)).
 const SOCKET_LENGTH: usize = 107;
@@ -41,45 +34,6 @@ pub(super) fn read_lan(
             .filter_map(|field| interfaces.read(report, field, "the LAN"))
             .collect(),
     }
-}
-
-/// Reads `[nat]`.
-pub(super) fn read_nat(report: &mut Report<'_>, root: &Section<'_>) -> Nat {
-    let ports = optional_table(report, root, "nat").and_then(|section| {
-        section.expect_keys(report, &["ports"], &[]);
-        section.get("ports").and_then(|field| read_ports(report, &field))
-    });
-    Nat { ports: ports.unwrap_or(DEFAULT_PORTS) }
-}
-
-fn read_ports(report: &mut Report<'_>, field: &Field<'_>) -> Option<RangeInclusive<u16>> {
-    let fix = "give a range from 1024 to 65535, such as \"1024-32767\"";
-    let text = field.string(report, fix)?;
-    let range = text.split_once('-').and_then(|(first, last)| {
-        Some(first.trim().parse::<u16>().ok()?..=last.trim().parse::<u16>().ok()?)
-    });
-    let Some(range) = range else {
-        field.error(report, format_args!("is {}, not a range of ports; {fix}", quoted(text)));
-        return None;
-    };
-    if range.is_empty() {
-        field.error(report, format_args!("is {}, the larger port first; {fix}", quoted(text)));
-    } else if *range.start() < LOWEST_PORT {
-        field.error(
-            report,
-            format_args!("is {}, with ports below {LOWEST_PORT}; {fix}", quoted(text)),
-        );
-    } else if range.start() <= EPHEMERAL_PORTS.end() && range.end() >= EPHEMERAL_PORTS.start() {
-        field.warn(
-            report,
-            format_args!(
-                "is {}, with ports of 32768-60999, which the kernel gives to the gateway's own \
-                 connections; end at 32767, or move net.ipv4.ip_local_port_range",
-                quoted(text)
-            ),
-        );
-    }
-    Some(range)
 }
 
 /// A timer of RFC 4787, 5382 or 5508: its key, the least that the RFC allows in seconds, which is
@@ -140,17 +94,6 @@ fn read_timer(report: &mut Report<'_>, field: &Field<'_>, rule: &TimerRule) -> O
     Some(timer)
 }
 
-/// Reads `[flows]`: how many entries there can be.
-pub(super) fn read_flows_max(report: &mut Report<'_>, root: &Section<'_>) -> u32 {
-    optional_table(report, root, "flows")
-        .and_then(|section| {
-            section.expect_keys(report, &["max"], &[]);
-            section.get("max")
-        })
-        .and_then(|field| field.integer(report, FLOWS_BOUNDS, " entries, two for each flow"))
-        .unwrap_or(DEFAULT_FLOWS)
-}
-
 /// Reads `[api]`.
 pub(super) fn read_api(report: &mut Report<'_>, root: &Section<'_>) -> Api {
     let socket = optional_table(report, root, "api").and_then(|section| {
@@ -172,7 +115,8 @@ fn read_socket(report: &mut Report<'_>, field: &Field<'_>) -> Option<PathBuf> {
     Some(path.to_owned())
 }
 
-fn optional_table<'t>(
+/// A table that need not be there.
+pub(super) fn optional_table<'t>(
     report: &mut Report<'_>,
     root: &Section<'t>,
     name: &str,
@@ -188,14 +132,11 @@ mod tests {
     #[test]
     fn reads_what_is_given() {
         let config = config_with(
-            "[nat]\nports = \"2048 - 4095\"\n[timers]\nudp = \"5m\"\ntcp_established = \"1day\"\n\
-             [flows]\nmax = 1024\n[api]\nsocket = \"/tmp/p.sock\"",
+            "[timers]\nudp = \"5m\"\ntcp_established = \"1day\"\n[api]\nsocket = \"/tmp/p.sock\"",
         );
-        assert_eq!(config.nat.ports, 2048..=4095);
         assert_eq!(config.timers.udp, Duration::from_secs(300));
         assert_eq!(config.timers.tcp_established, Duration::from_secs(86_400));
         assert_eq!(config.timers.icmp, Duration::from_secs(60));
-        assert_eq!(config.flows_max, 1024);
         assert_eq!(config.api.socket, Path::new("/tmp/p.sock"));
     }
 
@@ -212,30 +153,6 @@ mod tests {
                 [format!("{found}; {INTERFACES}")]
             );
         }
-    }
-
-    #[test]
-    fn ports_are_a_range_of_free_ones() {
-        let fix = "give a range from 1024 to 65535, such as \"1024-32767\"";
-        for (given, found) in [
-            ("\"1024\"", "is \"1024\", not a range of ports"),
-            ("\"1024-70000\"", "is \"1024-70000\", not a range of ports"),
-            ("\"4000-3000\"", "is \"4000-3000\", the larger port first"),
-            ("\"1-32767\"", "is \"1-32767\", with ports below 1024"),
-            ("5", "is a number"),
-        ] {
-            assert_eq!(
-                complaints(&format!("[nat]\nports = {given}")),
-                [format!("10:9: nat.ports {found}; {fix}")]
-            );
-        }
-        assert_eq!(
-            complaints("[nat]\nports = \"1024-65535\""),
-            ["10:9: warning: nat.ports is \"1024-65535\", with ports of 32768-60999, which the \
-                 kernel gives to the gateway's own connections; end at 32767, or move \
-                 net.ipv4.ip_local_port_range"]
-        );
-        assert_eq!(complaints("[nat]\nports = \"61000-65535\""), [""; 0]);
     }
 
     #[test]
@@ -268,18 +185,6 @@ mod tests {
                  tcp_transitory, icmp",
             ]
         );
-    }
-
-    #[test]
-    fn flows_are_bounded() {
-        for given in ["1023", "8388609"] {
-            assert_eq!(
-                complaints(&format!("[flows]\nmax = {given}")),
-                [format!(
-                    "10:7: flows.max is {given}; give 1024 to 8388608 entries, two for each flow"
-                )]
-            );
-        }
     }
 
     #[test]

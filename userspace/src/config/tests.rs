@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pointsman_ebpf::abi::Sticky;
+use pointsman_ebpf::abi::{Filtering, Sticky};
 
 use super::*;
 
@@ -64,7 +64,7 @@ fn example() -> Config {
                 interface: "enp2s0".to_owned(),
                 gateway: Gateway::Address(Ipv4Addr::new(203, 0, 113, 1)),
                 weight: 3,
-                address: Some(Ipv4Addr::new(203, 0, 113, 10)),
+                addresses: vec![Ipv4Addr::new(203, 0, 113, 10), Ipv4Addr::new(203, 0, 113, 11)],
                 health: Some(health(vec![probe_one, probe_two], 100)),
             },
             Uplink {
@@ -72,7 +72,7 @@ fn example() -> Config {
                 interface: "enp3s0".to_owned(),
                 gateway: Gateway::Auto,
                 weight: 1,
-                address: None,
+                addresses: Vec::new(),
                 health: Some(health(vec![probe_one], 200)),
             },
         ],
@@ -81,14 +81,50 @@ fn example() -> Config {
             tiers: vec![vec![0, 1]],
             sticky: Sticky::Source,
         },
-        nat: Nat { ports: 1024..=32767 },
+        nat: Nat {
+            ports: 1024..=65535,
+            reserved_ports: vec![
+                (PortProtocol::Tcp, 5000..=5100),
+                (PortProtocol::Udp, 5060..=5060),
+            ],
+            filtering: Filtering::Endpoint,
+            mappings_per_host: 16_384,
+            unreplied_per_host: 4096,
+            icmp_rate: 1000,
+            icmp_burst: 50,
+        },
+        forwards: vec![
+            Forward {
+                protocol: PortProtocol::Tcp,
+                ports: 443..=443,
+                address: Ipv4Addr::new(10, 1, 0, 10),
+                port: 8443,
+                uplinks: vec![0, 1],
+                sources: Vec::new(),
+            },
+            Forward {
+                protocol: PortProtocol::Udp,
+                ports: 8000..=8010,
+                address: Ipv4Addr::new(10, 1, 0, 11),
+                port: 8000,
+                uplinks: vec![0],
+                sources: vec!["192.0.2.0/24".parse().expect("a prefix")],
+            },
+        ],
         timers: Timers {
             udp: Duration::from_secs(120),
             tcp_established: Duration::from_secs(7440),
             tcp_transitory: Duration::from_secs(240),
             icmp: Duration::from_secs(60),
         },
-        flows_max: 262_144,
+        tables: TableSizes {
+            flows: 262_144,
+            unreplied: 65_536,
+            invited: 16_384,
+            mappings: 131_072,
+            hosts: 4096,
+            fragments: 4096,
+        },
         api: Api { socket: PathBuf::from("/run/pointsman/pointsman.sock") },
     }
 }
@@ -107,7 +143,7 @@ fn lines_of_the_example_that_say_default_change_nothing() {
     assert!(defaults.count() > 12);
     let without: Vec<&str> = EXAMPLE
         .lines()
-        .filter(|line| !line.contains("# default") || line.contains("address"))
+        .filter(|line| !line.contains("# default") || line.contains("addresses"))
         .collect();
     let (config, _) = parse("example.toml", &without.join("\n")).expect("it is still right");
     assert_eq!(config, example());
@@ -119,13 +155,14 @@ fn least_configuration_has_the_defaults() {
     assert_eq!(config.lan.interfaces, ["lan0"]);
     assert_eq!(config.group.tiers, [[0, 1]]);
     assert_eq!(config.group, Group { tiers: vec![vec![0, 1]], ..example().group });
-    assert_eq!(config.nat, example().nat);
+    assert_eq!(config.nat, Nat { reserved_ports: Vec::new(), ..example().nat });
+    assert_eq!(config.forwards, []);
     assert_eq!(config.timers, example().timers);
-    assert_eq!(config.flows_max, example().flows_max);
+    assert_eq!(config.tables, example().tables);
     assert_eq!(config.api, example().api);
     let uplink = &config.uplinks[1];
     assert_eq!((uplink.gateway, uplink.weight), (Gateway::Auto, 1));
-    assert_eq!((uplink.address, &uplink.health), (None, &None));
+    assert_eq!((&*uplink.addresses, &uplink.health), (&[][..], &None));
 }
 
 #[test]
@@ -227,13 +264,12 @@ fn unknown_keys_get_a_suggestion_and_planned_ones_an_answer() {
         ]
     );
     assert_eq!(
-        complaints("[[rule]]\n[[forward]]\n[timer]\n[\"a\\u001bb\"]"),
+        complaints("[[rule]]\n[timer]\n[\"a\\u001bb\"]"),
         [
             "9:3: rule is not supported yet; remove it",
-            "10:3: forward is not supported yet; remove it",
-            "11:2: timer is not a known key; did you mean timers?",
-            "12:2: \"a\\u{1b}b\" is not a known key; known here: lan, uplink, group, nat, timers, \
-             flows, api",
+            "10:2: timer is not a known key; did you mean timers?",
+            "11:2: \"a\\u{1b}b\" is not a known key; known here: lan, uplink, group, nat, forward, \
+             timers, flows, api",
         ]
     );
 }

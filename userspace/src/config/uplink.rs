@@ -1,7 +1,7 @@
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
-use pointsman_ebpf::abi::MAX_UPLINKS;
+use pointsman_ebpf::abi::{MAX_UPLINKS, POOL_ADDRESSES};
 
 use super::desired::{Gateway, Uplink};
 use super::diagnostic::Report;
@@ -71,13 +71,16 @@ fn read(
         .and_then(|field| field.integer(report, 1..=1000, ", a larger number takes a larger share"))
         .unwrap_or(1);
     let gateway = section.get("gateway");
-    let address = section.get("ipv4").and_then(|field| read_ipv4(report, &field));
+    let taken: Vec<Ipv4Addr> =
+        earlier.iter().flat_map(|(uplink, _)| &uplink.addresses).copied().collect();
+    let addresses = section.get("ipv4").map(|field| read_ipv4(report, &field, &taken));
+    let addresses = addresses.unwrap_or_default();
     Uplink {
         name: name.to_owned(),
         interface,
-        gateway: gateway.map_or(Gateway::Auto, |field| read_gateway(report, &field, address)),
+        gateway: gateway.map_or(Gateway::Auto, |field| read_gateway(report, &field, &addresses)),
         weight,
-        address,
+        addresses,
         health: section.get("health").and_then(|field| health::read(report, &field)),
     }
 }
@@ -101,7 +104,7 @@ fn read_name<'t>(
     Some(name)
 }
 
-fn read_gateway(report: &mut Report<'_>, field: &Field<'_>, own: Option<Ipv4Addr>) -> Gateway {
+fn read_gateway(report: &mut Report<'_>, field: &Field<'_>, own: &[Ipv4Addr]) -> Gateway {
     if field.value.as_str() == Some("auto") {
         return Gateway::Auto;
     }
@@ -109,22 +112,50 @@ fn read_gateway(report: &mut Report<'_>, field: &Field<'_>, own: Option<Ipv4Addr
     let Some(address) = field.host(report, fix) else {
         return Gateway::Auto;
     };
-    if own == Some(address) {
+    if own.contains(&address) {
         field.error(report, format_args!("is {address}, the uplink's own address; {fix}"));
     }
     Gateway::Address(address)
 }
 
-/// Reads how IPv4 packets are translated: the public address, if one is given.
-fn read_ipv4(report: &mut Report<'_>, field: &Field<'_>) -> Option<Ipv4Addr> {
-    let section = field.table(report, "write { mode = \"nat44\" }")?;
-    section.expect_keys(report, &["mode", "address"], &[]);
+/// Reads how IPv4 packets are translated: the public addresses, if any are given. Other uplinks have
+/// `taken`.
+fn read_ipv4(report: &mut Report<'_>, field: &Field<'_>, taken: &[Ipv4Addr]) -> Vec<Ipv4Addr> {
+    let Some(section) = field.table(report, "write { mode = \"nat44\" }") else {
+        return Vec::new();
+    };
+    section.expect_keys(report, &["mode", "address", "addresses"], &[]);
     if let Some(mode) = section.get("mode") {
         mode.choice(report, &[("nat44", ())], &["routed"]);
     }
-    section.get("address").and_then(|field| {
-        field.host(report, "give the uplink's public address, or leave it to the interface")
-    })
+    let one = section.get("address");
+    let several = section.get("addresses");
+    if let (Some(field), Some(_)) = (&one, &several) {
+        field.error(report, "is given beside ipv4.addresses; move it to the front of that list");
+    }
+    let listed = several.and_then(|field| {
+        let listed = field.list(report, "give addresses, or leave it to the interface")?;
+        if let Some(field) = listed.get(POOL_ADDRESSES) {
+            let count = listed.len();
+            field.error(
+                report,
+                format_args!("is one too many of {count}; keep {POOL_ADDRESSES} at most"),
+            );
+        }
+        Some(listed)
+    });
+    let mut addresses = Vec::new();
+    for field in listed.into_iter().flatten().chain(one) {
+        let fix = "give the uplink's public address, or leave it to the interface";
+        let Some(address) = field.host(report, fix) else {
+            continue;
+        };
+        if addresses.contains(&address) || taken.contains(&address) {
+            field.error(report, format_args!("is {address} again; give each address once"));
+        }
+        addresses.push(address);
+    }
+    addresses
 }
 
 #[cfg(test)]
@@ -142,7 +173,48 @@ mod tests {
         let cable = &config.uplinks[1];
         assert_eq!(cable.weight, 1000);
         assert_eq!(cable.gateway, Gateway::Address(Ipv4Addr::new(198, 51, 100, 1)));
-        assert_eq!(cable.address, Some(Ipv4Addr::new(198, 51, 100, 7)));
+        assert_eq!(cable.addresses, [Ipv4Addr::new(198, 51, 100, 7)]);
+        let config = config_with("ipv4 = { addresses = [\"198.51.100.9\", \"198.51.100.8\"] }");
+        let addresses = [9, 8].map(|last| Ipv4Addr::new(198, 51, 100, last));
+        assert_eq!(config.uplinks[1].addresses, addresses);
+    }
+
+    #[test]
+    fn public_addresses_are_given_once_and_16_at_most() {
+        let another = "ipv4.addresses = [\"198.51.100.7\", \"198.51.100.8\", \"198.51.100.7\"]\n\
+                       [[uplink]]\nname = \"lte\"\ninterface = \"wwan0\"\n\
+                       ipv4.address = \"198.51.100.8\"";
+        assert_eq!(
+            complaints(another),
+            [
+                "9:51: uplink \"cable\": ipv4.addresses[2] is 198.51.100.7 again; give each \
+                 address once",
+                "13:16: uplink \"lte\": ipv4.address is 198.51.100.8 again; give each address once",
+            ]
+        );
+        assert_eq!(
+            complaints("ipv4 = { address = \"192.0.2.1\", addresses = [\"192.0.2.2\"] }"),
+            [
+                "9:20: uplink \"cable\": ipv4.address is given beside ipv4.addresses; move it to the \
+              front of that list"
+            ]
+        );
+        let list = |count: usize| {
+            let addresses: Vec<_> = (1..=count).map(|last| format!("\"192.0.2.{last}\"")).collect();
+            complaints(&format!("ipv4.addresses = [\n{}\n]", addresses.join(",\n")))
+        };
+        assert_eq!(list(16), [""; 0]);
+        assert_eq!(
+            list(18),
+            ["26:1: uplink \"cable\": ipv4.addresses[16] is one too many of 18; keep 16 at most"]
+        );
+        assert_eq!(
+            complaints("ipv4.addresses = []"),
+            [
+                "9:18: uplink \"cable\": ipv4.addresses is empty; give addresses, or leave it to the \
+              interface"
+            ]
+        );
     }
 
     #[test]

@@ -82,6 +82,16 @@ impl<'t> Field<'t> {
     /// The IPv4 address of a host.
     pub(super) fn host(&self, report: &mut Report<'_>, fix: impl Display) -> Option<Ipv4Addr> {
         let text = self.string(report, &fix)?;
+        self.host_in(report, text, fix)
+    }
+
+    /// The IPv4 address of a host that is the whole or a part of the value: `text`.
+    pub(super) fn host_in(
+        &self,
+        report: &mut Report<'_>,
+        text: &str,
+        fix: impl Display,
+    ) -> Option<Ipv4Addr> {
         let Ok(address) = text.parse::<Ipv4Addr>() else {
             self.error(report, format_args!("is {}, not an IPv4 address; {fix}", quoted(text)));
             return None;

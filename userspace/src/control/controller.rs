@@ -1,24 +1,18 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use ipnet::Ipv4Net;
-use pointsman_ebpf::abi::{
-    ABI_VERSION, Group, LAN_PREFIXES, LanPrefix, LocalAddress, MAX_UPLINKS, Mac, PORT_SLOTS, Port,
-    PortRange, PortRole, Settings,
-};
+use pointsman_ebpf::abi::{MAX_UPLINKS, PORT_SLOTS};
 
-use super::buckets::{Candidate, Ranking};
-use super::policy::{Interface, Policy};
+use super::forward::Target;
 use super::register::Register;
-use super::uplink::{ControlledUplink, packet_size};
+use super::uplink::ControlledUplink;
 use crate::config::Config;
 use crate::netlink::{Link, Snapshot, Update};
+use crate::ports::PortSet;
 use crate::probe::ProbeEvent;
 use crate::uplink::{State, Verdict};
-
-/// The only group that there is.
-const DEFAULT_GROUP: u8 = 0;
 
 /// An uplink that has gone over to another state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +29,13 @@ pub struct Controller {
     config: Config,
     facts: Snapshot,
     uplinks: Vec<ControlledUplink>,
-    ids: Register,
-    slots: Register,
-    hash_key: [u64; 2],
+    /// The hosts of port forwards.
+    targets: BTreeMap<Ipv4Addr, Target>,
+    pub(super) ids: Register,
+    pub(super) slots: Register,
+    pub(super) hash_key: [u64; 2],
+    /// The ports of the gateway's own sockets.
+    pub(super) socket_ports: PortSet,
     next_generation: u32,
 }
 
@@ -50,9 +48,11 @@ impl Controller {
             config: config.clone(),
             facts: Snapshot::default(),
             uplinks: Vec::new(),
+            targets: BTreeMap::new(),
             ids: Register::new(MAX_UPLINKS as u16),
             slots: Register::new(PORT_SLOTS as u16),
             hash_key,
+            socket_ports: PortSet::default(),
             next_generation: generation,
         };
         controller.configure(config, now);
@@ -83,8 +83,20 @@ impl Controller {
                 None => ControlledUplink::new(id as u8, wanted.clone(), now),
             });
         }
+        let mut known = std::mem::take(&mut self.targets);
+        self.targets = { config.forwards.iter().map(|forward| forward.address) }
+            .map(|address| {
+                let target = known.remove(&address).unwrap_or_else(|| Target::new(address));
+                (address, target)
+            })
+            .collect();
         self.config = config;
         self.observe(now, |_| ())
+    }
+
+    /// Takes in which ports sockets of the gateway have, or may take.
+    pub fn set_socket_ports(&mut self, ports: PortSet) {
+        self.socket_ports = ports;
     }
 
     /// Takes in what the kernel tells.
@@ -121,6 +133,9 @@ impl Controller {
         for uplink in &mut self.uplinks {
             uplink.refresh(&self.facts, now, &mut generation);
         }
+        for target in self.targets.values_mut() {
+            target.refresh(&self.facts, lan_links(&self.config, &self.facts));
+        }
         self.uplinks
             .iter()
             .zip(before)
@@ -142,7 +157,9 @@ impl Controller {
 
     /// The neighbours of which the kernel is to find the MAC now, by interface.
     pub fn resolutions_due(&mut self, now: Instant) -> Vec<(u32, Ipv4Addr)> {
-        self.uplinks.iter_mut().filter_map(|uplink| uplink.resolution_due(now)).collect()
+        let gateways = self.uplinks.iter_mut().filter_map(|uplink| uplink.resolution_due(now));
+        let targets = self.targets.values_mut().filter_map(|target| target.resolution_due(now));
+        gateways.chain(targets).collect()
     }
 
     /// The configuration that holds.
@@ -160,58 +177,6 @@ impl Controller {
         &self.uplinks
     }
 
-    /// What the maps are to hold.
-    pub fn policy(&self) -> Policy {
-        let lan = self.config.lan.interfaces.iter();
-        let interfaces = lan
-            .filter_map(|name| self.interface(name, PortRole::Lan, 0))
-            .chain(self.uplinks.iter().filter_map(|uplink| {
-                self.interface(&uplink.config.interface, PortRole::Uplink, uplink.id)
-            }))
-            .collect();
-        let uplinks = self.uplinks.iter().filter_map(|uplink| {
-            let egress = self.slots.get(&uplink.config.interface)?;
-            Some((uplink.id, uplink.to_record(egress)?))
-        });
-        Policy {
-            settings: self.settings(),
-            interfaces,
-            uplinks: uplinks.collect(),
-            groups: BTreeMap::from([(DEFAULT_GROUP, self.group())]),
-            local: self.local(),
-        }
-    }
-
-    fn interface(&self, name: &str, role: PortRole, uplink: u8) -> Option<(u16, Interface)> {
-        let egress = self.slots.get(name)?;
-        let (ifindex, link) = self.facts.link_named(name)?;
-        let port = Port {
-            ifindex,
-            egress,
-            mtu: packet_size(link),
-            mac: Mac::new(link.mac?),
-            role: role as u8,
-            uplink,
-            reserved: [0; 6],
-        };
-        let name = name.to_owned();
-        Some((egress, Interface { name, port }))
-    }
-
-    fn settings(&self) -> Settings {
-        let ports = &self.config.nat.ports;
-        let mut lan_prefixes = [LanPrefix::default(); LAN_PREFIXES];
-        for (to, prefix) in lan_prefixes.iter_mut().zip(self.lan_prefixes()) {
-            *to = LanPrefix { network: prefix.network().into(), mask: prefix.netmask().into() };
-        }
-        Settings {
-            hash_key: self.hash_key,
-            abi_version: ABI_VERSION,
-            nat_ports: PortRange { first: *ports.start(), last: *ports.end() },
-            lan_prefixes,
-        }
-    }
-
     /// The prefixes that are on the link of a LAN interface. The data plane takes the first
     /// [`LAN_PREFIXES`].
     pub fn lan_prefixes(&self) -> BTreeSet<Ipv4Net> {
@@ -224,48 +189,23 @@ impl Controller {
 
     /// The LAN interfaces that are there, with their indices.
     pub fn lan_links(&self) -> impl Iterator<Item = (&str, u32, &Link)> {
-        self.config.lan.interfaces.iter().filter_map(|name| {
-            let (ifindex, link) = self.facts.link_named(name)?;
-            Some((name.as_str(), ifindex, link))
-        })
+        lan_links(&self.config, &self.facts)
     }
 
-    fn group(&self) -> (Group, Ranking) {
-        let candidate = |index: &usize| {
-            let uplink = self.config.uplinks.get(*index)?;
-            Some(Candidate {
-                name: uplink.name.clone(),
-                id: self.ids.get(&uplink.name)? as u8,
-                weight: uplink.weight,
-            })
-        };
-        let config = &self.config.group;
-        let mut tiers: Vec<Vec<Candidate>> =
-            config.tiers.iter().map(|tier| tier.iter().filter_map(candidate).collect()).collect();
-        // The order within a tier means nothing: a file in another order writes no bucket anew.
-        for tier in &mut tiers {
-            tier.sort_by(|a, b| a.name.cmp(&b.name));
-        }
-        let members =
-            tiers.iter().flatten().fold(0, |members, candidate| members | 1 << candidate.id);
-        let group = Group {
-            preferred: members,
-            usable: members,
-            sticky: config.sticky as u8,
-            reserved: [0; 7],
-        };
-        (group, Ranking { tiers })
+    /// The host of port forwards that has this address.
+    pub fn target(&self, address: Ipv4Addr) -> Option<&Target> {
+        self.targets.get(&address)
     }
+}
 
-    fn local(&self) -> BTreeSet<LocalAddress> {
-        self.facts
-            .local_addresses()
-            .map(|address| match address {
-                IpAddr::V4(address) => LocalAddress(address.to_ipv6_mapped().octets()),
-                IpAddr::V6(address) => LocalAddress(address.octets()),
-            })
-            .collect()
-    }
+fn lan_links<'c>(
+    config: &'c Config,
+    facts: &'c Snapshot,
+) -> impl Iterator<Item = (&'c str, u32, &'c Link)> {
+    config.lan.interfaces.iter().filter_map(|name| {
+        let (index, link) = facts.link_named(name)?;
+        Some((name.as_str(), index, link))
+    })
 }
 
 /// The names of all interfaces of a configuration.

@@ -15,6 +15,7 @@ use crate::api::status::{self, Status};
 use crate::config::{self, Config};
 use crate::dataplane::{AttachError, Dataplane as _, Kernel, LoadError, Sweeper};
 use crate::netlink::{self, Resolver, Update, Watcher};
+use crate::ports;
 
 /// How often what has failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -42,6 +43,9 @@ pub enum StartError {
     /// The kernel does not tell what it knows.
     #[error(transparent)]
     Netlink(#[from] netlink::Error),
+    /// The ports of the gateway's own sockets are not known.
+    #[error(transparent)]
+    Ports(#[from] ports::Error),
     /// The data plane cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -61,6 +65,7 @@ pub struct Daemon {
     sweeper: Sweeper,
     watcher: Watcher,
     resolver: Resolver,
+    ports: ports::Watch,
     probers: Probers,
     outcomes: mpsc::Receiver<UplinkProbe>,
     commands: mpsc::Receiver<Command>,
@@ -91,9 +96,11 @@ impl Daemon {
         // The first update has all that the kernel knows.
         controller.update(watcher.next().await?, Instant::now());
         startup::check(&controller)?;
-        let (dataplane, flows) = Kernel::load(controller.config().flows_max)?;
+        let mut ports = ports::Watch::start()?;
+        controller.set_socket_ports(ports.latest());
+        let (dataplane, maps) = Kernel::load(&controller.config().tables)?;
         let sweeper =
-            Sweeper::start(flows, &controller.config().timers).map_err(StartError::Thread)?;
+            Sweeper::start(maps, &controller.config().timers).map_err(StartError::Thread)?;
         let (probers, outcomes) = Probers::new();
         let mut daemon = Self {
             controller,
@@ -102,6 +109,7 @@ impl Daemon {
             sweeper,
             watcher,
             resolver,
+            ports,
             probers,
             outcomes,
             commands,
@@ -137,6 +145,10 @@ impl Daemon {
                     if !changes.is_empty() {
                         self.apply(&changes);
                     }
+                }
+                ports = self.ports.next() => {
+                    self.controller.set_socket_ports(ports);
+                    self.apply(&[]);
                 }
                 command = self.commands.recv() => match command {
                     Some(Command::Reload) => self.reload(),
@@ -219,11 +231,9 @@ impl Daemon {
 
     fn configure(&mut self, mut config: Config) {
         let old = self.controller.config();
-        if old.flows_max != config.flows_max || old.api != config.api {
-            log::warn!(
-                "flows.max and api.socket stay as they are until the daemon is started again"
-            );
-            config.flows_max = old.flows_max;
+        if old.tables != config.tables || old.api != config.api {
+            log::warn!("[flows] and api.socket stay as they are until the daemon is started again");
+            config.tables = old.tables;
             config.api = old.api.clone();
         }
         self.sweeper.set_timers(&config.timers);
@@ -240,7 +250,7 @@ impl Daemon {
         status::Source {
             controller: &self.controller,
             counters: &counters,
-            flow_entries: self.sweeper.entries(),
+            flow_entries: self.sweeper.census().established,
             started: self.started,
             last_reload_error: self.last_reload_error.as_deref(),
         }

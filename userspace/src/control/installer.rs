@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use pointsman_ebpf::abi::{BUCKETS_PER_GROUP, Group, LocalAddress, Port, Settings, Uplink};
+use pointsman_ebpf::abi::{
+    AddressOwner, BUCKETS_PER_GROUP, Forward, Group, Ipv4, LocalAddress, Port, Settings, Uplink,
+};
 
 use super::buckets::Ranking;
 use super::policy::Policy;
@@ -34,7 +36,11 @@ pub struct Installer {
     uplinks: BTreeMap<u8, Uplink>,
     groups: BTreeMap<u8, Group>,
     rankings: BTreeMap<u8, Ranking>,
-    local: BTreeSet<LocalAddress>,
+    pool: BTreeMap<u32, Ipv4>,
+    forwards: BTreeMap<u32, Forward>,
+    /// Words by index, those that are not zero.
+    own_ports: BTreeMap<u32, u64>,
+    local: BTreeMap<LocalAddress, AddressOwner>,
     /// Interfaces that the program is attached to, by index, with their names.
     attached: BTreeMap<u32, String>,
 }
@@ -108,6 +114,13 @@ impl Installer {
         let mut note = |result: Result<(), TableError>| {
             result.map_err(|error| errors.push(error.into())).is_ok()
         };
+        // Before a port is handed out.
+        sync(&mut self.own_ports, policy.own_ports.words().collect(), |word, ports| {
+            note(dataplane.set_own_ports(word, ports.copied().unwrap_or_default()))
+        });
+        sync(&mut self.forwards, policy.forwards.clone(), |index, forward| {
+            note(dataplane.set_forward(index, forward.unwrap_or(&Forward::default())))
+        });
         if self.settings != Some(policy.settings) && note(dataplane.set_settings(&policy.settings))
         {
             self.settings = Some(policy.settings);
@@ -119,6 +132,10 @@ impl Installer {
             .collect();
         sync(&mut self.egress, egress, |slot, ifindex| {
             note(dataplane.set_egress(slot, ifindex.copied()))
+        });
+        sync(&mut self.pool, policy.pool.clone(), |index, address| {
+            // Nobody reads what is beyond the end of an uplink's.
+            note(dataplane.set_pool(index, address.copied().unwrap_or_default()))
         });
         sync(&mut self.uplinks, policy.uplinks.clone(), |id, uplink| {
             note(dataplane.set_uplink(id, uplink.unwrap_or(&Uplink::default())))
@@ -134,12 +151,9 @@ impl Installer {
         sync(&mut self.groups, groups.collect(), |id, group| {
             note(dataplane.set_group(id, group.unwrap_or(&Group::default())))
         });
-        let as_map = |set: &BTreeSet<_>| set.iter().map(|address| (*address, ())).collect();
-        let mut local: BTreeMap<_, _> = as_map(&self.local);
-        sync(&mut local, as_map(&policy.local), |address, present| {
-            note(dataplane.set_local(address, present.is_some()))
+        sync(&mut self.local, policy.local.clone(), |address, owner| {
+            note(dataplane.set_local(address, owner.copied()))
         });
-        self.local = local.into_keys().collect();
         let (ports, left_over) = policy.ports();
         sync(&mut self.ports, ports, |slot, port| {
             note(dataplane.set_port(slot, port.unwrap_or(&Port::default())))

@@ -11,6 +11,9 @@
 mod buckets;
 mod controller;
 mod daemon;
+mod decision;
+mod forward;
+mod inquiry;
 mod installer;
 mod policy;
 mod probers;
@@ -23,6 +26,7 @@ mod uplink;
 pub use buckets::{Candidate, Ranking};
 pub use controller::{Change, Controller};
 pub use daemon::{Command, Commands, Daemon, StartError};
+pub use forward::{Reach, Target};
 pub use installer::{InstallError, Installer};
 pub use policy::{Interface, Policy};
 pub use startup::{Unfit, check};

@@ -1,8 +1,12 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use pointsman_ebpf::abi::{Group, LocalAddress, PORT_PROBES, PORT_SLOTS, Port, Settings, Uplink};
+use pointsman_ebpf::abi::{
+    AddressOwner, Forward, Group, Ipv4, LocalAddress, PORT_PROBES, PORT_SLOTS, Port, Settings,
+    Uplink,
+};
 
 use super::Ranking;
+use crate::ports::PortSet;
 
 /// An interface that the program is to be attached to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +26,16 @@ pub struct Policy {
     pub interfaces: BTreeMap<u16, Interface>,
     /// Uplinks of which all is known that a packet needs, by identifier.
     pub uplinks: BTreeMap<u8, Uplink>,
+    /// Public addresses of those uplinks, by their place among those of all.
+    pub pool: BTreeMap<u32, Ipv4>,
+    /// Port forwards by index.
+    pub forwards: BTreeMap<u32, Forward>,
+    /// The ports that are never handed out.
+    pub own_ports: PortSet,
     /// Groups by identifier, and what their buckets are made from.
     pub groups: BTreeMap<u8, (Group, Ranking)>,
-    /// The gateway's own addresses.
-    pub local: BTreeSet<LocalAddress>,
+    /// The gateway's own addresses, and whose they are.
+    pub local: BTreeMap<LocalAddress, AddressOwner>,
 }
 
 impl Policy {

@@ -60,7 +60,7 @@ impl Probers {
             self.running.remove(name);
             return;
         };
-        let path = uplink.address().zip(uplink.gateway_mac());
+        let path = uplink.source().zip(uplink.gateway_mac());
         let path = path.map(|(source, mac)| Path { source, mac });
         if let Some(running) = self.running.get(name)
             && running.ifindex == ifindex

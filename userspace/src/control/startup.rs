@@ -32,7 +32,7 @@ pub enum Unfit {
     /// An uplink's interface has no IPv4 address.
     #[error(
         "uplink {uplink:?}: {interface} has no IPv4 address; give it one (`ip address add \
-         ADDRESS/LENGTH dev {interface}`), or set ipv4.address"
+         ADDRESS/LENGTH dev {interface}`), or set ipv4.addresses"
     )]
     NoAddress {
         /// The uplink's name.
@@ -61,6 +61,28 @@ pub enum Unfit {
         uplink: String,
         /// The address.
         gateway: Ipv4Addr,
+    },
+    /// A forward's host is in no prefix of the LAN.
+    #[error(
+        "the forward of {forward}: no LAN interface has a prefix with {address}; give a host of \
+         the LAN, or add an address of its prefix to the interface"
+    )]
+    TargetOutside {
+        /// The forward.
+        forward: String,
+        /// The host's address.
+        address: Ipv4Addr,
+    },
+    /// A forward's host is this one.
+    #[error(
+        "the forward of {forward}: {address} is an address of this host; give another host of the \
+         LAN, or remove the forward to let the packets in"
+    )]
+    TargetIsGateway {
+        /// The forward.
+        forward: String,
+        /// The address.
+        address: Ipv4Addr,
     },
     /// The LAN has more prefixes than the data plane takes.
     #[error(
@@ -113,6 +135,20 @@ pub fn check(controller: &Controller) -> Result<(), Unfit> {
         };
         if controller.facts().local_addresses().any(|own| own == gateway) {
             return Err(Unfit::OwnGateway { uplink: uplink_name, gateway });
+        }
+    }
+    check_forwards(controller)
+}
+
+/// Whether every forward is to a host of the LAN.
+fn check_forwards(controller: &Controller) -> Result<(), Unfit> {
+    for forward in &controller.config().forwards {
+        let (address, forward) = (forward.address, forward.to_string());
+        if controller.facts().local_addresses().any(|own| own == address) {
+            return Err(Unfit::TargetIsGateway { forward, address });
+        }
+        if !controller.lan_prefixes().iter().any(|prefix| prefix.contains(&address)) {
+            return Err(Unfit::TargetOutside { forward, address });
         }
     }
     Ok(())

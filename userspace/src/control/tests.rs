@@ -1,5 +1,7 @@
 //! The controller and the installer together, over a data plane that is a fake.
 
+mod nat;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
@@ -160,7 +162,7 @@ fn all_is_in_place_before_anything_is_alive() {
     assert_eq!(ports[&LAN].role, PortRole::Lan as u8);
     assert_eq!((groups[&0].preferred, groups[&0].usable), (BOTH, BOTH));
     assert_eq!(buckets.len(), BUCKETS_PER_GROUP);
-    assert!(local.contains(&LocalAddress::from(Ipv4::new([10, 1, 0, 1]))));
+    assert!(local.contains_key(&LocalAddress::from(Ipv4::new([10, 1, 0, 1]))));
     assert_eq!(local.len(), 3);
 }
 
@@ -194,7 +196,11 @@ fn another_address_is_another_generation_and_not_alive_meanwhile() {
     assert_eq!(gateway.dataplane.uplinks[&0].generation, 100, "the old address is still there");
     gateway.log();
     gateway.fact(Fact::AddressGone(address(FIBER, [203, 0, 113, 2])));
-    assert_eq!(gateway.log(), ["alive 10", "uplink 0", "local", "alive 11"]);
+    assert_eq!(
+        gateway.log(),
+        // The old address is the kernel's no more, and the new one is the uplink's.
+        ["alive 10", "pool 0", "uplink 0", "local", "local", "port 3", "alive 11"]
+    );
     let fiber = gateway.dataplane.uplinks[&0];
     assert_eq!(fiber.address, Ipv4::new([203, 0, 113, 9]));
     assert_eq!(fiber.generation, 102);
@@ -204,7 +210,7 @@ fn another_address_is_another_generation_and_not_alive_meanwhile() {
 fn an_address_that_is_lost_keeps_the_generation() {
     let mut gateway = Gateway::running();
     gateway.fact(Fact::AddressGone(address(FIBER, [203, 0, 113, 2])));
-    assert_eq!(gateway.log(), ["alive 10", "local"]);
+    assert_eq!(gateway.log(), ["alive 10", "local", "port 3"]);
     assert_eq!(gateway.state(0), (State::Down, "no address on wan0".into()));
     gateway.fact(has_address(FIBER, [203, 0, 113, 2]));
     assert_eq!(gateway.dataplane.uplinks[&0].generation, 100);
@@ -360,7 +366,7 @@ fn what_does_not_fit_the_host_is_refused_at_the_start() {
     assert_eq!(
         refusal(Fact::AddressGone(address(FIBER, [203, 0, 113, 2]))),
         "uplink \"fiber\": wan0 has no IPv4 address; give it one (`ip address add ADDRESS/LENGTH \
-         dev wan0`), or set ipv4.address"
+         dev wan0`), or set ipv4.addresses"
     );
     assert_eq!(
         refusal(Fact::DefaultRouteGone(cable_route(CABLE_GATEWAY))),

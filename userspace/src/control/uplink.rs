@@ -1,16 +1,14 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pointsman_ebpf::abi::{self, Ipv4, Mac, MacPair};
 
+use super::inquiry::Inquiry;
 use crate::config::{self, Gateway};
 use crate::netlink::{Link, Resolution, Snapshot};
 use crate::probe::{Outcome, ProbeEvent};
 use crate::uplink::{Event, Health, Interface, NextHop, State, Thresholds, Verdict};
-
-/// How often the kernel is asked for a MAC that it does not have.
-const RESOLVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An uplink as it is configured, what is known of it, and what is made of that.
 #[derive(Clone, Debug)]
@@ -20,15 +18,24 @@ pub struct ControlledUplink {
     health: Health,
     ifindex: Option<u32>,
     address: Option<Ipv4Addr>,
+    /// Where the gateway's own packets come from.
+    source: Option<Ipv4Addr>,
     gateway: Option<Ipv4Addr>,
     gateway_mac: Option<[u8; 6]>,
     /// The next hop did not answer when it was asked last.
     silent: bool,
-    wants_resolving: bool,
-    asked_at: Option<Instant>,
+    inquiry: Inquiry,
     /// What the data plane is to know: the last that was complete.
-    record: Option<abi::Uplink>,
+    record: Option<Record>,
     outcomes: BTreeMap<Ipv4Addr, Outcome>,
+}
+
+/// What the data plane is to know of an uplink.
+#[derive(Clone, Debug)]
+struct Record {
+    uplink: abi::Uplink,
+    /// The public addresses, that of `uplink` first.
+    pool: Vec<Ipv4>,
 }
 
 impl ControlledUplink {
@@ -40,11 +47,11 @@ impl ControlledUplink {
             health,
             ifindex: None,
             address: None,
+            source: None,
             gateway: None,
             gateway_mac: None,
             silent: false,
-            wants_resolving: false,
-            asked_at: None,
+            inquiry: Inquiry::default(),
             record: None,
             outcomes: BTreeMap::new(),
         }
@@ -73,6 +80,7 @@ impl ControlledUplink {
             Gateway::Auto => self.ifindex.and_then(|index| facts.default_gateway(index)),
         };
         self.address = self.choose_address(facts);
+        self.source = self.choose_source(facts);
         let next_hop = self.next_hop(facts, interface);
         // The interface comes last: what returns with a carrier must not be judged by what was
         // known of the next hop before.
@@ -84,11 +92,11 @@ impl ControlledUplink {
         }
     }
 
-    /// The address that is configured; else the interface's: the one in use as long as it is there,
+    /// The first address that is configured; else the interface's: the one in use as long as it is there,
     /// for a change ends all flows, else one that shares a prefix with the gateway.
     fn choose_address(&self, facts: &Snapshot) -> Option<Ipv4Addr> {
-        if self.config.address.is_some() {
-            return self.config.address;
+        if let Some(address) = self.config.addresses.first() {
+            return Some(*address);
         }
         let all: Vec<_> = facts.ipv4_addresses(self.ifindex?).collect();
         let near_gateway = |&&(address, length): &&(Ipv4Addr, u8)| {
@@ -102,19 +110,29 @@ impl ControlledUplink {
         })
     }
 
+    /// A public address that the kernel has, for only then the answers are the kernel's; else the
+    /// interface's own.
+    fn choose_source(&self, facts: &Snapshot) -> Option<Ipv4Addr> {
+        let is_local =
+            |address: &&Ipv4Addr| facts.local_addresses().any(|local| local == **address);
+        let public = self.public_addresses().iter().find(is_local).copied();
+        let own = || facts.ipv4_addresses(self.ifindex?).next().map(|(address, _)| address);
+        public.or_else(own)
+    }
+
     fn next_hop(&mut self, facts: &Snapshot, interface: Interface) -> NextHop {
         let running = interface == Interface::Running;
         if !running {
             self.silent = false;
-            self.asked_at = None;
+            self.inquiry.forget();
         }
         let (Some(ifindex), Some(gateway)) = (self.ifindex, self.gateway) else {
-            self.wants_resolving = false;
+            self.inquiry.want(false);
             self.gateway_mac = None;
             return NextHop::Unknown;
         };
         let resolution = facts.resolution(ifindex, gateway);
-        self.wants_resolving = running && resolution.wants_resolving();
+        self.inquiry.want(running && resolution.wants_resolving());
         self.gateway_mac = resolution.mac();
         match resolution {
             Resolution::Known(_) | Resolution::Stale(_) => self.silent = false,
@@ -133,25 +151,29 @@ impl ControlledUplink {
     /// stays as it was: the uplink is not alive then, but its flows are not to become stale by
     /// that.
     fn record(&mut self, link: &Link, generation: &mut impl FnMut() -> u32) {
-        let (Some(address), Some(own_mac)) = (self.address, link.mac) else {
+        let (Some(own_mac), Some(gateway_mac)) = (link.mac, self.gateway_mac) else {
             return;
         };
-        let Some(gateway_mac) = self.gateway_mac else {
+        let pool: Vec<Ipv4> =
+            self.public_addresses().iter().map(|address| Ipv4::new(address.octets())).collect();
+        let Some(address) = pool.first().copied() else {
             return;
         };
-        let address = Ipv4::new(address.octets());
         let generation = match &self.record {
-            Some(record) if record.address == address => record.generation,
+            Some(record) if record.pool == pool => record.uplink.generation,
             _ => generation(),
         };
-        self.record = Some(abi::Uplink {
+        let uplink = abi::Uplink {
             generation,
             address,
             macs: MacPair::new(Mac::new(gateway_mac), Mac::new(own_mac)),
             egress: 0,
             mtu: packet_size(link),
-            reserved: [0; 8],
-        });
+            // The configuration has no more than there is room for.
+            pool: pool.len() as u8,
+            reserved: [0; 7],
+        };
+        self.record = Some(Record { uplink, pool });
     }
 
     /// Takes in the outcome of a probe.
@@ -171,14 +193,8 @@ impl ControlledUplink {
 
     /// The interface and the address of which the kernel is to find the MAC now, if any.
     pub(super) fn resolution_due(&mut self, now: Instant) -> Option<(u32, Ipv4Addr)> {
-        let asked_lately = self
-            .asked_at
-            .is_some_and(|asked| now.saturating_duration_since(asked) < RESOLVE_INTERVAL);
-        if !self.wants_resolving || asked_lately {
-            return None;
-        }
-        self.asked_at = Some(now);
-        self.ifindex.zip(self.gateway)
+        let (ifindex, gateway) = self.ifindex.zip(self.gateway)?;
+        self.inquiry.is_due(now).then_some((ifindex, gateway))
     }
 
     /// The identifier, below [`abi::MAX_UPLINKS`].
@@ -206,9 +222,23 @@ impl ControlledUplink {
         self.ifindex
     }
 
-    /// The public address, where known.
+    /// The public address, or the first of several, where known.
     pub fn address(&self) -> Option<Ipv4Addr> {
         self.address
+    }
+
+    /// The address that the gateway's own packets come from, such as probes, where there is one.
+    pub fn source(&self) -> Option<Ipv4Addr> {
+        self.source
+    }
+
+    /// All public addresses, where known.
+    pub fn public_addresses(&self) -> &[Ipv4Addr] {
+        if self.config.addresses.is_empty() {
+            self.address.as_slice()
+        } else {
+            &self.config.addresses
+        }
     }
 
     /// The next hop, where known.
@@ -228,7 +258,12 @@ impl ControlledUplink {
 
     /// What the data plane is to know of it, with this egress slot.
     pub(super) fn to_record(&self, egress: u16) -> Option<abi::Uplink> {
-        self.record.map(|record| abi::Uplink { egress, ..record })
+        self.record.as_ref().map(|record| abi::Uplink { egress, ..record.uplink })
+    }
+
+    /// The public addresses of that record.
+    pub(super) fn pool(&self) -> &[Ipv4] {
+        self.record.as_ref().map_or(&[], |record| &record.pool)
     }
 }
 

@@ -21,13 +21,19 @@ pub enum LoadError {
     /// The object or a map of it was refused.
     #[error(
         "the kernel refused the maps of the XDP program ({}); it needs Linux 5.12 or later and \
-         memory for the flow table, `flows.max` entries",
+         the memory that `pointsman check` prints, which [flows] sizes",
         innermost(.0)
     )]
     Object(#[source] Box<EbpfError>),
-    /// The verifier, or the loader before it, refused the program.
-    #[error("the kernel refused the XDP program: {0}")]
-    Program(#[source] Box<ProgramError>),
+    /// The verifier, or the loader before it, refused a program.
+    #[error("the kernel refused the XDP program {0}: {1}")]
+    Program(&'static str, #[source] Box<ProgramError>),
+    /// A program is missing in the object: the object is of another version.
+    #[error("the XDP object does not have the program {0}")]
+    NoProgram(&'static str),
+    /// A program could not be put where the others find it.
+    #[error("the kernel does not put the XDP program {0} in its place: {1}")]
+    Stage(&'static str, #[source] Box<aya::maps::MapError>),
     /// A map is missing in the object, or is of another kind: the object is of another version.
     #[error("the XDP object does not have the map {0} as this daemon knows it")]
     Map(&'static str),

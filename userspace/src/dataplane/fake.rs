@@ -1,6 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use pointsman_ebpf::abi::{Bucket, COUNTERS, Counter, Group, LocalAddress, Port, Settings, Uplink};
+use pointsman_ebpf::abi::{
+    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, LocalAddress, Port, Settings,
+    Uplink,
+};
 
 use super::{AttachError, Dataplane, Mode, TableError};
 
@@ -23,7 +26,10 @@ pub(crate) struct Fake {
     pub(crate) uplinks: BTreeMap<u8, Uplink>,
     pub(crate) groups: BTreeMap<u8, Group>,
     pub(crate) buckets: BTreeMap<u32, Bucket>,
-    pub(crate) local: BTreeSet<LocalAddress>,
+    pub(crate) pool: BTreeMap<u32, Ipv4>,
+    pub(crate) forwards: BTreeMap<u32, Forward>,
+    pub(crate) own_ports: BTreeMap<u32, u64>,
+    pub(crate) local: BTreeMap<LocalAddress, AddressOwner>,
     pub(crate) bucket_writes: usize,
 }
 
@@ -92,13 +98,34 @@ impl Dataplane for Fake {
         Ok(())
     }
 
-    fn set_local(&mut self, address: LocalAddress, present: bool) -> Result<(), TableError> {
+    fn set_pool(&mut self, index: u32, address: Ipv4) -> Result<(), TableError> {
+        self.log.push(format!("pool {index}"));
+        self.pool.insert(index, address);
+        Ok(())
+    }
+
+    fn set_forward(&mut self, index: u32, forward: &Forward) -> Result<(), TableError> {
+        self.log.push(format!("forward {index}"));
+        self.forwards.insert(index, *forward);
+        Ok(())
+    }
+
+    fn set_own_ports(&mut self, word: u32, ports: u64) -> Result<(), TableError> {
+        self.log.push(format!("own ports {word}"));
+        self.own_ports.insert(word, ports);
+        Ok(())
+    }
+
+    fn set_local(
+        &mut self,
+        address: LocalAddress,
+        owner: Option<AddressOwner>,
+    ) -> Result<(), TableError> {
         self.log.push("local".into());
-        if present {
-            self.local.insert(address);
-        } else {
-            self.local.remove(&address);
-        }
+        match owner {
+            Some(owner) => self.local.insert(address, owner),
+            None => self.local.remove(&address),
+        };
         Ok(())
     }
 

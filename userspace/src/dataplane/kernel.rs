@@ -1,24 +1,30 @@
 use std::collections::BTreeMap;
 
-use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray};
 use aya::programs::Xdp;
 use aya::programs::xdp::XdpLink;
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 use pointsman_ebpf::abi::{
-    Bucket, COUNTERS, Counter, Flow, FlowKey, Group, LocalAddress, Port, Settings, Uplink,
+    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, LocalAddress, Port, Settings,
+    Uplink,
 };
+use pointsman_ebpf::path::Stage;
 
+use super::Dataplane;
 use super::attach::{self, AttachError, Mode};
 use super::error::{LoadError, TableError, errno};
+use super::stages::{self, load_stages};
+use super::swept::SweptMaps;
 use super::switch::Switch;
-use super::{Dataplane, FlowTable};
+use super::tables::tables;
+use crate::config::TableSizes;
 
 /// The XDP object, as the build script has made it, for aya's loader.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pointsman-xdp"));
 
-/// The program's name in the object.
-const PROGRAM: &str = "pointsman";
+/// The stage whose program is attached: where every packet starts.
+const FIRST: Stage = Stage::Established;
 
 /// The oldest kernel with all that the object needs: global functions that take pointers (5.12),
 /// the coarse clock (5.11), and links of XDP programs (5.9).
@@ -38,9 +44,14 @@ pub struct Kernel {
     uplinks: Array<MapData, Uplink>,
     groups: Array<MapData, Group>,
     buckets: Array<MapData, Bucket>,
-    local: HashMap<MapData, LocalAddress, u8>,
+    pool: Array<MapData, Ipv4>,
+    forwards: Array<MapData, Forward>,
+    own_ports: Array<MapData, u64>,
+    local: HashMap<MapData, LocalAddress, AddressOwner>,
     counters: PerCpuArray<MapData, Counter>,
     egress: DevMap<MapData>,
+    /// Never written again, but kept: without a descriptor of it the kernel empties it.
+    _stages: ProgramArray<MapData>,
 }
 
 /// An interface that the program is attached to.
@@ -52,32 +63,30 @@ struct Attached {
 }
 
 impl Kernel {
-    /// Loads the program with a table of so many flow entries, and attaches nothing yet. The flow
-    /// table is handed out apart, for the sweep.
+    /// Loads the programs with tables of these sizes, and attaches nothing yet. The maps that are
+    /// swept are handed out apart.
     ///
     /// # Errors
     /// Where the kernel is too old or refuses, or the process may not.
-    pub fn load(flows_max: u32) -> Result<(Self, FlowMap), LoadError> {
+    pub fn load(sizes: &TableSizes) -> Result<(Self, SweptMaps), LoadError> {
         // Where the version is not to be had, the kernel says itself what it cannot do.
         if let Ok(version) = KernelVersion::current() {
             check_version(version)?;
         }
-        let mut object = EbpfLoader::new()
-            .map_max_entries("FLOWS", flows_max)
-            .load(OBJECT)
-            .map_err(|error| match errno(&error) {
-                Some(libc::EPERM) => LoadError::Permission,
-                _ => LoadError::Object(Box::new(error)),
-            })?;
-        let program = program(&mut object).ok_or(LoadError::Map(PROGRAM))?;
-        program.load().map_err(|error| match errno(&error) {
+        let mut loader = EbpfLoader::new();
+        for table in tables(sizes) {
+            loader.map_max_entries(table.map, table.entries);
+        }
+        let mut object = loader.load(OBJECT).map_err(|error| match errno(&error) {
             Some(libc::EPERM) => LoadError::Permission,
-            _ => LoadError::Program(Box::new(error)),
+            _ => LoadError::Object(Box::new(error)),
         })?;
+        // Before anything is attached, so that no packet ends between two stages.
+        let stages = load_stages(&mut object)?;
         let Some(Map::Array(switch)) = object.take_map("SWITCH") else {
             return Err(LoadError::Map("SWITCH"));
         };
-        let flows = FlowMap(take(&mut object, "FLOWS")?);
+        let swept = SweptMaps::take(&mut object)?;
         let kernel = Self {
             links: BTreeMap::new(),
             generic: false,
@@ -87,12 +96,16 @@ impl Kernel {
             uplinks: take(&mut object, "UPLINKS")?,
             groups: take(&mut object, "GROUPS")?,
             buckets: take(&mut object, "BUCKETS")?,
+            pool: take(&mut object, "POOL")?,
+            forwards: take(&mut object, "FORWARDS")?,
+            own_ports: take(&mut object, "OWN_PORTS")?,
             local: take(&mut object, "LOCAL")?,
             counters: take(&mut object, "COUNTER")?,
             egress: take(&mut object, "EGRESS")?,
+            _stages: stages,
             object,
         };
-        Ok((kernel, flows))
+        Ok((kernel, swept))
     }
 }
 
@@ -108,10 +121,6 @@ fn check_version(found: KernelVersion) -> Result<(), LoadError> {
         found: format!("{}.{}", code >> 16, code >> 8 & 0xff),
         needed: format!("{major}.{minor}"),
     })
-}
-
-fn program(object: &mut Ebpf) -> Option<&mut Xdp> {
-    object.program_mut(PROGRAM)?.try_into().ok()
 }
 
 fn take<T: TryFrom<Map>>(object: &mut Ebpf, name: &'static str) -> Result<T, LoadError> {
@@ -144,10 +153,11 @@ impl Dataplane for Kernel {
     }
 
     fn attach(&mut self, interface: &str, ifindex: u32) -> Result<Mode, AttachError> {
-        let program = program(&mut self.object).ok_or_else(|| AttachError::Refused {
-            interface: interface.to_owned(),
-            reason: format!("the object has no program {PROGRAM}"),
-        })?;
+        let program =
+            stages::program(&mut self.object, FIRST).ok_or_else(|| AttachError::Refused {
+                interface: interface.to_owned(),
+                reason: format!("the object has no program {}", FIRST.program()),
+            })?;
         let (link, mode) = attach::attach(program, interface, ifindex, self.generic)?;
         if mode == Mode::Generic {
             self.generic = true;
@@ -190,10 +200,28 @@ impl Dataplane for Kernel {
         self.buckets.set(index, bucket, 0).map_err(TableError::writing("BUCKETS"))
     }
 
-    fn set_local(&mut self, address: LocalAddress, present: bool) -> Result<(), TableError> {
-        let written =
-            if present { self.local.insert(address, 1, 0) } else { self.local.remove(&address) };
-        written.or_else(unless_absent).map_err(TableError::writing("LOCAL"))
+    fn set_pool(&mut self, index: u32, address: Ipv4) -> Result<(), TableError> {
+        self.pool.set(index, address, 0).map_err(TableError::writing("POOL"))
+    }
+
+    fn set_forward(&mut self, index: u32, forward: &Forward) -> Result<(), TableError> {
+        self.forwards.set(index, forward, 0).map_err(TableError::writing("FORWARDS"))
+    }
+
+    fn set_own_ports(&mut self, word: u32, ports: u64) -> Result<(), TableError> {
+        self.own_ports.set(word, ports, 0).map_err(TableError::writing("OWN_PORTS"))
+    }
+
+    fn set_local(
+        &mut self,
+        address: LocalAddress,
+        owner: Option<AddressOwner>,
+    ) -> Result<(), TableError> {
+        match owner {
+            Some(owner) => self.local.insert(address, owner, 0),
+            None => self.local.remove(&address).or_else(unless_absent),
+        }
+        .map_err(TableError::writing("LOCAL"))
     }
 
     fn counters(&self) -> Result<Vec<Counter>, TableError> {
@@ -215,27 +243,6 @@ fn unless_absent(error: MapError) -> Result<(), MapError> {
     match errno(&error) {
         Some(libc::ENOENT) => Ok(()),
         _ => Err(error),
-    }
-}
-
-/// The flow table in the kernel.
-pub struct FlowMap(HashMap<MapData, FlowKey, Flow>);
-
-impl FlowTable for FlowMap {
-    fn keys(&self) -> impl Iterator<Item = Result<FlowKey, TableError>> {
-        self.0.keys().map(|key| key.map_err(TableError::reading("FLOWS")))
-    }
-
-    fn get(&self, key: &FlowKey) -> Result<Option<Flow>, TableError> {
-        match self.0.get(key, 0) {
-            Ok(flow) => Ok(Some(flow)),
-            Err(MapError::KeyNotFound) => Ok(None),
-            Err(error) => Err(TableError::reading("FLOWS")(error)),
-        }
-    }
-
-    fn remove(&mut self, key: &FlowKey) -> Result<(), TableError> {
-        self.0.remove(key).or_else(unless_absent).map_err(TableError::writing("FLOWS"))
     }
 }
 

@@ -5,25 +5,35 @@
 //! ([`Sweeper`]), because it takes longer than a lost carrier may wait.
 
 mod attach;
+mod batch;
 mod error;
 #[cfg(test)]
 mod fake;
 mod kernel;
 mod occupant;
+mod stages;
 mod sweep;
 mod sweeper;
+mod swept;
 mod switch;
+mod tables;
 
-use pointsman_ebpf::abi::{Bucket, Counter, Group, LocalAddress, Port, Settings, Uplink};
+use pointsman_ebpf::abi::{
+    AddressOwner, Bucket, Counter, Forward, Group, Ipv4, LocalAddress, Port, Settings, Uplink,
+};
 
 pub use attach::{AttachError, Mode};
+pub use batch::BatchMap;
 pub use error::{LoadError, TableError};
 #[cfg(test)]
 pub(crate) use fake::Fake;
-pub use kernel::{FlowMap, Kernel, OBJECT};
+pub use kernel::{Kernel, OBJECT};
 pub use occupant::Occupant;
-pub use sweep::{FlowTable, IdleTicks, sweep};
+pub use stages::load_stages;
+pub use sweep::{Census, IdleTicks, SweptTable, SweptTables, sweep};
 pub use sweeper::Sweeper;
+pub use swept::SweptMaps;
+pub use tables::{Table, tables};
 
 /// What the control plane does to the data plane. Each method does one thing to one map, and
 /// [`TableError`] says which one the kernel refused.
@@ -78,11 +88,33 @@ pub trait Dataplane {
     /// Where the kernel refuses.
     fn set_bucket(&mut self, index: u32, bucket: Bucket) -> Result<(), TableError>;
 
-    /// Adds or removes one of the gateway's own addresses.
+    /// Replaces the public address with this index among those of all uplinks.
     ///
     /// # Errors
     /// Where the kernel refuses.
-    fn set_local(&mut self, address: LocalAddress, present: bool) -> Result<(), TableError>;
+    fn set_pool(&mut self, index: u32, address: Ipv4) -> Result<(), TableError>;
+
+    /// Replaces the port forward with this index; the default value forwards nothing.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_forward(&mut self, index: u32, forward: &Forward) -> Result<(), TableError>;
+
+    /// Replaces a word of [`OwnPorts`](pointsman_ebpf::abi::OwnPorts).
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_own_ports(&mut self, word: u32, ports: u64) -> Result<(), TableError>;
+
+    /// Says whose one of the gateway's own addresses is, or that it is none of them any more.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_local(
+        &mut self,
+        address: LocalAddress,
+        owner: Option<AddressOwner>,
+    ) -> Result<(), TableError>;
 
     /// All counters, summed over the CPUs, by index.
     ///

@@ -1,14 +1,13 @@
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 use pointsman_ebpf::abi::ticks;
 
-use super::sweep::{FlowTable, IdleTicks, sweep};
+use super::sweep::{Census, IdleTicks, SweptTables, sweep};
 use crate::config::Timers;
 
 /// The shortest rest between two sweeps. Flows are timed in ticks of a second.
@@ -21,7 +20,7 @@ const REST_FACTOR: u32 = 20;
 /// Between two slices of a sweep, so that whoever waits for the CPU gets it.
 const PAUSE: Duration = Duration::from_micros(100);
 
-/// Sweeps a flow table, on a thread of its own, until it is dropped.
+/// Sweeps the tables of flows and mappings, on a thread of its own, until it is dropped.
 pub struct Sweeper {
     shared: Arc<Shared>,
     /// Never sent to: that it is gone ends the thread.
@@ -29,7 +28,7 @@ pub struct Sweeper {
 }
 
 struct Shared {
-    entries: AtomicUsize,
+    census: Mutex<Census>,
     idle: Mutex<IdleTicks>,
 }
 
@@ -38,14 +37,13 @@ impl Sweeper {
     ///
     /// # Errors
     /// Where the system has no thread left.
-    pub fn start<T: FlowTable + Send + 'static>(table: T, timers: &Timers) -> io::Result<Self> {
+    pub fn start<T: SweptTables + Send + 'static>(tables: T, timers: &Timers) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
-        let shared =
-            Arc::new(Shared { entries: AtomicUsize::new(0), idle: Mutex::new(timers.into()) });
+        let shared = Arc::new(Shared { census: Mutex::default(), idle: Mutex::new(timers.into()) });
         let of_thread = Arc::clone(&shared);
         thread::Builder::new()
             .name("sweeper".into())
-            .spawn(move || run(table, &of_thread, &stopped))?;
+            .spawn(move || run(tables, &of_thread, &stopped))?;
         Ok(Self { shared, _stop: stop })
     }
 
@@ -54,28 +52,28 @@ impl Sweeper {
         *lock(&self.shared.idle) = timers.into();
     }
 
-    /// How many flow entries there were at the end of the latest sweep.
-    pub fn entries(&self) -> usize {
-        self.shared.entries.load(Ordering::Relaxed)
+    /// What the latest sweep has left in the tables.
+    pub fn census(&self) -> Census {
+        *lock(&self.shared.census)
     }
 }
 
-/// Nobody panics while holding the lock, and the value is whole at any moment.
-fn lock(idle: &Mutex<IdleTicks>) -> std::sync::MutexGuard<'_, IdleTicks> {
-    idle.lock().unwrap_or_else(PoisonError::into_inner)
+/// Nobody panics while holding a lock, and the value is whole at any moment.
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run<T: FlowTable>(mut table: T, shared: &Shared, stopped: &mpsc::Receiver<()>) {
+fn run<T: SweptTables>(mut tables: T, shared: &Shared, stopped: &mpsc::Receiver<()>) {
     let mut rest = REST;
     let mut complained = false;
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(rest) {
         let start = Instant::now();
         let idle = *lock(&shared.idle);
         match now().and_then(|now| {
-            sweep(&mut table, now, &idle, || thread::sleep(PAUSE)).map_err(io::Error::other)
+            sweep(&mut tables, now, &idle, &mut || thread::sleep(PAUSE)).map_err(io::Error::other)
         }) {
-            Ok(entries) => {
-                shared.entries.store(entries, Ordering::Relaxed);
+            Ok(census) => {
+                *lock(&shared.census) = census;
                 complained = false;
             }
             Err(error) if !complained => {

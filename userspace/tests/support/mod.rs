@@ -20,9 +20,18 @@ const POINTSMAN: &str = env!("CARGO_BIN_EXE_pointsman");
 
 /// The configuration of a site with two uplinks; the API's socket is in `directory`.
 pub(crate) fn configuration(directory: &Path) -> String {
-    let health = format!(
-        "{{ probes = [{{ kind = \"icmp\", target = \"{SERVER}\" }}], interval = \"50ms\" }}"
+    let cable = format!(
+        "[[uplink]]\n\
+         name = \"cable\"\n\
+         interface = \"wan1\"\n\
+         health = {}\n",
+        health()
     );
+    single_configuration(directory, &cable)
+}
+
+/// The configuration of a site with one uplink, and what `more` adds.
+fn single_configuration(directory: &Path, more: &str) -> String {
     let socket = directory.join("api.sock");
     format!(
         "[lan]\n\
@@ -32,15 +41,17 @@ pub(crate) fn configuration(directory: &Path) -> String {
          interface = \"wan0\"\n\
          gateway = \"203.0.113.1\"\n\
          weight = 3\n\
-         health = {health}\n\
-         [[uplink]]\n\
-         name = \"cable\"\n\
-         interface = \"wan1\"\n\
-         health = {health}\n\
+         health = {}\n\
+         {more}\
          [api]\n\
          socket = \"{}\"\n",
+        health(),
         socket.display()
     )
+}
+
+fn health() -> String {
+    format!("{{ probes = [{{ kind = \"icmp\", target = \"{SERVER}\" }}], interval = \"50ms\" }}")
 }
 
 /// A site whose gateway runs the daemon.
@@ -51,15 +62,26 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Builds the site and waits until both uplinks are up.
+    /// Builds a site, and waits until both uplinks are up.
     pub(crate) fn start() -> Self {
-        let site = Site::builder().client_addresses(64).build().unwrap();
+        Self::of(Site::builder().client_addresses(64).build().unwrap(), "")
+    }
+
+    /// Starts the daemon in the gateway of a site, with `more` in its configuration, and waits
+    /// until all uplinks are up.
+    pub(crate) fn of(site: Site, more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("pointsman.toml");
-        fs::write(&file, configuration(directory.path())).unwrap();
+        let configuration = match site.uplinks.len() {
+            1 => single_configuration(directory.path(), ""),
+            _ => configuration(directory.path()),
+        };
+        fs::write(&file, configuration + more).unwrap();
         let daemon = Daemon::start(&site.gateway, &file);
         let gateway = Self { site, directory, daemon };
-        gateway.wait_for_states("up", "up");
+        gateway.wait_for("all uplinks are up", |status| {
+            status.uplinks.iter().all(|uplink| uplink.state == "up")
+        });
         gateway
     }
 
@@ -85,11 +107,18 @@ impl Gateway {
             panic!("{error}\n{last:#?}\n{}", self.daemon.log());
         }
     }
+}
 
-    pub(crate) fn wait_for_states(&self, fiber: &str, cable: &str) {
-        self.wait_for(&format!("fiber is {fiber} and cable {cable}"), |status| {
-            status.uplinks.iter().map(|uplink| uplink.state.as_str()).eq([fiber, cable])
-        });
+impl Drop for Gateway {
+    /// A test that fails says how the gateway is.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let arguments = ["status", "--json", "--socket"];
+            let socket = self.directory.path().join("api.sock");
+            let status = pointsman(&self.site.gateway, &arguments, &[&socket]);
+            let status = String::from_utf8_lossy(&status.stdout).into_owned();
+            eprintln!("{status}\n{}", self.daemon.log());
+        }
     }
 }
 

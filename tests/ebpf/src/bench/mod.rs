@@ -2,7 +2,9 @@
 //!
 //! Settings are globals that the loader sets, so to the verifier and the JIT they are constants.
 
+mod frame;
 mod generator;
+mod paced;
 mod reference;
 mod sink;
 mod traffic;

@@ -1,15 +1,17 @@
-//! The sink: what becomes of the frames is counted by [`Finding`], and that is their end.
+//! The sink: what becomes of the frames is counted by [`Finding`], and that is their end, or they
+//! are answered.
 
 use aya_ebpf::{
     bindings::{BPF_NOEXIST, xdp_action},
     macros::{map, xdp},
-    maps::{HashMap, PerCpuArray},
+    maps::{Array, HashMap, PerCpuArray},
     programs::XdpContext,
 };
 
 use super::{
-    packet, setting,
-    traffic::{FRAME_LEN, Finding, UDP, flow},
+    frame::{Frame, TCP, TCP_NUMBER, UDP_NUMBER, adds_up},
+    setting,
+    traffic::{FRAME_LEN, Finding, Flow, UDP, flow},
 };
 
 /// The sink's MAC, its first four bytes and its last two, as numbers.
@@ -24,6 +26,10 @@ static SINK_SOURCE: [u32; 2] = [0; 2];
 #[unsafe(no_mangle)]
 static SINK_TTL: u32 = 0;
 
+/// How many ends the flows have in the LAN, as a power of two.
+#[unsafe(no_mangle)]
+static SINK_ENDS: u32 = 8;
+
 /// Frames by [`Finding`].
 #[map]
 static SINK_FOUND: PerCpuArray<u64> = PerCpuArray::with_max_entries(Finding::ALL.len() as u32, 0);
@@ -32,6 +38,23 @@ static SINK_FOUND: PerCpuArray<u64> = PerCpuArray::with_max_entries(Finding::ALL
 /// loader sizes it.
 #[map]
 static SINK_TRANSLATIONS: HashMap<Translation, u32> = HashMap::with_max_entries(1, 0);
+
+/// How many translations there are.
+#[map]
+static SINK_CLAIMED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// The next sequence number of every TCP flow, or zero. The loader sizes it.
+#[map]
+static SINK_SEQUENCES: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Answers that came back to the generator, by [`Finding`].
+#[map]
+static RETURNS_FOUND: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(Finding::ALL.len() as u32, 0);
+
+/// The next sequence number of every TCP flow in what comes back, or zero. The loader sizes it.
+#[map]
+static RETURNS_SEQUENCES: Array<u32> = Array::with_max_entries(1, 0);
 
 /// In host byte order.
 #[repr(C)]
@@ -44,56 +67,75 @@ struct Translation {
 /// Looks at the addresses and the TTL only, so that little of what is timed is the sink.
 #[xdp]
 fn sink(context: XdpContext) -> u32 {
-    examine(&context, glance)
+    examine(&context, &SINK_FOUND, glance, |_| xdp_action::XDP_DROP)
 }
 
 /// Looks at all there is.
 #[xdp]
 fn sink_verify(context: XdpContext) -> u32 {
-    examine(&context, |frame| match glance(frame) {
-        Finding::Good => verify(frame),
-        finding => finding,
+    examine(&context, &SINK_FOUND, verify, |_| xdp_action::XDP_DROP)
+}
+
+/// Looks at all there is, and answers.
+#[xdp]
+fn sink_answer(context: XdpContext) -> u32 {
+    examine(&context, &SINK_FOUND, verify, |frame| {
+        frame.turn();
+        xdp_action::XDP_TX
     })
 }
 
-/// A frame that can be read at any offset below its length.
-struct Frame(*const u8);
+/// Answers TCP segments, and looks at all of them and at their order; other frames are given a
+/// glance and no answer.
+#[xdp]
+fn sink_paced(context: XdpContext) -> u32 {
+    let look = |frame: &Frame| match glance(frame) {
+        Finding::Good if frame.byte(23) == TCP => match verify(frame) {
+            Finding::Good => follow(&SINK_SEQUENCES, frame),
+            finding => finding,
+        },
+        finding => finding,
+    };
+    examine(&context, &SINK_FOUND, look, |frame| {
+        if frame.byte(23) != TCP {
+            return xdp_action::XDP_DROP;
+        }
+        frame.turn();
+        xdp_action::XDP_TX
+    })
+}
 
-impl Frame {
-    #[inline(always)]
-    fn byte(&self, offset: usize) -> u8 {
-        // SAFETY: all offsets in this file are constants below `FRAME_LEN`, as the verifier checks.
-        unsafe { self.0.add(offset).read() }
-    }
-
-    #[inline(always)]
-    fn half(&self, offset: usize) -> u16 {
-        // SAFETY: as for `byte`.
-        u16::from_be(unsafe { self.0.add(offset).cast::<u16>().read_unaligned() })
-    }
-
-    #[inline(always)]
-    fn word(&self, offset: usize) -> u32 {
-        // SAFETY: as for `byte`.
-        u32::from_be(unsafe { self.0.add(offset).cast::<u32>().read_unaligned() })
-    }
+/// The generator's own network card: looks at all there is of the answers, and counts them.
+#[xdp]
+fn returns(context: XdpContext) -> u32 {
+    examine(&context, &RETURNS_FOUND, came_back, |_| xdp_action::XDP_DROP)
 }
 
 #[inline(always)]
-fn examine(context: &XdpContext, look: impl Fn(&Frame) -> Finding) -> u32 {
-    let Some(start) = packet::<[u8; FRAME_LEN]>(context) else {
+fn examine(
+    context: &XdpContext,
+    found: &PerCpuArray<u64>,
+    look: impl Fn(&Frame) -> Finding,
+    good: impl Fn(&Frame) -> u32,
+) -> u32 {
+    let Some(frame) = Frame::of(context) else {
         // An ARP request is shorter.
         return xdp_action::XDP_PASS;
     };
-    let frame = Frame(start.cast());
     if frame.half(12) != 0x0800 {
         return xdp_action::XDP_PASS;
     }
-    if let Some(found) = SINK_FOUND.get_ptr_mut(look(&frame) as u32) {
+    let finding = look(&frame);
+    count(found, finding as u32);
+    if finding == Finding::Good { good(&frame) } else { xdp_action::XDP_DROP }
+}
+
+#[inline(always)]
+fn count(counters: &PerCpuArray<u64>, index: u32) {
+    if let Some(counter) = counters.get_ptr_mut(index) {
         // SAFETY: the element is this CPU's own.
-        unsafe { *found += 1 };
+        unsafe { *counter += 1 };
     }
-    xdp_action::XDP_DROP
 }
 
 #[inline(always)]
@@ -113,34 +155,79 @@ fn glance(frame: &Frame) -> Finding {
 
 #[inline(always)]
 fn verify(frame: &Frame) -> Finding {
-    let number = frame.word(42);
-    let flow = flow(number);
-    let to = (frame.word(30), frame.half(36));
-    let length = FRAME_LEN as u16 - 14;
-    if (frame.byte(14), frame.half(16), frame.byte(23)) != (0x45, length, UDP)
-        || to != (flow.destination, flow.destination_port)
-    {
+    let finding = glance(frame);
+    if finding != Finding::Good {
+        return finding;
+    }
+    let Some((number, flow)) = flow_of(frame) else {
+        return Finding::Shape;
+    };
+    if (frame.word(30), frame.half(36)) != (flow.destination, flow.destination_port) {
         return Finding::Shape;
     }
-    if !adds_up(sum(frame, 14, 34)) {
-        return Finding::HeaderChecksum;
-    }
-    let pseudo = sum(frame, 26, 34) + u32::from(UDP) + u32::from(length - 20);
-    if frame.half(40) == 0 || !adds_up(pseudo + sum(frame, 34, FRAME_LEN)) {
-        return Finding::TransportChecksum;
+    match checksums(frame) {
+        Finding::Good => {}
+        finding => return finding,
     }
     let translation = Translation {
         source: frame.word(26),
         destination: flow.destination,
-        source_port: u32::from(frame.half(34)),
+        // TCP has ports of its own.
+        source_port: u32::from(frame.half(34)) | u32::from(frame.byte(23)) << 16,
     };
     claim(&translation, number)
+}
+
+/// Looks at an answer.
+#[inline(always)]
+fn came_back(frame: &Frame) -> Finding {
+    let Some((_, flow)) = flow_of(frame) else {
+        return Finding::Shape;
+    };
+    let ends = (frame.word(26), frame.half(34), frame.word(30), frame.half(36));
+    if ends != (flow.destination, flow.destination_port, flow.source, flow.source_port) {
+        return Finding::Shape;
+    }
+    match checksums(frame) {
+        Finding::Good if frame.byte(23) == TCP => follow(&RETURNS_SEQUENCES, frame),
+        finding => finding,
+    }
+}
+
+/// The flow whose number a frame carries, if it is one of the benchmark's.
+#[inline(always)]
+fn flow_of(frame: &Frame) -> Option<(u32, Flow)> {
+    if (frame.byte(14), frame.half(16)) != (0x45, FRAME_LEN as u16 - 14) {
+        return None;
+    }
+    let number = match frame.byte(23) {
+        UDP => frame.word(UDP_NUMBER),
+        TCP => frame.word(TCP_NUMBER),
+        _ => return None,
+    };
+    Some((number, flow(number, setting!(SINK_ENDS))))
+}
+
+#[inline(always)]
+fn checksums(frame: &Frame) -> Finding {
+    if !adds_up(frame.sum(14, 34)) {
+        return Finding::HeaderChecksum;
+    }
+    let protocol = frame.byte(23);
+    let length = FRAME_LEN as u32 - 34;
+    let pseudo = frame.sum(26, 34) + u32::from(protocol) + length;
+    let is_left_out = protocol == UDP && frame.half(40) == 0;
+    if is_left_out || !adds_up(pseudo + frame.sum(34, FRAME_LEN)) {
+        return Finding::TransportChecksum;
+    }
+    Finding::Good
 }
 
 /// Notes whose translation this is, or finds that it is another flow's.
 #[inline(always)]
 fn claim(translation: &Translation, number: u32) -> Finding {
     if SINK_TRANSLATIONS.insert(translation, number, u64::from(BPF_NOEXIST)).is_ok() {
+        count(&SINK_CLAIMED, 0);
         return Finding::Good;
     }
     match SINK_TRANSLATIONS.get_ptr(translation) {
@@ -150,21 +237,14 @@ fn claim(translation: &Translation, number: u32) -> Finding {
     }
 }
 
-/// The sum of the words between two even offsets.
+/// Whether a segment is the one that its flow has next.
 #[inline(always)]
-fn sum(frame: &Frame, from: usize, to: usize) -> u32 {
-    let mut sum = 0;
-    let mut offset = from;
-    while offset < to {
-        sum += u32::from(frame.half(offset));
-        offset += 2;
-    }
-    sum
-}
-
-/// Whether a sum over a checksum and all that it covers is as it should be (RFC 1071).
-#[inline(always)]
-const fn adds_up(sum: u32) -> bool {
-    let sum = (sum >> 16) + (sum & 0xffff);
-    (sum >> 16) + (sum & 0xffff) == 0xffff
+fn follow(sequences: &Array<u32>, frame: &Frame) -> Finding {
+    let Some(next) = sequences.get_ptr_mut(frame.word(TCP_NUMBER)) else {
+        return Finding::Shape;
+    };
+    let sequence = frame.word(38);
+    // SAFETY: the element is valid, and all traffic is on one CPU.
+    let expected = unsafe { next.replace(sequence + 1) };
+    if sequence == expected { Finding::Good } else { Finding::Sequence }
 }

@@ -13,19 +13,19 @@ pub(crate) const UDP: u8 = 17;
 /// How many LAN hosts send: a power of two.
 const HOSTS: u32 = 256;
 
-/// How many hosts the traffic goes to: a power of two.
-const DESTINATIONS: u32 = 64;
+/// How many ports, and hosts, the numbers of a LAN host's first sockets are spread over.
+const SPREAD: u32 = 64;
 
 /// The destination port of every flow: discard (RFC 863).
 const DESTINATION_PORT: u16 = 9;
 
-/// The first source port of every LAN host.
+/// The first source port of all.
 const FIRST_SOURCE_PORT: u16 = 20_000;
 
 /// The network of the LAN hosts, 10.1.1.0/24, in host byte order.
 pub(crate) const LAN_HOSTS: u32 = 0x0a01_0100;
 
-/// The network of the destinations, 198.18.0.0/24 (RFC 2544), in host byte order.
+/// The first of the destinations, 198.18.0.0/15 (RFC 2544), in host byte order.
 const DESTINATION_HOSTS: u32 = 0xc612_0000;
 
 /// What the packets of one flow carry, in host byte order.
@@ -41,18 +41,30 @@ pub(crate) struct Flow {
     pub(crate) destination_port: u16,
 }
 
-/// The flow of this number, below 2^23.
+/// The flow of this number, below 2^24, where the LAN has 2^`ends` addresses with a port: from 8 to
+/// 18. The first as many flows are of one end each, and the next as many of the same ends again, to
+/// other destinations.
 ///
-/// Four LAN hosts share each destination and use the same ports, so a gateway that has one public
-/// address must give three of four flows another port.
+/// Four LAN hosts use the same ports: a gateway with one public address whose mappings are
+/// independent of the destination must give three of them others. Their destinations are not the
+/// same, so one whose mappings do depend on it can keep all ports, at less cost.
 #[inline(always)]
-pub(crate) const fn flow(number: u32) -> Flow {
+pub(crate) const fn flow(number: u32, ends: u32) -> Flow {
+    let end = number & ((1 << ends) - 1);
+    let host = end & (HOSTS - 1);
+    let port = host / 4 * SPREAD + end / HOSTS;
     Flow {
-        source: LAN_HOSTS + (number & (HOSTS - 1)),
-        destination: DESTINATION_HOSTS + ((number >> 2) & (DESTINATIONS - 1)),
-        source_port: FIRST_SOURCE_PORT + (number / HOSTS) as u16,
+        source: LAN_HOSTS + host,
+        destination: DESTINATION_HOSTS + (number >> ends) * SPREAD + (host & (SPREAD - 1)),
+        source_port: FIRST_SOURCE_PORT + port as u16,
         destination_port: DESTINATION_PORT,
     }
+}
+
+/// The addresses of all LAN hosts.
+#[cfg(not(target_arch = "bpf"))]
+pub(crate) fn lan_hosts() -> impl Iterator<Item = std::net::Ipv4Addr> {
+    (LAN_HOSTS..LAN_HOSTS + HOSTS).map(std::net::Ipv4Addr::from)
 }
 
 /// What a sink found in a frame. The discriminant indexes its counters.
@@ -67,19 +79,22 @@ pub(crate) enum Finding {
     Source,
     /// A wrong time to live.
     Ttl,
-    /// Not an IPv4 and UDP frame of the right length, or to another destination than the flow's.
+    /// Not an IPv4 frame of the right length and protocol, or to another destination than the
+    /// flow's.
     Shape,
     /// A wrong checksum in the IPv4 header.
     HeaderChecksum,
-    /// A wrong UDP checksum.
+    /// A wrong UDP or TCP checksum.
     TransportChecksum,
     /// The public address and port of another flow towards the same destination.
     Shared,
+    /// Not the one that follows the one before it in its TCP flow.
+    Sequence,
 }
 
 impl Finding {
     /// Every finding, by index.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Good,
         Self::Station,
         Self::Source,
@@ -88,5 +103,6 @@ impl Finding {
         Self::HeaderChecksum,
         Self::TransportChecksum,
         Self::Shared,
+        Self::Sequence,
     ];
 }

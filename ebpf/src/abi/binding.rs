@@ -1,0 +1,69 @@
+use super::{Ipv4, L4Port, LanSide, assert_layout};
+
+/// One side of a mapping between a LAN host's address and port and a public one of an uplink (RFC
+/// 4787 section 4). 40 bytes.
+///
+/// A mapping is two entries: that of the public side ([`FlowKey::external`]) says whose it is, that
+/// of the LAN side ([`FlowKey::internal`]) says what it is translated to. The first is inserted
+/// only where there is none: that insertion is the reservation of the port.
+///
+/// `M` is as for [`Flow`](super::Flow).
+///
+/// [`FlowKey::external`]: super::FlowKey::external
+/// [`FlowKey::internal`]: super::FlowKey::internal
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Binding<M = u64> {
+    /// When a flow was last made by it, in [`ticks`](super::ticks).
+    pub used: M,
+    /// The generation of the uplink that it was made for.
+    pub generation: u32,
+    /// Of the public side: the LAN host's address. Of the LAN side: the public one.
+    pub address: Ipv4,
+    /// Of the public side: the LAN host's port or echo identifier. Of the LAN side: the public one.
+    pub port: L4Port,
+    /// Always zero.
+    pub reserved: [u16; 3],
+    /// How the LAN host is reached.
+    pub lan: LanSide,
+}
+
+assert_layout!(Binding, size 40, align 8,
+    used: 8, generation: 4, address: 4, port: 2, reserved: 6, lan: 16);
+const _: () = assert!(size_of::<Binding<super::SharedU64>>() == 40);
+
+impl<M> Binding<M> {
+    /// The same entry with another word for what the data plane writes: `with` of it.
+    pub fn map<N>(&self, with: impl Fn(&M) -> N) -> Binding<N> {
+        Binding {
+            used: with(&self.used),
+            generation: self.generation,
+            address: self.address,
+            port: self.port,
+            reserved: self.reserved,
+            lan: self.lan,
+        }
+    }
+}
+
+/// What a LAN host takes of the tables. 16 bytes, by its address. The data plane counts up, and
+/// down where a flow is answered; the daemon's sweep sets what it has counted, which also mends what
+/// two CPUs have lost to each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Host<M = u64> {
+    /// Its mappings.
+    pub mappings: M,
+    /// Its flows that nobody has answered.
+    pub unreplied: M,
+}
+
+assert_layout!(Host, size 16, align 8, mappings: 8, unreplied: 8);
+const _: () = assert!(size_of::<Host<super::SharedU64>>() == 16);
+
+impl<M> Host<M> {
+    /// The same entry with other words for what the data plane writes: `with` of each.
+    pub fn map<N>(&self, with: impl Fn(&M) -> N) -> Host<N> {
+        Host { mappings: with(&self.mappings), unreplied: with(&self.unreplied) }
+    }
+}

@@ -1,0 +1,260 @@
+//! ICMP errors: they go the way of the packet that they quote, and what they quote is translated
+//! back (RFC 5508 section 4).
+
+use super::entry::{self, Common, Place};
+use super::parse::Packet;
+use super::{FlowTable, Note, Stop, Tables, flow, forward, inbound, mapping, translate};
+use crate::abi::{Direction, Flow, FlowKey, Ipv4, L4Port, LAN_REALM, Port, PortRole, Uplink};
+use crate::verdict::{DropReason, PassReason, Verdict};
+use crate::wire::{
+    Echo, Frame, IPV4_LEN, Ipv4Header, Ports, Protocol,
+    checksum::{self, Delta},
+    icmp_type, offset,
+};
+
+/// The length of an ICMP error's header, in bytes.
+const ICMP_LEN: usize = 8;
+
+/// The stage.
+#[inline(always)]
+pub(super) fn run<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    port: &Port,
+    packet: &Packet,
+    _note: Note,
+) -> Result<Verdict, Stop> {
+    check_sum(frame, packet)?;
+    let quote = Quote::read(frame, packet)?;
+    // An error goes back to who sent what it quotes.
+    if packet.key.destination() != quote.source.0 {
+        return Err(DropReason::IcmpMismatch.into());
+    }
+    let key = FlowKey::new(quote.destination, quote.source, quote.protocol, packet.key.realm());
+    let mut found = Place::uninit();
+    let (flow, uplink) =
+        find(tables, &key, port, &mut found).ok_or_else(|| unmatched(tables, &key))?;
+    flow.header_delta = outer_delta(packet, flow);
+    let way = forward::way(frame, packet, flow, uplink)?;
+    let change = quote.rewrite(frame, flow).ok_or(DropReason::Truncated)?;
+    let sum = checksum::update(packet.transport_checksum, change.fold());
+    frame
+        .write(packet.transport() + offset::ICMP_CHECKSUM, sum.to_ne_bytes())
+        .ok_or(DropReason::Truncated)?;
+    translate::header(frame, packet, flow, &way).ok_or(DropReason::Truncated)?;
+    Ok(Verdict::Forward { egress: way.egress, uplink: flow.uplink, direction: way.direction })
+}
+
+/// Checks the ICMP checksum (RFC 5508 section 4.1, REQ-3). It cannot be checked of a fragment, and
+/// is not of more than an Ethernet frame carries.
+#[inline(always)]
+fn check_sum<F: Frame>(frame: &F, packet: &Packet) -> Result<(), DropReason> {
+    if packet.is_first_fragment() || usize::from(packet.body) > checksum::SUMMED_MAX {
+        return Ok(());
+    }
+    match checksum::sum_frame(frame, packet.transport(), usize::from(packet.body)) {
+        Some(sum) if checksum::fold(sum) == 0xffff => Ok(()),
+        Some(_) => Err(DropReason::BadChecksum),
+        None => Err(DropReason::Truncated),
+    }
+}
+
+/// The flow whose packets go the way of the error, by their key.
+#[inline(always)]
+fn find<'a, 'p, T: Tables>(
+    tables: &'a T,
+    key: &FlowKey,
+    port: &Port,
+    place: &'p mut Place,
+) -> Option<(&'p mut Flow, &'a Uplink)> {
+    if let Some(route) = flow::find(tables, FlowTable::Established, key) {
+        return Some((entry::copy(route.flow, place), route.uplink));
+    }
+    if port.role == PortRole::Lan as u8 {
+        let route = flow::find(tables, FlowTable::Unreplied, key)
+            .or_else(|| flow::find(tables, FlowTable::Invited, key))?;
+        return Some((entry::copy(route.flow, place), route.uplink));
+    }
+    let uplink = tables.uplink(port.uplink)?;
+    let (_, inside) = inbound::target(tables, key, port.uplink, uplink).ok()?;
+    let out_key = FlowKey::new(inside.end(), key.from(), key.protocol(), LAN_REALM);
+    let route = flow::find_translated(tables, FlowTable::Unreplied, &out_key, key)
+        .or_else(|| flow::find_translated(tables, FlowTable::Invited, &out_key, key))?;
+    let common = Common {
+        protocol: key.protocol(),
+        uplink: port.uplink,
+        generation: uplink.generation,
+        opener: entry::opener(route.flow),
+        now: route.flow.created,
+    };
+    let into = common.inward(key.to(), &inside, place);
+    into.lan = route.flow.lan;
+    Some((into, route.uplink))
+}
+
+/// What becomes of an error about no flow: where it quotes a packet of the gateway's own, from a
+/// port that is never handed out, it is the kernel's.
+#[inline(always)]
+fn unmatched<T: Tables>(tables: &T, key: &FlowKey) -> Stop {
+    let (address, port) = key.to();
+    let is_own = match tables.local(&address.into()) {
+        Some(owner) if owner.is_kernel() => {
+            owner.uplink().is_none() || !mapping::is_handed_out(tables, key.protocol(), port)
+        }
+        _ => false,
+    };
+    if is_own { PassReason::Local.into() } else { DropReason::IcmpMismatch.into() }
+}
+
+/// What the outer header's checksum changes by. Whoever in the LAN sends the error appears as the
+/// flow's public address (RFC 5508 section 4.2, REQ-5).
+#[inline(always)]
+fn outer_delta(packet: &Packet, flow: &Flow) -> u16 {
+    let (source, destination) = (packet.key.source(), packet.key.destination());
+    let change = if flow.direction == Direction::In as u8 {
+        Delta::NONE.address(destination, flow.address)
+    } else if flow.direction == Direction::Out as u8 {
+        Delta::NONE.address(source, flow.address)
+    } else {
+        Delta::NONE.address(source, flow.address).address(destination, flow.other_address)
+    };
+    change.ttl_decrement().fold()
+}
+
+/// The packet that an error quotes, as far as it does.
+struct Quote {
+    /// Where it starts in the frame.
+    at: usize,
+    /// Where its transport header does.
+    transport: usize,
+    /// How many bytes from there on are quoted.
+    len: usize,
+    protocol: u8,
+    header_checksum: u16,
+    source: (Ipv4, L4Port),
+    destination: (Ipv4, L4Port),
+}
+
+impl Quote {
+    /// # Errors
+    /// Where it is no packet of a flow, or too little of one to tell.
+    #[inline(always)]
+    fn read<F: Frame>(frame: &F, packet: &Packet) -> Result<Self, DropReason> {
+        const MISMATCH: DropReason = DropReason::IcmpMismatch;
+        let at = packet.transport() + ICMP_LEN;
+        let header: Ipv4Header = frame.read(at).ok_or(MISMATCH)?;
+        let header_len = header.header_len();
+        let whole = usize::from(packet.body)
+            .checked_sub(ICMP_LEN + header_len)
+            .filter(|_| header.version() == 4 && header_len >= IPV4_LEN);
+        let len = whole.ok_or(MISMATCH)?;
+        if header.fragment_offset() != 0 || header.verify(frame, at) != Some(true) {
+            return Err(MISMATCH);
+        }
+        let transport = at + header_len;
+        let (source, destination) = match header.protocol {
+            Protocol::TCP | Protocol::UDP if len >= size_of::<Ports>() => {
+                let ports: Ports = frame.read(transport).ok_or(MISMATCH)?;
+                (ports.source(), ports.destination())
+            }
+            Protocol::ICMP if len >= size_of::<Echo>() => {
+                let echo: Echo = frame.read(transport).ok_or(MISMATCH)?;
+                match echo.icmp_type {
+                    icmp_type::ECHO_REQUEST => (echo.identifier(), L4Port::default()),
+                    icmp_type::ECHO_REPLY => (L4Port::default(), echo.identifier()),
+                    _ => return Err(MISMATCH),
+                }
+            }
+            Protocol::TCP | Protocol::UDP | Protocol::ICMP => return Err(MISMATCH),
+            _ => (L4Port::default(), L4Port::default()),
+        };
+        Ok(Self {
+            at,
+            transport,
+            len,
+            protocol: header.protocol,
+            header_checksum: u16::from_ne_bytes(header.checksum),
+            source: (header.source(), source),
+            destination: (header.destination(), destination),
+        })
+    }
+
+    /// Writes the quoted packet as its sender knows it, `flow` being the entry of the way back.
+    /// Returns what the error's own checksum changes by.
+    #[inline(always)]
+    fn rewrite<F: Frame>(&self, frame: &mut F, flow: &Flow) -> Option<Delta> {
+        let new = (flow.address, flow.port);
+        let mut change = Change::default();
+        if flow.direction == Direction::In as u8 {
+            self.replace(frame, true, self.source, new, &mut change)?;
+        } else {
+            self.replace(frame, false, self.destination, new, &mut change)?;
+            if flow.direction == Direction::Hairpin as u8 {
+                let other = (flow.other_address, flow.other_port);
+                self.replace(frame, true, self.source, other, &mut change)?;
+            }
+        }
+        let header = checksum::update(self.header_checksum, change.addresses.fold());
+        frame.write(self.at + Ipv4Header::CHECKSUM, header.to_ne_bytes())?;
+        let own = change.addresses.and(change.ports).word(self.header_checksum, header);
+        Some(own.and(self.rewrite_checksum(frame, &change)?))
+    }
+
+    /// Replaces one end of the quoted packet.
+    #[inline(always)]
+    fn replace<F: Frame>(
+        &self,
+        frame: &mut F,
+        is_source: bool,
+        old: (Ipv4, L4Port),
+        new: (Ipv4, L4Port),
+        change: &mut Change,
+    ) -> Option<()> {
+        let (address, port) = if is_source {
+            (Ipv4Header::SOURCE, offset::SOURCE_PORT)
+        } else {
+            (Ipv4Header::DESTINATION, offset::DESTINATION_PORT)
+        };
+        frame.write(self.at + address, new.0.octets())?;
+        change.addresses = change.addresses.address(old.0, new.0);
+        let port = match self.protocol {
+            Protocol::TCP | Protocol::UDP => port,
+            // The end with the identifier is the one that has a port.
+            Protocol::ICMP => offset::ICMP_IDENTIFIER,
+            _ => return Some(()),
+        };
+        frame.write(self.transport + port, new.1.octets())?;
+        change.ports = change.ports.port(old.1, new.1);
+        Some(())
+    }
+
+    /// Updates the quoted transport checksum, where it is quoted. Returns what the error's own
+    /// changes by because of that.
+    #[inline(always)]
+    fn rewrite_checksum<F: Frame>(&self, frame: &mut F, change: &Change) -> Option<Delta> {
+        let at = match self.protocol {
+            Protocol::TCP => offset::TCP_CHECKSUM,
+            Protocol::UDP => offset::UDP_CHECKSUM,
+            Protocol::ICMP => offset::ICMP_CHECKSUM,
+            _ => return Some(Delta::NONE),
+        };
+        if at + size_of::<u16>() > self.len {
+            return Some(Delta::NONE);
+        }
+        let old = u16::from_ne_bytes(frame.read(self.transport + at)?);
+        let new = match self.protocol {
+            Protocol::UDP => checksum::update_udp(old, change.addresses.and(change.ports).fold()),
+            Protocol::TCP => checksum::update(old, change.addresses.and(change.ports).fold()),
+            _ => checksum::update(old, change.ports.fold()),
+        };
+        frame.write(self.transport + at, new.to_ne_bytes())?;
+        Some(Delta::NONE.word(old, new))
+    }
+}
+
+/// What replacing the ends of the quoted packet changes its checksums by.
+#[derive(Default)]
+struct Change {
+    addresses: Delta,
+    ports: Delta,
+}

@@ -1,0 +1,106 @@
+//! 6. Where a translated packet goes.
+
+use super::parse::Packet;
+use super::{Stop, Tables, fragment, mss, translate};
+use crate::abi::{Direction, Flow, LanSide, MacPair, Uplink};
+use crate::verdict::{DropReason, Verdict};
+use crate::wire::{ETHERNET_LEN, Frame};
+
+/// How a packet leaves.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    pub(super) direction: Direction,
+    pub(super) macs: MacPair,
+    pub(super) egress: u16,
+    /// The largest IPv4 packet that the interface takes, in bytes.
+    mtu: u16,
+}
+
+impl Way {
+    /// To an uplink.
+    #[inline(always)]
+    pub(super) fn out(uplink: &Uplink) -> Self {
+        let Uplink { macs, egress, mtu, .. } = *uplink;
+        Self { direction: Direction::Out, macs, egress, mtu }
+    }
+
+    /// To a LAN host.
+    #[inline(always)]
+    pub(super) fn to_lan(lan: LanSide, direction: Direction) -> Self {
+        Self { direction, macs: lan.macs(), egress: lan.egress(), mtu: lan.mtu() }
+    }
+
+    /// This way, if the packet may go it.
+    ///
+    /// # Errors
+    /// Where its TTL is used up, or the egress interface does not take it. The sender is told.
+    #[inline(always)]
+    pub(super) fn check<F: Frame>(self, frame: &F, packet: &Packet) -> Result<Self, Stop> {
+        if packet.ttl <= 1 {
+            return Err(Stop::Answer(DropReason::TtlExceeded, 0));
+        }
+        if frame.len() > ETHERNET_LEN + usize::from(self.mtu) {
+            return Err(Stop::Answer(DropReason::TooBig, self.mtu));
+        }
+        Ok(self)
+    }
+}
+
+/// The way of a packet by its flow entry, if it may go on.
+///
+/// # Errors
+/// As for [`Way::check`].
+#[inline(always)]
+pub(super) fn way<F: Frame, M>(
+    frame: &F,
+    packet: &Packet,
+    flow: &Flow<M>,
+    uplink: &Uplink,
+) -> Result<Way, Stop> {
+    let way = if flow.direction == Direction::Out as u8 {
+        Way::out(uplink)
+    } else {
+        let direction =
+            if flow.direction == Direction::In as u8 { Direction::In } else { Direction::Hairpin };
+        Way::to_lan(flow.lan, direction)
+    };
+    way.check(frame, packet)
+}
+
+/// Sends a packet its way, as one of the first of its flow may need: the first fragment leaves word
+/// for the others, and SYN and SYN-ACK get the maximum segment size that both interfaces take.
+#[inline(always)]
+pub(super) fn send_first<F: Frame, T: Tables, M>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet,
+    flow: &Flow<M>,
+    uplink: &Uplink,
+    way: Way,
+) -> Result<Verdict, Stop> {
+    if packet.is_first_fragment() {
+        fragment::record(tables, packet, flow)?;
+    }
+    let mut checksum = packet.transport_checksum;
+    if packet.starts {
+        let mtu = match way.direction {
+            Direction::Hairpin => flow.lan.mtu(),
+            _ => flow.lan.mtu().min(uplink.mtu),
+        };
+        checksum = mss::clamp(frame, packet, mtu);
+    }
+    send(frame, packet, flow, way, checksum)
+}
+
+/// Rewrites a packet, whose transport checksum is now `checksum`, and sends it its way.
+#[inline(always)]
+pub(super) fn send<F: Frame, M>(
+    frame: &mut F,
+    packet: &Packet,
+    flow: &Flow<M>,
+    way: Way,
+    checksum: u16,
+) -> Result<Verdict, Stop> {
+    translate::rewrite(frame, packet, flow, &way, checksum).ok_or(DropReason::Truncated)?;
+    Ok(Verdict::Forward { egress: way.egress, uplink: flow.uplink, direction: way.direction })
+}

@@ -1,0 +1,86 @@
+//! 4. From the LAN: an unanswered flow, or the answer to one from beyond an uplink.
+
+use super::entry::{self, Place};
+use super::parse::{Kind, Packet};
+use super::{FlowTable, Note, Stage, Stop, Tables, flow, forward};
+use crate::abi::{Direction, Flow, Opener, Port, SharedU64, ticks};
+use crate::verdict::{DropReason, PassReason, Verdict};
+use crate::wire::Frame;
+
+/// The stage.
+#[inline(always)]
+pub(super) fn run<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    _port: &Port,
+    packet: &Packet,
+    _note: Note,
+) -> Result<Verdict, Stop> {
+    let key = &packet.key;
+    let mut known = None;
+    if matches!(packet.kind, Kind::Opens | Kind::Continues) {
+        known = flow::find(tables, FlowTable::Established, key)
+            .or_else(|| flow::find(tables, FlowTable::Unreplied, key));
+    }
+    if let Some(route) = known {
+        // Whether it is let through is for the stage that knows both ends.
+        if route.flow.direction == Direction::Hairpin as u8 {
+            return Err(Stop::Next(Stage::HairpinOpening));
+        }
+        let way = forward::way(frame, packet, route.flow, route.uplink)?;
+        flow::mark(tables, route.flow, packet);
+        return forward::send_first(frame, tables, packet, route.flow, route.uplink, way);
+    }
+    admit(tables, packet)?;
+    if let Some(route) = flow::find(tables, FlowTable::Invited, key) {
+        let way = forward::way(frame, packet, route.flow, route.uplink)?;
+        if !packet.is_reset() {
+            accept(tables, packet, route.flow)?;
+        }
+        return forward::send_first(frame, tables, packet, route.flow, route.uplink, way);
+    }
+    if packet.kind == Kind::Continues {
+        return Err(DropReason::Unsolicited.into());
+    }
+    Err(Stop::Next(Stage::Opening))
+}
+
+/// Whether a packet that is of no flow yet may be of one.
+#[inline(always)]
+fn admit<T: Tables>(tables: &T, packet: &Packet) -> Result<(), Stop> {
+    if let Some(owner) = tables.local(&packet.key.destination().into()) {
+        let opens = matches!(packet.kind, Kind::Opens | Kind::Continues);
+        return Err(if owner.uplink().is_some() && opens {
+            Stop::Next(Stage::HairpinOpening)
+        } else {
+            PassReason::Local.into()
+        });
+    }
+    // Nobody else speaks for the gateway (RFC 1812 section 5.3.7).
+    if tables.local(&packet.key.source().into()).is_some() {
+        return Err(DropReason::Martian.into());
+    }
+    match packet.kind {
+        Kind::Untranslatable => Err(DropReason::Icmp.into()),
+        _ if packet.ttl <= 1 => Err(Stop::Answer(DropReason::TtlExceeded, 0)),
+        _ => Ok(()),
+    }
+}
+
+/// The LAN's answer to a flow from beyond an uplink: it becomes an established one.
+#[inline(always)]
+fn accept<T: Tables>(
+    tables: &T,
+    packet: &Packet,
+    invited: &Flow<SharedU64>,
+) -> Result<(), DropReason> {
+    let (mut out, mut into) = (Place::uninit(), Place::uninit());
+    let out = entry::copy(invited, &mut out);
+    out.created = ticks(tables.now());
+    let into = entry::opposite(&packet.key, out, Opener::Remote, &mut into);
+    into.mark = out.mark;
+    into.progress = out.progress;
+    out.mark = flow::first_mark(tables, packet).0;
+    out.progress = 0;
+    entry::establish(tables, FlowTable::Invited, &packet.key, out, into)
+}

@@ -1,0 +1,27 @@
+//! Named packets: input, and verdict, output, counters and tables that must come of it.
+//!
+//! `crate::loaded` says what else than the path on the host they run through.
+
+mod admission;
+mod answers;
+mod failover;
+mod filtering;
+mod forwards;
+mod fragments;
+mod hairpin;
+mod harness;
+mod hostility;
+mod icmp_errors;
+mod icmp_errors_of_hosts;
+mod local;
+mod malformed;
+mod mapping;
+mod marks;
+mod mss;
+mod packets;
+mod ports;
+mod protocols;
+mod tcp;
+mod translation;
+
+pub(crate) use harness::Room;

@@ -1,0 +1,43 @@
+//! What holds whatever the model says.
+
+use pointsman_ebpf::abi::Direction;
+use pointsman_ebpf::memory::sequence::Interface;
+use pointsman_ebpf::verdict::Verdict;
+
+use super::model::Model;
+use super::model::packet::address;
+
+/// Checks a packet and what has become of it.
+pub(crate) fn check(
+    came: Interface,
+    frame: &[u8],
+    verdict: Verdict,
+    output: &[u8],
+    model: &Model,
+) -> Result<(), String> {
+    let (uplink, direction) = match verdict {
+        Verdict::Pass(_) | Verdict::Drop(_) => {
+            let unchanged = frame == output;
+            return unchanged.then_some(()).ok_or_else(|| format!("{verdict:?} and changed"));
+        }
+        Verdict::Answer { .. } => return Ok(()),
+        Verdict::Forward { uplink, direction, .. } => (&model.site.uplinks[&uplink], direction),
+    };
+    let (source, destination) = (address(output, 26), address(output, 30));
+    let wrong = match direction {
+        // Nothing private leaks, and nothing leaves by an uplink that cannot send.
+        Direction::Out | Direction::Hairpin if !uplink.addresses.contains(&source) => {
+            "leaves by a foreign address"
+        }
+        Direction::Out if !uplink.alive => "leaves by a dead uplink",
+        Direction::Out | Direction::Hairpin if came != Interface::Lan => "is not of the LAN",
+        Direction::In | Direction::Hairpin if model.site.owner(destination).is_some() => {
+            "is for the gateway"
+        }
+        Direction::In if came != uplink.interface => "came by another uplink",
+        _ if output[22] + 1 != frame[22] => "has another time to live",
+        _ if output.len() != frame.len() => "has another length",
+        _ => return Ok(()),
+    };
+    Err(format!("what {wrong}: {frame:02x?}\n-> {output:02x?}"))
+}

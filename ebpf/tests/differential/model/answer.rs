@@ -1,0 +1,90 @@
+//! ICMP messages of the gateway's own (RFC 792; RFC 1191; RFC 1812 section 4.3).
+
+use pointsman_ebpf::memory::sequence::Interface;
+use pointsman_ebpf::memory::site::lan;
+use pointsman_ebpf::verdict::{DropReason, Verdict};
+
+use super::packet::{ICMP, address, word};
+use super::site::{Site, is_broadcast, is_martian};
+use super::sum::{set_header, sum};
+use super::{Model, Outcome};
+
+/// How many messages there may be: in billionths of one.
+pub(crate) struct Tokens {
+    left: u128,
+    at: u64,
+}
+
+const ONE: u128 = 1_000_000_000;
+
+impl Tokens {
+    pub(crate) fn new(site: &Site) -> Self {
+        Self { left: u128::from(site.setup.icmp.1) * ONE, at: site.now }
+    }
+
+    fn take(&mut self, site: &Site) -> bool {
+        let (rate, burst) = site.setup.icmp;
+        let passed = u128::from(site.now - self.at);
+        self.left = (self.left + passed * u128::from(rate)).min(u128::from(burst) * ONE);
+        self.at = site.now;
+        let is_one = self.left >= ONE;
+        if is_one {
+            self.left -= ONE;
+        }
+        is_one
+    }
+}
+
+impl Model {
+    /// The message to the sender of a packet that was dropped, if there may be one.
+    pub(crate) fn answer(
+        &mut self,
+        came: Interface,
+        frame: &[u8],
+        reason: DropReason,
+        mtu: u16,
+    ) -> Option<Outcome> {
+        let dropped = &frame[14..];
+        if !may_be_answered(came, dropped) || !self.tokens.take(&self.site) {
+            return None;
+        }
+        let (icmp_type, code) = match reason {
+            DropReason::TtlExceeded => (11, 0),
+            DropReason::TooBig => (3, 4),
+            DropReason::NoUplink => (3, 0),
+            _ => (3, 13),
+        };
+        // As much of the packet as there is room for in 576 bytes.
+        let quote = &dropped[..usize::from(word(dropped, 2)).min(548)];
+        let mut icmp = vec![icmp_type, code, 0, 0, 0, 0];
+        icmp.extend(mtu.to_be_bytes());
+        icmp.extend(quote);
+        let checksum = !sum(&icmp);
+        icmp[2..4].copy_from_slice(&checksum.to_be_bytes());
+
+        let mut ip = vec![0x45, 0xc0];
+        ip.extend((20 + icmp.len() as u16).to_be_bytes());
+        ip.extend([0, 0, 0x40, 0, 64, ICMP, 0, 0]);
+        ip.extend(self.site.address(came));
+        ip.extend(address(dropped, 12));
+        set_header(&mut ip);
+
+        let mac = self.site.mac(came)?;
+        let egress = match self.site.uplink_of(came) {
+            Some(uplink) => uplink.provider.egress,
+            None => lan::EGRESS,
+        };
+        let frame = [&frame[6..12], &mac, &[8, 0], &ip, &icmp].concat();
+        Some(Outcome { verdict: Verdict::Answer { egress, reason }, frame, loose: Vec::new() })
+    }
+}
+
+/// RFC 1812 section 4.3.2.7: not about later fragments, errors, and packets of nobody or everybody.
+fn may_be_answered(came: Interface, ip: &[u8]) -> bool {
+    let (source, destination) = (address(ip, 12), address(ip, 16));
+    let header = usize::from(ip[0] & 15) * 4;
+    let is_later = word(ip, 6) & 0x1fff != 0;
+    let is_of_all = came == Interface::Lan && is_broadcast(source);
+    let is_error = ip[9] == ICMP && !is_later && !matches!(ip[header], 0 | 8);
+    !(is_martian(source) || is_martian(destination) || is_later || is_of_all || is_error)
+}

@@ -1,0 +1,37 @@
+//! Which uplink a flow takes: the first that is alive in the order of its bucket, those first that
+//! the group prefers.
+
+use std::collections::BTreeMap;
+
+use super::packet::Packet;
+use super::site::Id;
+use super::{Choices, Model};
+
+/// What flows are kept together by: addresses, ports and protocol, as far as they count.
+type Together = (Vec<u8>, u16, u16, u8);
+
+/// The order of the uplinks that flows were seen to have.
+pub(crate) type Buckets = BTreeMap<Together, [Id; 2]>;
+
+impl Model {
+    /// The uplink of a new flow.
+    pub(crate) fn choose(&mut self, packet: &Packet<'_>, choices: &dyn Choices) -> Option<Id> {
+        let Some(ranking) = choices.ranking() else {
+            self.fault("no bucket was looked up for a new flow".to_owned());
+            return None;
+        };
+        let (from, to) = (packet.from, packet.to);
+        let together = match self.site.setup.sticky {
+            1 => (from.0.to_vec(), 0, 0, 0),
+            2 => ([from.0, to.0].concat(), 0, 0, 0),
+            _ => ([from.0, to.0].concat(), from.1, to.1, packet.protocol),
+        };
+        let known = *self.buckets.entry(together).or_insert(ranking);
+        if known != ranking {
+            self.fault("flows that are to be kept together are in two buckets".to_owned());
+        }
+        let alive = ranking.iter().filter(|id| self.site.uplinks[*id].alive);
+        let preferred = alive.clone().find(|id| self.site.uplinks[*id].preferred);
+        preferred.or_else(|| alive.clone().next()).copied()
+    }
+}

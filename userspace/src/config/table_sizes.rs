@@ -1,0 +1,169 @@
+use std::ops::RangeInclusive;
+
+use super::desired::{Nat, TableSizes};
+use super::diagnostic::Report;
+use super::section::Section;
+use super::settings::optional_table;
+
+/// A table's size: its key, how it goes on after the bounds, the bounds, and the default.
+struct SizeRule {
+    key: &'static str,
+    unit: &'static str,
+    bounds: RangeInclusive<u32>,
+    default: u32,
+}
+
+const FLOWS: SizeRule = SizeRule {
+    key: "max",
+    unit: " entries, two for each flow",
+    bounds: 1024..=8_388_608,
+    default: 262_144,
+};
+const UNREPLIED: SizeRule = SizeRule {
+    key: "unreplied",
+    unit: " flows that nobody has answered",
+    bounds: 1024..=4_194_304,
+    default: 65_536,
+};
+const INVITED: SizeRule = SizeRule {
+    key: "invited",
+    unit: " flows that the LAN has not answered",
+    bounds: 1024..=4_194_304,
+    default: 16_384,
+};
+const MAPPINGS: SizeRule = SizeRule {
+    key: "mappings",
+    unit: " mappings of all LAN hosts together",
+    bounds: 1024..=4_194_304,
+    default: 131_072,
+};
+const HOSTS: SizeRule = SizeRule {
+    key: "hosts",
+    unit: " LAN hosts that are told apart",
+    bounds: 256..=1_048_576,
+    default: 4096,
+};
+const FRAGMENTS: SizeRule = SizeRule {
+    key: "fragments",
+    unit: " datagrams in fragments",
+    bounds: 256..=1_048_576,
+    default: 4096,
+};
+
+/// Reads `[flows]`: how large the tables are. `nat` is what was made of the section `nat_section`.
+pub(super) fn read(
+    report: &mut Report<'_>,
+    root: &Section<'_>,
+    nat_section: Option<&Section<'_>>,
+    nat: &Nat,
+) -> TableSizes {
+    let section = optional_table(report, root, "flows");
+    let section = section.as_ref();
+    if let Some(section) = section {
+        let rules = [FLOWS, UNREPLIED, INVITED, MAPPINGS, HOSTS, FRAGMENTS];
+        section.expect_keys(report, &rules.map(|rule| rule.key), &[]);
+    }
+    let mut read = |rule: SizeRule| {
+        section
+            .and_then(|section| section.get(rule.key))
+            .and_then(|field| field.integer(report, rule.bounds, rule.unit))
+            .unwrap_or(rule.default)
+    };
+    let sizes = TableSizes {
+        flows: read(FLOWS),
+        unreplied: read(UNREPLIED),
+        invited: read(INVITED),
+        mappings: read(MAPPINGS),
+        hosts: read(HOSTS),
+        fragments: read(FRAGMENTS),
+    };
+    let shares = [
+        (UNREPLIED.key, sizes.unreplied, "unreplied_per_host", nat.unreplied_per_host),
+        (MAPPINGS.key, sizes.mappings, "mappings_per_host", nat.mappings_per_host),
+    ];
+    for (key, size, share_key, share) in shares {
+        if share > size / 2 {
+            let field = section.and_then(|section| section.get(key));
+            let share_field = nat_section.and_then(|section| section.get(share_key));
+            if let Some(field) = field {
+                field.warn(
+                    report,
+                    format_args!(
+                        "is {size}, of which nat.{share_key} grants a host {share}, so that one \
+                         host can leave none to the others; give {} or more",
+                        share.saturating_mul(2)
+                    ),
+                );
+            } else if let Some(field) = share_field {
+                field.warn(
+                    report,
+                    format_args!(
+                        "is {share} of the {size} of flows.{key}, so that one host can leave none \
+                         to the others; give {} or less",
+                        size / 2
+                    ),
+                );
+            }
+        }
+    }
+    sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{complaints, config_with};
+    use super::*;
+
+    #[test]
+    fn reads_what_is_given() {
+        let config = config_with(
+            "[flows]\nmax = 1024\nunreplied = 2_097_152\ninvited = 1024\nmappings = 200_000\n\
+             hosts = 256\nfragments = 512",
+        );
+        let sizes = TableSizes {
+            flows: 1024,
+            unreplied: 2_097_152,
+            invited: 1024,
+            mappings: 200_000,
+            hosts: 256,
+            fragments: 512,
+        };
+        assert_eq!(config.tables, sizes);
+    }
+
+    #[test]
+    fn tables_are_bounded() {
+        for (key, given, fix) in [
+            ("max", "1023", "1024 to 8388608 entries, two for each flow"),
+            ("max", "8388609", "1024 to 8388608 entries, two for each flow"),
+            ("unreplied", "0", "1024 to 4194304 flows that nobody has answered"),
+            ("invited", "1", "1024 to 4194304 flows that the LAN has not answered"),
+            ("mappings", "-1", "1024 to 4194304 mappings of all LAN hosts together"),
+            ("hosts", "255", "256 to 1048576 LAN hosts that are told apart"),
+            ("fragments", "1048577", "256 to 1048576 datagrams in fragments"),
+        ] {
+            assert_eq!(
+                complaints(&format!("[flows]\n{key} = {given}")),
+                [format!("10:{}: flows.{key} is {given}; give {fix}", key.len() + 4)]
+            );
+        }
+        assert_eq!(
+            complaints("[flows]\nunreplyed = 4096"),
+            ["10:1: flows.unreplyed is not a known key; did you mean unreplied?"]
+        );
+    }
+
+    #[test]
+    fn a_share_that_leaves_the_others_nothing_is_warned_of() {
+        assert_eq!(
+            complaints("[flows]\nunreplied = 8191\nmappings = 32768"),
+            ["10:13: warning: flows.unreplied is 8191, of which nat.unreplied_per_host grants a \
+              host 4096, so that one host can leave none to the others; give 8192 or more"]
+        );
+        assert_eq!(
+            complaints("[nat]\nmappings_per_host = 65537"),
+            ["10:21: warning: nat.mappings_per_host is 65537 of the 131072 of flows.mappings, so \
+              that one host can leave none to the others; give 65536 or less"]
+        );
+    }
+}

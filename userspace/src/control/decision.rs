@@ -1,0 +1,184 @@
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use pointsman_ebpf::abi::{
+    ABI_VERSION, AddressOwner, Forward, Group, Ipv4, LAN_PREFIXES, LanPrefix, LanSide,
+    LocalAddress, Mac, MacPair, POOL_ADDRESSES, Port, PortRange, PortRole, Settings,
+};
+
+use super::Controller;
+use super::buckets::{Candidate, Ranking};
+use super::forward::{to_prefix, to_record};
+use super::policy::{Interface, Policy};
+use super::uplink::{ControlledUplink, packet_size};
+use crate::ports::PortSet;
+
+/// The only group that there is.
+const DEFAULT_GROUP: u8 = 0;
+
+impl Controller {
+    /// What the maps are to hold.
+    pub fn policy(&self) -> Policy {
+        let interfaces = self.config().lan.interfaces.iter().filter_map(|name| self.lan_port(name));
+        let interfaces = interfaces
+            .chain(self.uplinks().iter().filter_map(|uplink| self.uplink_port(uplink)))
+            .collect();
+        let uplinks = self.uplinks().iter().filter_map(|uplink| {
+            let egress = self.slots.get(&uplink.config.interface)?;
+            Some((uplink.id, uplink.to_record(egress)?))
+        });
+        let pool = self.uplinks().iter().flat_map(|uplink| {
+            (u32::from(uplink.id) * POOL_ADDRESSES as u32..).zip(uplink.pool().iter().copied())
+        });
+        Policy {
+            settings: self.settings(),
+            interfaces,
+            uplinks: uplinks.collect(),
+            pool: pool.collect(),
+            forwards: (0..).zip(self.forwards()).collect(),
+            own_ports: self.own_ports(),
+            groups: BTreeMap::from([(DEFAULT_GROUP, self.group())]),
+            local: self.local(),
+        }
+    }
+
+    fn lan_port(&self, name: &str) -> Option<(u16, Interface)> {
+        let (ifindex, _) = self.facts().link_named(name)?;
+        let address = self.facts().ipv4_addresses(ifindex).next().map(|(address, _)| address);
+        self.port(name, PortRole::Lan, 0, address)
+    }
+
+    fn uplink_port(&self, uplink: &ControlledUplink) -> Option<(u16, Interface)> {
+        self.port(&uplink.config.interface, PortRole::Uplink, uplink.id, uplink.address())
+    }
+
+    fn port(
+        &self,
+        name: &str,
+        role: PortRole,
+        uplink: u8,
+        address: Option<Ipv4Addr>,
+    ) -> Option<(u16, Interface)> {
+        let egress = self.slots.get(name)?;
+        let (ifindex, link) = self.facts().link_named(name)?;
+        let port = Port {
+            ifindex,
+            egress,
+            mtu: packet_size(link),
+            mac: Mac::new(link.mac?),
+            role: role as u8,
+            uplink,
+            reserved: [0; 2],
+            address: address.map_or_else(Ipv4::default, to_ipv4),
+        };
+        let name = name.to_owned();
+        Some((egress, Interface { name, port }))
+    }
+
+    fn settings(&self) -> Settings {
+        let nat = &self.config().nat;
+        let mut lan_prefixes = [LanPrefix::default(); LAN_PREFIXES];
+        for (to, prefix) in lan_prefixes.iter_mut().zip(self.lan_prefixes()) {
+            *to = to_prefix(&prefix);
+        }
+        Settings {
+            hash_key: self.hash_key,
+            abi_version: ABI_VERSION,
+            nat_ports: PortRange { first: *nat.ports.start(), last: *nat.ports.end() },
+            host_mappings_max: nat.mappings_per_host,
+            host_unreplied_max: nat.unreplied_per_host,
+            icmp_rate: nat.icmp_rate,
+            icmp_burst: nat.icmp_burst,
+            // The configuration has no more than there is room for.
+            forwards: self.config().forwards.len() as u32,
+            filtering: nat.filtering as u8,
+            reserved: [0; 3],
+            lan_prefixes,
+        }
+    }
+
+    fn forwards(&self) -> impl Iterator<Item = Forward> {
+        self.config().forwards.iter().map(|forward| {
+            let uplinks = forward.uplinks.iter().filter_map(|index| {
+                let uplink = self.config().uplinks.get(*index)?;
+                self.ids.get(&uplink.name)
+            });
+            let uplinks = uplinks.fold(0, |uplinks, id| uplinks | 1 << id);
+            to_record(forward, uplinks, self.lan_side(forward.address).unwrap_or_default())
+        })
+    }
+
+    /// How a host of port forwards is reached, where that is known.
+    fn lan_side(&self, host: Ipv4Addr) -> Option<LanSide> {
+        let (ifindex, interface, mac) = self.target(host)?.way()?;
+        let link = self.facts().links.get(&ifindex)?;
+        let macs = MacPair::new(Mac::new(mac), Mac::new(link.mac?));
+        Some(LanSide::new(macs, self.slots.get(interface)?, packet_size(link)))
+    }
+
+    /// The ports that are never handed out: of the gateway's own sockets, reserved ones, and those
+    /// that forwards are for.
+    fn own_ports(&self) -> PortSet {
+        let mut ports = self.socket_ports.clone();
+        for (protocol, reserved) in &self.config().nat.reserved_ports {
+            ports.insert(*protocol, reserved.clone());
+        }
+        for forward in &self.config().forwards {
+            ports.insert(forward.protocol, forward.ports.clone());
+        }
+        ports
+    }
+
+    fn group(&self) -> (Group, Ranking) {
+        let candidate = |index: &usize| {
+            let uplink = self.config().uplinks.get(*index)?;
+            Some(Candidate {
+                name: uplink.name.clone(),
+                id: self.ids.get(&uplink.name)? as u8,
+                weight: uplink.weight,
+            })
+        };
+        let config = &self.config().group;
+        let mut tiers: Vec<Vec<Candidate>> =
+            config.tiers.iter().map(|tier| tier.iter().filter_map(candidate).collect()).collect();
+        // The order within a tier means nothing: a file in another order writes no bucket anew.
+        for tier in &mut tiers {
+            tier.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        let members =
+            tiers.iter().flatten().fold(0, |members, candidate| members | 1 << candidate.id);
+        let group = Group {
+            preferred: members,
+            usable: members,
+            sticky: config.sticky as u8,
+            reserved: [0; 7],
+        };
+        (group, Ranking { tiers })
+    }
+
+    /// The kernel's addresses and the uplinks' public ones. What two uplinks have is the first's.
+    fn local(&self) -> BTreeMap<LocalAddress, AddressOwner> {
+        let mut local: BTreeMap<LocalAddress, AddressOwner> = { self.facts().local_addresses() }
+            .map(|address| match address {
+                IpAddr::V4(address) => to_ipv4(address).into(),
+                IpAddr::V6(address) => LocalAddress(address.octets()),
+            })
+            .map(|address| (address, AddressOwner::KERNEL))
+            .collect();
+        for uplink in self.uplinks() {
+            for address in uplink.public_addresses() {
+                let owner = local
+                    .entry(to_ipv4(*address).into())
+                    .or_insert(AddressOwner::translated(uplink.id));
+                if *owner == AddressOwner::KERNEL {
+                    *owner = AddressOwner::shared(uplink.id);
+                }
+            }
+        }
+        local
+    }
+}
+
+fn to_ipv4(address: Ipv4Addr) -> Ipv4 {
+    Ipv4::new(address.octets())
+}

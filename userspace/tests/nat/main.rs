@@ -1,0 +1,20 @@
+//! Translation as real hosts meet it: through the daemon, in a laboratory site.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "../support/states.rs"]
+mod states;
+
+mod capture;
+mod errors;
+mod flood;
+mod forwards;
+mod hairpin;
+mod hosts;
+mod mtu;
+mod oracle;
+mod protocols;
+mod raw;
+mod tables;
+mod traceroute;

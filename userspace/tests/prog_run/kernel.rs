@@ -1,0 +1,126 @@
+//! The loaded object, and packets run through it.
+
+use std::collections::BTreeMap;
+
+use aya::maps::{Array, MapData, PerCpuArray, ProgramArray, xdp::DevMap};
+use aya::programs::{TestRun as _, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader, Pod};
+use pointsman::dataplane::OBJECT;
+use pointsman_ebpf::abi::{COUNTERS, Counter, PORT_SLOTS};
+use pointsman_ebpf::path::Stage;
+use pointsman_ebpf::verdict::Verdict;
+
+/// A test run comes in by the loopback interface.
+pub(crate) const LOOPBACK: u32 = 1;
+
+/// The shortest frame that a test run takes, in bytes: an Ethernet header.
+pub(crate) const SHORTEST: usize = 14;
+
+/// `xdp_action`.
+const XDP_DROP: u32 = 1;
+const XDP_PASS: u32 = 2;
+const XDP_REDIRECT: u32 = 4;
+
+/// The first program, which the others are entered from.
+const FIRST: &str = "pointsman";
+
+/// Tables of flows and mappings are made this small: a case has few, and reads them all.
+pub(crate) const ENTRIES: u32 = 4096;
+
+/// The action of a verdict.
+pub(crate) fn action(verdict: Verdict) -> u32 {
+    match verdict {
+        Verdict::Forward { .. } | Verdict::Answer { .. } => XDP_REDIRECT,
+        Verdict::Pass(_) => XDP_PASS,
+        Verdict::Drop(_) => XDP_DROP,
+    }
+}
+
+/// The loaded object.
+pub(crate) struct Kernel {
+    pub(crate) object: Ebpf,
+    /// Its entries live as long as somebody in userspace holds it.
+    _stages: ProgramArray<MapData>,
+}
+
+impl Kernel {
+    /// Loads the object, its tables empty, with room for so many entries of established flows and of
+    /// mappings, and connects its stages.
+    pub(crate) fn load(established: u32, bindings: u32) -> Self {
+        let mut loader = EbpfLoader::new();
+        for table in ["UNREPLIED", "INVITED", "FRAGMENTS", "HOSTS"] {
+            loader.map_max_entries(table, ENTRIES);
+        }
+        loader.map_max_entries("FLOWS", established).map_max_entries("BINDINGS", bindings);
+        let mut object = loader.load(OBJECT).expect("the object loads as root");
+        let mut stages = ProgramArray::try_from(object.take_map("STAGES").unwrap()).unwrap();
+        for stage in Stage::ALL {
+            let program = program(&mut object, &program_name(stage));
+            program.load().unwrap();
+            stages.set(stage as u32, program.fd().unwrap(), 0).unwrap();
+        }
+        let egress = object.map_mut("EGRESS").unwrap();
+        let mut egress = DevMap::<&mut MapData>::try_from(egress).unwrap();
+        for slot in 0..PORT_SLOTS as u32 {
+            // A test run redirects nothing; any interface will do.
+            egress.set(slot, LOOPBACK, None, 0).unwrap();
+        }
+        Self { object, _stages: stages }
+    }
+
+    /// Writes an element of an array.
+    pub(crate) fn set<T: Pod>(&mut self, map: &str, index: u32, value: T) {
+        let map = self.object.map_mut(map).unwrap();
+        Array::<&mut MapData, T>::try_from(map).unwrap().set(index, value, 0).unwrap();
+    }
+
+    /// Runs a frame, of at least [`SHORTEST`] bytes: what the program returns, and the frame that it
+    /// leaves.
+    pub(crate) fn run(&mut self, frame: &[u8]) -> (u32, Vec<u8>) {
+        let program = program(&mut self.object, FIRST);
+        let mut output = vec![0; frame.len() + 256];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.data_out = Some(&mut output);
+        let result = program.test_run(options).unwrap();
+        let length = result.data_size_out as usize;
+        output.truncate(length);
+        (result.return_value, output)
+    }
+
+    /// The counters that are not zero, by index, summed over the CPUs.
+    pub(crate) fn counters(&self) -> BTreeMap<u32, Counter> {
+        let map = self.object.map("COUNTER").unwrap();
+        let counters = PerCpuArray::<&MapData, Counter>::try_from(map).unwrap();
+        let add = |sum: Counter, counter: &Counter| Counter {
+            packets: sum.packets + counter.packets,
+            bytes: sum.bytes + counter.bytes,
+        };
+        (0..COUNTERS)
+            .map(|index| {
+                let values = counters.get(&index, 0).unwrap();
+                (index, values.iter().fold(Counter::default(), add))
+            })
+            .filter(|(_, counter)| *counter != Counter::default())
+            .collect()
+    }
+}
+
+fn program<'a>(object: &'a mut Ebpf, name: &str) -> &'a mut Xdp {
+    let program = object.program_mut(name);
+    program.unwrap_or_else(|| panic!("no program {name}")).try_into().unwrap()
+}
+
+/// The name of a stage's program: that of the first, and the stage's own in snake case.
+fn program_name(stage: Stage) -> String {
+    let mut name = FIRST.to_owned();
+    if stage != Stage::Established {
+        for letter in format!("{stage:?}").chars() {
+            if letter.is_uppercase() {
+                name.push('_');
+            }
+            name.extend(letter.to_lowercase());
+        }
+    }
+    name
+}

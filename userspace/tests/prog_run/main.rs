@@ -1,0 +1,10 @@
+//! The loaded XDP programs against the path on the host: the same packets, the same tables, and
+//! every packet must come out of both alike, and leave both tables alike. It fails where the
+//! compiler, the verifier or a helper makes of the path something else than it says.
+
+#[path = "../../../ebpf/tests/cases/all.rs"]
+mod cases;
+mod kernel;
+mod loaded;
+mod sequence;
+mod tables;

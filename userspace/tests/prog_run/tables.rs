@@ -1,0 +1,191 @@
+//! The tables of the path on the host, written into the maps of the loaded object, and compared with
+//! them.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use aya::Pod;
+use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuValues};
+use pointsman_ebpf::abi::{
+    AddressOwner, BUCKETS_PER_GROUP, Binding, Bucket, Flow, FlowKey, Forward, Group, Host, Ipv4,
+    LocalAddress, Mark, Port, Settings, TokenBucket, Uplink,
+};
+use pointsman_ebpf::memory::{FLOW_TABLES, MemoryTables};
+use pointsman_ebpf::path::{FlowTable, Tables as _};
+
+use crate::kernel::{Kernel, LOOPBACK};
+
+/// What was written into the large arrays last, so that only what has changed is written again. They
+/// start as zeros.
+#[derive(Default)]
+pub(crate) struct Written {
+    buckets: Vec<Bucket>,
+    forwards: Vec<Forward>,
+    own_ports: BTreeMap<u32, u64>,
+    pool: BTreeMap<u32, Ipv4>,
+}
+
+impl Kernel {
+    /// Makes the maps hold what the tables hold. A packet that runs next comes in by the interface.
+    pub(crate) fn write(&mut self, tables: &MemoryTables, ifindex: u32, written: &mut Written) {
+        self.set_ingress(tables, ifindex);
+        self.set("SWITCH", 0, tables.alive());
+        self.set::<Settings>("SETTINGS", 0, tables.settings.unwrap_or_default());
+        self.set::<Group>("GROUPS", 0, tables.group.unwrap_or_default());
+        for (index, uplink) in tables.uplinks.iter().enumerate() {
+            self.set::<Uplink>("UPLINKS", index as u32, *uplink);
+        }
+        self.write_large(tables, written);
+        self.write_hashes(tables);
+        let full = PerCpuValues::try_from(vec![TokenBucket::default(); cpus()]).unwrap();
+        let tokens = self.object.map_mut("TOKENS").unwrap();
+        let mut tokens = PerCpuArray::<&mut MapData, TokenBucket>::try_from(tokens).unwrap();
+        tokens.set(0, full, 0).unwrap();
+    }
+
+    fn write_large(&mut self, tables: &MemoryTables, written: &mut Written) {
+        let buckets: Vec<Bucket> = (0..BUCKETS_PER_GROUP as u32).map(&tables.bucket).collect();
+        for (index, bucket) in buckets.iter().enumerate() {
+            if written.buckets.get(index) != Some(bucket) {
+                self.set("BUCKETS", index as u32, *bucket);
+            }
+        }
+        let count = tables.forwards.len().max(written.forwards.len());
+        for index in 0..count {
+            let forward = tables.forwards.get(index).copied().unwrap_or_default();
+            if written.forwards.get(index) != Some(&forward) {
+                self.set("FORWARDS", index as u32, forward);
+            }
+        }
+        self.update("OWN_PORTS", &written.own_ports, &tables.own_ports);
+        self.update("POOL", &written.pool, &tables.pool);
+        *written = Written {
+            buckets,
+            forwards: tables.forwards.clone(),
+            own_ports: tables.own_ports.clone(),
+            pool: tables.pool.clone(),
+        };
+    }
+
+    /// Makes an array that holds the elements `before`, and zeros, hold those of `now`.
+    fn update<T: Pod + Default + PartialEq>(
+        &mut self,
+        map: &str,
+        before: &BTreeMap<u32, T>,
+        now: &BTreeMap<u32, T>,
+    ) {
+        for index in before.keys().filter(|index| !now.contains_key(index)) {
+            self.set(map, *index, T::default());
+        }
+        for (index, value) in now {
+            if before.get(index) != Some(value) {
+                self.set(map, *index, *value);
+            }
+        }
+    }
+
+    /// Lets packets come in by the interface: the loopback interface takes its part.
+    pub(crate) fn set_ingress(&mut self, tables: &MemoryTables, ifindex: u32) {
+        let port = tables.port(ifindex).map(|port| Port { ifindex: LOOPBACK, ..*port });
+        self.set("PORTS", LOOPBACK, port.unwrap_or_default());
+    }
+
+    fn write_hashes(&mut self, tables: &MemoryTables) {
+        let local: BTreeMap<LocalAddress, AddressOwner> = tables.local.clone();
+        self.replace("LOCAL", &local);
+        for table in FLOW_TABLES {
+            self.replace(map_of(table), &tables.flows(table).into_iter().collect());
+        }
+        self.replace("BINDINGS", &tables.bindings().into_iter().collect());
+        self.replace("HOSTS", &tables.hosts().into_iter().collect());
+    }
+
+    /// Makes a hash map hold these entries and no others.
+    fn replace<K: Pod + Ord, V: Pod + PartialEq>(&mut self, map: &str, wanted: &BTreeMap<K, V>) {
+        let before = self.entries::<K, V>(map);
+        let map = self.object.map_mut(map).unwrap();
+        let mut map = HashMap::<&mut MapData, K, V>::try_from(map).unwrap();
+        for key in before.keys().filter(|key| !wanted.contains_key(key)) {
+            map.remove(key).unwrap();
+        }
+        for (key, value) in wanted {
+            if before.get(key) != Some(value) {
+                map.insert(key, value, 0).unwrap();
+            }
+        }
+    }
+
+    /// All entries of a hash map.
+    fn entries<K: Pod + Ord, V: Pod>(&self, map: &str) -> BTreeMap<K, V> {
+        let map = self.object.map(map).unwrap();
+        let map = HashMap::<&MapData, K, V>::try_from(map).unwrap();
+        map.iter().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Asserts that the maps hold what the tables hold, but for times, which the kernel takes from
+    /// its own clock, and for what is written only where some time has passed: `before` is what the
+    /// tables of flows held before the packet.
+    pub(crate) fn assert_holds(&self, tables: &MemoryTables, before: &Flows) {
+        for table in FLOW_TABLES {
+            let host: BTreeMap<FlowKey, Flow> = tables.flows(table).into_iter().collect();
+            let mut kernel = self.entries::<FlowKey, Flow>(map_of(table));
+            for (key, flow) in &mut kernel {
+                let Some(wanted) = host.get(key) else { continue };
+                let unchanged = before.0[&table].get(key) == Some(wanted);
+                // Of a mark that the host's clock has not made due, the kernel's may be.
+                if unchanged && table != FlowTable::Fragments {
+                    flow.progress = wanted.progress;
+                }
+            }
+            assert_same(map_of(table), &timeless(&kernel), &timeless(&host));
+        }
+        let used = |bindings: BTreeMap<FlowKey, Binding>| -> BTreeMap<FlowKey, Binding> {
+            bindings
+                .into_iter()
+                .map(|(key, binding)| (key, Binding { used: 0, ..binding }))
+                .collect()
+        };
+        let host = used(tables.bindings().into_iter().collect());
+        assert_same("BINDINGS", &used(self.entries("BINDINGS")), &host);
+        let host: BTreeMap<Ipv4, Host> = tables.hosts().into_iter().collect();
+        assert_same("HOSTS", &self.entries("HOSTS"), &host);
+    }
+}
+
+/// What the tables of flows hold.
+pub(crate) struct Flows(BTreeMap<FlowTable, BTreeMap<FlowKey, Flow>>);
+
+impl Flows {
+    pub(crate) fn of(tables: &MemoryTables) -> Self {
+        let entries = |table| (table, tables.flows(table).into_iter().collect());
+        Self(FLOW_TABLES.map(entries).into())
+    }
+}
+
+/// The entries without the times that they were made and seen.
+fn timeless(flows: &BTreeMap<FlowKey, Flow>) -> BTreeMap<FlowKey, Flow> {
+    let without =
+        |flow: &Flow| Flow { mark: u64::from(Mark(flow.mark).seen()), created: 0, ..*flow };
+    flows.iter().map(|(key, flow)| (*key, without(flow))).collect()
+}
+
+fn assert_same<K: Ord + Debug, V: PartialEq + Debug>(
+    map: &str,
+    kernel: &BTreeMap<K, V>,
+    host: &BTreeMap<K, V>,
+) {
+    assert!(kernel == host, "{map}\n in the kernel {kernel:#?}\n on the host {host:#?}");
+}
+
+fn map_of(table: FlowTable) -> &'static str {
+    match table {
+        FlowTable::Established => "FLOWS",
+        FlowTable::Unreplied => "UNREPLIED",
+        FlowTable::Invited => "INVITED",
+        FlowTable::Fragments => "FRAGMENTS",
+    }
+}
+
+fn cpus() -> usize {
+    aya::util::nr_cpus().unwrap()
+}
