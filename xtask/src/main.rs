@@ -4,7 +4,9 @@
 //! set up. All that it says itself goes to standard error. Standard output belongs to what it runs.
 
 mod bench;
+mod fuzz;
 mod lint;
+mod mutation;
 mod privilege;
 mod run;
 mod setup;
@@ -35,6 +37,10 @@ enum Verb {
     },
     /// Runs the unit and property tests, the laboratory's tests as root, and Miri.
     Test(test::Options),
+    /// Runs random packets and events through the packet path and through a model of NAT.
+    Fuzz(fuzz::Options),
+    /// Checks that the tests of the packet path catch deliberate bugs.
+    Mutate,
     /// Checks style, formatting, lints on the host and the BPF target, and documentation.
     Lint,
     /// Measures forwarding in the laboratory; `--quick` and `--json` are the usual arguments.
@@ -66,6 +72,8 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Build => run::build(),
         Verb::BuildAndRun { args } => run::build_and_run(&args),
         Verb::Test(options) => test::test(&options),
+        Verb::Fuzz(options) => fuzz::fuzz(&options),
+        Verb::Mutate => mutation::mutate(),
         Verb::Lint => lint::lint(),
         Verb::Bench { args } => bench::bench(&args),
     }
