@@ -23,7 +23,12 @@ pub(super) fn find<'a, T: Tables>(
     table: FlowTable,
     key: &FlowKey,
 ) -> Option<Route<'a>> {
-    let flow = tables.flow(table, key)?;
+    usable(tables, tables.flow(table, key)?)
+}
+
+/// As [`find`], of an entry that was looked up.
+#[inline(always)]
+pub(super) fn usable<'a, T: Tables>(tables: &'a T, flow: &'a Flow<SharedU64>) -> Option<Route<'a>> {
     let uplink = tables.uplink(flow.uplink)?;
     let can_send = flow.direction != Direction::Out as u8 || tables.alive() >> flow.uplink & 1 == 1;
     (flow.generation == uplink.generation && can_send).then_some(Route { flow, uplink })

@@ -138,7 +138,7 @@ fn open_flow<T: Tables>(
     };
     let wanted = Wanted::new(&sender, key, (id, uplink), common.now);
     let Some(source) = wanted.find(tables) else {
-        return Err(Stop::Map { uplink: id, hairpin: true });
+        return Err(Stop::Map { uplink: id, hairpin: true, missed: false });
     };
     if settings.filtering == Filtering::Address as u8 {
         wanted.permit(tables, source, key.destination()).map_err(refused)?;

@@ -23,13 +23,15 @@ pub(super) fn run<F: Frame, T: Tables>(
     tables: &T,
     port: &Port,
     packet: &Packet,
-    _note: Note,
+    note: Note,
 ) -> Result<Verdict, Stop> {
     let key = &packet.key;
     if !matches!(packet.kind, Kind::Opens | Kind::Continues) {
         return Err(not_ours(tables, packet));
     }
-    if let Some(route) = flow::find(tables, FlowTable::Established, key) {
+    if !note.is_missed()
+        && let Some(route) = flow::find(tables, FlowTable::Established, key)
+    {
         let way = forward::way(frame, packet, route.flow, route.uplink)?;
         flow::mark(tables, route.flow, packet);
         return forward::send_first(frame, tables, packet, route.flow, route.uplink, way);
@@ -55,7 +57,7 @@ pub(super) fn run<F: Frame, T: Tables>(
         into.lan = flow.lan;
     }
     let way = Way::to_lan(into.lan, Direction::In).check(frame, packet)?;
-    note(tables, packet, admission, &inside, into, &common)?;
+    record(tables, packet, admission, &inside, into, &common)?;
     forward::send_first(frame, tables, packet, into, uplink, way)
 }
 
@@ -197,7 +199,7 @@ fn is_spoofed<T: Tables>(tables: &T, source: Ipv4) -> bool {
 
 /// Notes a packet that was let in: an answer makes its flow an established one.
 #[inline(always)]
-fn note<T: Tables>(
+fn record<T: Tables>(
     tables: &T,
     packet: &Packet,
     admission: Admission<'_>,

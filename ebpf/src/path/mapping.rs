@@ -80,7 +80,7 @@ pub(super) fn run<F: Frame, T: Tables>(
     let inside = Inside::sender(packet, port);
     let wanted = Wanted::new(&inside, &packet.key, (id, uplink), ticks(tables.now()));
     make(tables, &wanted).map_err(|reason| Stop::Answer(reason, 0))?;
-    Err(Stop::Next(back))
+    Err(back)
 }
 
 /// Makes a mapping that there is not, or renews how its host is reached.

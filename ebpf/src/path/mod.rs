@@ -146,16 +146,32 @@ impl Note {
         (reason, (self.0 >> 32) as u16)
     }
 
-    /// The packet's flow wants a mapping on this uplink, on the way to a LAN host or not.
+    /// The packet's key is not in the table of established flows: what was looked up once is not
+    /// looked up again.
+    const MISSED: Self = Self(1 << 40);
+
     #[inline(always)]
-    const fn mapping(uplink: u8, hairpin: bool) -> Self {
-        Self(uplink as u64 | (hairpin as u64) << 32)
+    const fn is_missed(self) -> bool {
+        self.0 & Self::MISSED.0 != 0
     }
 
-    /// The uplink, and the stage that goes on, of [`Self::mapping`].
+    /// The packet's flow wants a mapping on this uplink, on the way to a LAN host or not.
     #[inline(always)]
-    const fn wanted_mapping(self) -> (u8, Stage) {
-        let back = if self.0 >> 32 == 0 { Stage::Opening } else { Stage::HairpinOpening };
+    const fn mapping(uplink: u8, hairpin: bool, missed: bool) -> Self {
+        let missed = if missed { Self::MISSED.0 } else { 0 };
+        Self(uplink as u64 | (hairpin as u64) << 32 | missed)
+    }
+
+    /// The uplink, and what goes on, of [`Self::mapping`].
+    #[inline(always)]
+    const fn wanted_mapping(self) -> (u8, Stop) {
+        let back = if self.0 >> 32 & 1 != 0 {
+            Stop::Next(Stage::HairpinOpening)
+        } else if self.is_missed() {
+            Stop::Missed(Stage::Opening)
+        } else {
+            Stop::Next(Stage::Opening)
+        };
         (self.0 as u8, back)
     }
 }
@@ -169,10 +185,14 @@ enum Stop {
     Answer(DropReason, u16),
     /// It is for another stage.
     Next(Stage),
+    /// It is for another stage, and its key is not in the table of established flows.
+    Missed(Stage),
     /// Its flow wants a mapping on this uplink.
     Map {
         uplink: u8,
         hairpin: bool,
+        /// As of [`Self::Missed`].
+        missed: bool,
     },
 }
 
@@ -246,8 +266,9 @@ fn step(result: Result<Verdict, Stop>, packet: &Packet) -> Step<'_> {
             Step::Next(Stage::Answer, packet, Note::dropped(reason, mtu))
         }
         Err(Stop::Next(stage)) => Step::Next(stage, packet, Note::default()),
-        Err(Stop::Map { uplink, hairpin }) => {
-            Step::Next(Stage::Mapping, packet, Note::mapping(uplink, hairpin))
+        Err(Stop::Missed(stage)) => Step::Next(stage, packet, Note::MISSED),
+        Err(Stop::Map { uplink, hairpin, missed }) => {
+            Step::Next(Stage::Mapping, packet, Note::mapping(uplink, hairpin, missed))
         }
     }
 }
@@ -298,12 +319,15 @@ fn run<F: Frame, T: Tables>(
     port: &Port,
     packet: &Packet,
 ) -> Result<Verdict, Stop> {
+    let mut missed = false;
     match packet.kind {
         Kind::Tail => return Err(Stop::Next(Stage::Fragment)),
         Kind::Error => return Err(Stop::Next(Stage::Error)),
         // What a flow's first packets need besides, only the other stages do.
         Kind::Opens | Kind::Continues if !packet.starts && !packet.is_first_fragment() => {
-            if let Some(route) = flow::find(tables, FlowTable::Established, &packet.key) {
+            let entry = tables.flow(FlowTable::Established, &packet.key);
+            missed = entry.is_none();
+            if let Some(route) = entry.and_then(|flow| flow::usable(tables, flow)) {
                 if route.flow.direction == Direction::Hairpin as u8 {
                     return Err(Stop::Next(Stage::Hairpin));
                 }
@@ -315,5 +339,6 @@ fn run<F: Frame, T: Tables>(
         _ => {}
     }
     let from_lan = port.role == PortRole::Lan as u8;
-    Err(Stop::Next(if from_lan { Stage::Outbound } else { Stage::Inbound }))
+    let stage = if from_lan { Stage::Outbound } else { Stage::Inbound };
+    Err(if missed { Stop::Missed(stage) } else { Stop::Next(stage) })
 }

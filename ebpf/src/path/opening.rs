@@ -18,12 +18,12 @@ pub(super) fn run<F: Frame, T: Tables>(
     tables: &T,
     port: &Port,
     packet: &Packet,
-    _note: Note,
+    note: Note,
 ) -> Result<Verdict, Stop> {
     let key = &packet.key;
     let settings = tables.settings().ok_or(DropReason::NotReady)?;
     check_addresses(key, settings)?;
-    let moves = may_move(tables, key)?;
+    let moves = !note.is_missed() && may_move(tables, key)?;
     let id = select::uplink(tables, settings, entry::DEFAULT_GROUP, key)
         .ok_or(Stop::Answer(DropReason::NoUplink, 0))?;
     let uplink = tables.uplink(id).ok_or(DropReason::NoUplink)?;
@@ -34,7 +34,7 @@ pub(super) fn run<F: Frame, T: Tables>(
         return Err(Stop::Answer(DropReason::TooBig, uplink.mtu));
     }
     let mut out = Place::uninit();
-    let out = open(tables, settings, packet, port, (id, uplink), moves, &mut out)?;
+    let out = open(tables, settings, packet, port, (id, uplink), moves, note, &mut out)?;
     let way = Way::out(uplink).check(frame, packet)?;
     forward::send_first(frame, tables, packet, out, uplink, way)
 }
@@ -49,6 +49,7 @@ fn open<'p, T: Tables>(
     port: &Port,
     (id, uplink): (u8, &Uplink),
     moves: bool,
+    note: Note,
     place: &'p mut Place,
 ) -> Result<&'p Flow, Stop> {
     let key = &packet.key;
@@ -59,7 +60,7 @@ fn open<'p, T: Tables>(
     let (inside, now) = (Inside::sender(packet, port), ticks(tables.now()));
     let wanted = Wanted::new(&inside, key, (id, uplink), now);
     let Some(public) = wanted.find(tables) else {
-        return Err(Stop::Map { uplink: id, hairpin: false });
+        return Err(Stop::Map { uplink: id, hairpin: false, missed: note.is_missed() });
     };
     if settings.filtering == Filtering::Address as u8 {
         wanted.permit(tables, public, key.destination()).map_err(refused)?;
@@ -93,13 +94,9 @@ fn refused(reason: DropReason) -> Stop {
 /// one.
 ///
 /// # Errors
-/// Where it is, or would be, the answer to a flow from beyond that uplink: there, nobody knows it by
-/// another address.
+/// Where it came from beyond that uplink: there, nobody knows it by another address.
 #[inline(always)]
 fn may_move<T: Tables>(tables: &T, key: &FlowKey) -> Result<bool, Stop> {
-    if tables.flow(FlowTable::Invited, key).is_some() {
-        return Err(Stop::Answer(DropReason::NoUplink, 0));
-    }
     match tables.flow(FlowTable::Established, key) {
         Some(old) if old.opener == Opener::Remote as u8 => {
             Err(Stop::Answer(DropReason::NoUplink, 0))

@@ -14,13 +14,15 @@ pub(super) fn run<F: Frame, T: Tables>(
     tables: &T,
     _port: &Port,
     packet: &Packet,
-    _note: Note,
+    note: Note,
 ) -> Result<Verdict, Stop> {
     let key = &packet.key;
     let mut known = None;
     if matches!(packet.kind, Kind::Opens | Kind::Continues) {
-        known = flow::find(tables, FlowTable::Established, key)
-            .or_else(|| flow::find(tables, FlowTable::Unreplied, key));
+        if !note.is_missed() {
+            known = flow::find(tables, FlowTable::Established, key);
+        }
+        known = known.or_else(|| flow::find(tables, FlowTable::Unreplied, key));
     }
     if let Some(route) = known {
         // Whether it is let through is for the stage that knows both ends.
@@ -32,7 +34,8 @@ pub(super) fn run<F: Frame, T: Tables>(
         return forward::send_first(frame, tables, packet, route.flow, route.uplink, way);
     }
     admit(tables, packet)?;
-    if let Some(route) = flow::find(tables, FlowTable::Invited, key) {
+    let invited = tables.flow(FlowTable::Invited, key);
+    if let Some(route) = invited.and_then(|flow| flow::usable(tables, flow)) {
         let way = forward::way(frame, packet, route.flow, route.uplink)?;
         if !packet.is_reset() {
             accept(tables, packet, route.flow)?;
@@ -42,7 +45,11 @@ pub(super) fn run<F: Frame, T: Tables>(
     if packet.kind == Kind::Continues {
         return Err(DropReason::Unsolicited.into());
     }
-    Err(Stop::Next(Stage::Opening))
+    if invited.is_some() {
+        // Beyond another uplink, nobody knows it by another address.
+        return Err(Stop::Answer(DropReason::NoUplink, 0));
+    }
+    Err(if note.is_missed() { Stop::Missed(Stage::Opening) } else { Stop::Next(Stage::Opening) })
 }
 
 /// Whether a packet that is of no flow yet may be of one.
