@@ -106,8 +106,8 @@ pub(super) enum NoTarget {
 }
 
 /// The index of the first forward that holds for a packet of this key to the uplink's address, or
-/// [`REFUSED`] where those that would hold take nothing from the sender. Called through
-/// [`Tables::find_forward`].
+/// [`MAX_FORWARDS`], which is none's, where those that would hold take nothing from the sender.
+/// Called through [`Tables::find_forward`].
 #[inline(always)]
 pub fn find_forward<T: Tables>(tables: &T, key: &FlowKey, uplink: u8) -> Option<u32> {
     let count = tables.settings()?.forwards;
@@ -124,14 +124,11 @@ pub fn find_forward<T: Tables>(tables: &T, key: &FlowKey, uplink: u8) -> Option<
             if admits(forward, key.source()) {
                 return Some(index);
             }
-            found = Some(REFUSED);
+            found = Some(MAX_FORWARDS as u32);
         }
     }
     found
 }
-
-/// In the place of a forward's index, of which there is none as large.
-const REFUSED: u32 = MAX_FORWARDS as u32;
 
 /// Whether the forward takes packets from this sender.
 #[inline(always)]

@@ -34,7 +34,7 @@ pub(super) fn run<F: Frame, T: Tables>(
         return Err(Stop::Answer(DropReason::TooBig, uplink.mtu));
     }
     let mut out = Place::uninit();
-    let out = open(tables, settings, packet, port, (id, uplink), moves, note, &mut out)?;
+    let out = open(tables, settings, packet, port, (id, uplink), moves, &mut out)?;
     let way = Way::out(uplink).check(frame, packet)?;
     forward::send_first(frame, tables, packet, out, uplink, way)
 }
@@ -49,7 +49,6 @@ fn open<'p, T: Tables>(
     port: &Port,
     (id, uplink): (u8, &Uplink),
     moves: bool,
-    note: Note,
     place: &'p mut Place,
 ) -> Result<&'p Flow, Stop> {
     let key = &packet.key;
@@ -60,7 +59,7 @@ fn open<'p, T: Tables>(
     let (inside, now) = (Inside::sender(packet, port), ticks(tables.now()));
     let wanted = Wanted::new(&inside, key, (id, uplink), now);
     let Some(public) = wanted.find(tables) else {
-        return Err(Stop::Map { uplink: id, hairpin: false, missed: note.is_missed() });
+        return Err(Stop::Map { uplink: id, hairpin: false, missed: !moves });
     };
     if settings.filtering == Filtering::Address as u8 {
         wanted.permit(tables, public, key.destination()).map_err(refused)?;

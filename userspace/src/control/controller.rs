@@ -178,7 +178,7 @@ impl Controller {
     }
 
     /// The prefixes that are on the link of a LAN interface. The data plane takes the first
-    /// [`LAN_PREFIXES`].
+    /// [`LAN_PREFIXES`](pointsman_ebpf::abi::LAN_PREFIXES).
     pub fn lan_prefixes(&self) -> BTreeSet<Ipv4Net> {
         self.lan_links()
             .flat_map(|(_, ifindex, _)| self.facts.ipv4_addresses(ifindex))
