@@ -96,7 +96,7 @@ fn flood_from_lan(gateway: &Gateway, host: Option<Ipv4Addr>) {
 }
 
 /// Sends random packets to the public addresses, from beyond.
-fn flood_connect_from_outside(gateway: &Gateway) {
+fn flood_from_outside(gateway: &Gateway) {
     let mut random = Random(2);
     for uplink in &gateway.site.uplinks {
         let (near, far) = (uplink.access.near(), uplink.access.far());
@@ -162,12 +162,12 @@ fn a_flood_by_all_addresses_evicts_no_established_flow() {
 /// The entries once every packet of a flood is dropped, and before it.
 fn entries_beside_outside_flood(gateway: &Gateway) -> [Entries; 2] {
     let before = gateway.entries();
-    flood_connect_from_outside(gateway);
+    flood_from_outside(gateway);
     [before, gateway.entries()]
 }
 
 #[test]
-fn a_flood_connect_from_outside_makes_no_state() {
+fn a_flood_from_outside_makes_no_state() {
     let gateway = Gateway::of(site(), "[nat]\nfiltering = \"address-and-port\"\n");
     let connections = establish(&gateway);
     let [before, after] = entries_beside_outside_flood(&gateway);
@@ -178,7 +178,7 @@ fn a_flood_connect_from_outside_makes_no_state() {
 }
 
 #[test]
-fn a_flood_connect_from_outside_leaves_invitations_to_mappings_only() {
+fn a_flood_from_outside_leaves_invitations_to_mappings_only() {
     let gateway = Gateway::of(site(), "");
     let client = udp(&gateway.site.client, (gateway.address_by(0), 0));
     let public = new_flow(&gateway, &client);
@@ -190,5 +190,7 @@ fn a_flood_connect_from_outside_leaves_invitations_to_mappings_only() {
 
     let server = udp(&gateway.site.server, SERVICE);
     server.send_to(b"still here?", public).unwrap();
-    assert_eq!(receive(&client), (b"still here?".to_vec(), SERVICE));
+    // The flood may have met the mapping, which lets it in.
+    let received = (0..=FLOOD).map(|_| receive(&client)).find(|(_, from)| *from == SERVICE);
+    assert_eq!(received, Some((b"still here?".to_vec(), SERVICE)));
 }

@@ -58,7 +58,7 @@ fn the_answer_leaves_by_the_uplink_that_was_asked() {
 }
 
 #[test]
-fn connections_connect_from_outside_live_through_failures_of_other_uplinks() {
+fn connections_from_outside_live_through_failures_of_other_uplinks() {
     let (gateway, listener) = start();
     let connections = [0, 1].map(|uplink| gateway.connect_from_outside(uplink, &listener));
     for failing in [0, 1] {
