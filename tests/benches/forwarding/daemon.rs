@@ -109,16 +109,16 @@ impl Drop for Daemon {
     }
 }
 
-/// One uplink, which is up while it has a carrier, flows that outlast the run, and room for the
-/// mappings of all of the LAN's ends.
+/// One uplink, which is up while it has a carrier, flows that outlast the run, and room for all
+/// that are answered, and for the mappings of all of the LAN's ends.
 fn configuration(socket: &Path, lan: Lan) -> String {
     let addresses: Vec<_> = (0..lan.addresses())
         .map(|number| format!("\"{}\"", Ipv4Addr::from(u32::from(plan::gateway(0)) + number)))
         .collect();
-    let (nat, flows) = match lan {
-        // The share of a host is not what limits it here.
-        Lan::Opening { .. } => ("unreplied_per_host = 1048576\n", "unreplied = 262144\n"),
-        Lan::Ordinary => ("", ""),
+    let (nat, max) = match lan {
+        // The share of a host is not what limits it here, and none of its flows is answered.
+        Lan::Opening { .. } => ("unreplied_per_host = 1048576\n", String::new()),
+        Lan::Ordinary => ("", format!("max = {TABLE_ENTRIES}\n")),
     };
     format!(
         "[lan]\n\
@@ -133,9 +133,8 @@ fn configuration(socket: &Path, lan: Lan) -> String {
          [timers]\n\
          udp = \"1h\"\n\
          [flows]\n\
-         max = {TABLE_ENTRIES}\n\
+         {max}\
          mappings = {}\n\
-         {flows}\
          [api]\n\
          socket = \"{}\"\n",
         plan::isp(0),

@@ -30,7 +30,7 @@ mod traffic;
 use std::{io, process::ExitCode, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
@@ -63,12 +63,26 @@ struct Arguments {
     /// Print the result as one JSON object on the last line
     #[arg(long)]
     json: bool,
-    /// Take fewer and shorter bursts: under a minute
+    /// Take fewer and shorter bursts
     #[arg(long)]
     quick: bool,
+    /// Measure this only
+    #[arg(long, value_enum)]
+    only: Option<Part>,
     /// What `cargo bench` passes to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// What can be measured alone.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// How fast new flows are set up
+    Opening,
+    /// What a flood does to established flows
+    Flood,
+    /// How fast packets of known flows are forwarded
+    Forwarding,
 }
 
 /// How much is measured.
@@ -102,20 +116,24 @@ fn run(arguments: &Arguments) -> Result<()> {
         Effort { flows: &FLOWS, rounds: 25, burst, flood }
     };
     pointsman_lab::may_run()?;
+    let wanted = |part| arguments.only.is_none_or(|only| only == part);
+    let mut report = Report::default();
     // Each part's chains go before those of the next are built: all share the machine's memory.
-    let openings = {
+    if wanted(Part::Opening) {
         let mut benches = opening::Bench::all()?;
-        on_one_cpu(|| benches.iter_mut().map(|bench| bench.measure(&effort)).collect())?
-    };
-    let floods = {
+        report.openings =
+            on_one_cpu(|| benches.iter_mut().map(|bench| bench.measure(&effort)).collect())?;
+    }
+    if wanted(Part::Flood) {
         let mut bench = flood::Bench::new()?;
-        on_one_cpu(|| bench.measure(&effort))?
-    };
-    let (rows, unanswered) = {
+        report.floods = on_one_cpu(|| bench.measure(&effort))?.into();
+    }
+    if wanted(Part::Forwarding) {
         let mut bench = forwarding::Bench::new()?;
-        on_one_cpu(|| bench.measure(&effort))?
-    };
-    let report = Report { rows, unanswered, openings, floods };
+        let (rows, unanswered) = on_one_cpu(|| bench.measure(&effort))?;
+        report.rows = rows;
+        report.unanswered = Some(unanswered);
+    }
     report.print(arguments.json)?;
     ensure!(report.floods.iter().all(Flood::is_harmless), "a flood disturbs established flows");
     Ok(())

@@ -5,13 +5,13 @@ use serde::Serialize;
 
 use crate::{flood::Flood, gateway::Kind, opening::Opening};
 
-/// The whole result.
-#[derive(Serialize)]
+/// The whole result: of what was not measured, nothing.
+#[derive(Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
-    pub(crate) unanswered: Row,
+    pub(crate) unanswered: Option<Row>,
     pub(crate) openings: Vec<Opening>,
-    pub(crate) floods: [Flood; 2],
+    pub(crate) floods: Vec<Flood>,
 }
 
 /// Millions of frames a second at one number of flows.
@@ -68,7 +68,9 @@ impl Report {
         for row in &self.rows {
             row.print(&row.flows.to_string());
         }
-        self.unanswered.print("unanswered");
+        if let Some(unanswered) = &self.unanswered {
+            unanswered.print("unanswered");
+        }
         for opening in &self.openings {
             opening.print();
         }
