@@ -1,4 +1,5 @@
 use super::{Ipv4, L4Port, LanSide, assert_layout};
+use crate::wire::Protocol;
 
 /// One side of a mapping between a LAN host's address and port and a public one of an uplink (RFC
 /// 4787 section 4). 40 bytes.
@@ -31,6 +32,20 @@ pub struct Binding<M = u64> {
 assert_layout!(Binding, size 40, align 8,
     used: 8, generation: 4, address: 4, port: 2, reserved: 6, lan: 16);
 const _: () = assert!(size_of::<Binding<super::SharedU64>>() == 40);
+
+/// Whether mappings of this protocol are by ports, or by identifiers of echo, which tell the LAN's
+/// hosts apart. Those of others are by pairs of addresses.
+#[inline(always)]
+pub const fn has_mapped_ports(protocol: u8) -> bool {
+    matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP)
+}
+
+/// What of the remote end's address a mapping of this protocol depends on, as its keys have it:
+/// nothing where there are ports.
+#[inline(always)]
+pub fn mapping_remote(protocol: u8, address: Ipv4) -> Ipv4 {
+    if has_mapped_ports(protocol) { Ipv4::default() } else { address }
+}
 
 impl<M> Binding<M> {
     /// The same entry with another word for what the data plane writes: `with` of it.

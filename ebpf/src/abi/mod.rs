@@ -17,7 +17,7 @@ mod settings;
 mod shared;
 mod uplink;
 
-pub use binding::{Binding, Host};
+pub use binding::{Binding, Host, has_mapped_ports, mapping_remote};
 pub use counters::{COUNTERS, Counter, CounterId};
 pub use flow::{
     Direction, Epoch, Flow, FlowKey, LAN_REALM, Mark, Opener, Progress, seconds_to_ticks, ticks,

@@ -113,6 +113,14 @@ assert_layout!(Settings, size 176, align 8,
     hash_key: 16, abi_version: 4, nat_ports: 4, host_mappings_max: 4, host_unreplied_max: 4,
     icmp_rate: 4, icmp_burst: 4, forwards: 4, filtering: 1, reserved: 3, lan_prefixes: 128);
 
+impl Settings {
+    /// Whether the address is of one of the LAN's own prefixes.
+    #[inline(always)]
+    pub fn is_lan(&self, address: Ipv4) -> bool {
+        self.lan_prefixes.iter().any(|prefix| prefix.contains(address))
+    }
+}
+
 /// How many words [`OwnPorts`] are.
 pub const OWN_PORT_WORDS: usize = 2 * 65536 / 64;
 
@@ -152,7 +160,8 @@ impl TokenBucket {
     pub const fn take(self, now: u64, rate: u32, burst: u32) -> Option<Self> {
         let full = burst as u64 * Self::TOKEN;
         let elapsed = now.wrapping_sub(self.filled);
-        // An hour fills any bucket, and its nanoseconds by any rate fit the word.
+        // An hour fills any bucket that the configuration allows, and its nanoseconds by the rates
+        // that it allows, up to a million, fit the word.
         let elapsed = if elapsed > 3600 * Self::TOKEN { 3600 * Self::TOKEN } else { elapsed };
         let mut level = self.level + elapsed * rate as u64;
         if level > full || self.filled == 0 {

@@ -7,12 +7,9 @@ use super::{Note, Stop, Tables};
 use crate::abi::{Ipv4, MacPair, Port, PortRole, Settings};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{
-    ETHERNET_LEN, EtherType, Ethernet, Frame, IPV4_LEN, Ipv4Header, Protocol, checksum, icmp_type,
-    unreachable_code,
+    ETHERNET_LEN, EtherType, Ethernet, Frame, ICMP_LEN, IPV4_LEN, Ipv4Header, Protocol, checksum,
+    icmp_type, unreachable_code,
 };
-
-/// The length of an ICMP error's header, in bytes.
-const ICMP_LEN: usize = 8;
 
 /// How much of the packet is quoted at most, in bytes: the message has 576 then (RFC 1812 section
 /// 4.3.2.3).

@@ -6,7 +6,7 @@ use super::parse::Packet;
 use super::{FlowTable, InsertError, Tables};
 use crate::abi::{
     Binding, Direction, Flow, FlowKey, Forward, Ipv4, L4Port, LanSide, MacPair, Opener, Port,
-    SharedU64,
+    SharedU64, Uplink, ticks,
 };
 use crate::verdict::DropReason;
 use crate::wire::{Protocol, checksum::Delta};
@@ -70,6 +70,18 @@ pub(super) struct Common {
 }
 
 impl Common {
+    /// Of a flow of this key, by this uplink, from now on.
+    #[inline(always)]
+    pub(super) fn new<T: Tables>(
+        tables: &T,
+        key: &FlowKey,
+        (id, uplink): (u8, &Uplink),
+        opener: Opener,
+    ) -> Self {
+        let (protocol, now) = (key.protocol(), ticks(tables.now()));
+        Self { protocol, uplink: id, generation: uplink.generation, opener, now }
+    }
+
     /// The entry from a LAN host to an uplink, translated to `public`.
     #[inline(always)]
     pub(super) fn outward<'p>(
@@ -221,10 +233,4 @@ pub(super) fn opposite<'p, M>(
         now: out.created,
     };
     common.inward((out.address, out.port), &Inside::new(key.from(), out.lan), place)
-}
-
-/// The opener of a flow as its entry has it.
-#[inline(always)]
-pub(super) fn opener<M>(flow: &Flow<M>) -> Opener {
-    if flow.opener == Opener::Lan as u8 { Opener::Lan } else { Opener::Remote }
 }

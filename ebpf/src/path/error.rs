@@ -4,16 +4,15 @@
 use super::entry::{self, Common, Place};
 use super::parse::Packet;
 use super::{FlowTable, Note, Stop, Tables, flow, forward, inbound, mapping, translate};
-use crate::abi::{Direction, Flow, FlowKey, Ipv4, L4Port, LAN_REALM, Port, PortRole, Uplink};
+use crate::abi::{
+    Direction, Flow, FlowKey, Ipv4, L4Port, LAN_REALM, Opener, Port, PortRole, Uplink,
+};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::{
-    Echo, Frame, IPV4_LEN, Ipv4Header, Ports, Protocol,
+    Echo, Frame, ICMP_LEN, IPV4_LEN, Ipv4Header, Ports, Protocol,
     checksum::{self, Delta},
     icmp_type, offset,
 };
-
-/// The length of an ICMP error's header, in bytes.
-const ICMP_LEN: usize = 8;
 
 /// The stage.
 #[inline(always)]
@@ -80,13 +79,8 @@ fn find<'a, 'p, T: Tables>(
     let out_key = FlowKey::new(inside.end(), key.from(), key.protocol(), LAN_REALM);
     let route = flow::find_translated(tables, FlowTable::Unreplied, &out_key, key)
         .or_else(|| flow::find_translated(tables, FlowTable::Invited, &out_key, key))?;
-    let common = Common {
-        protocol: key.protocol(),
-        uplink: port.uplink,
-        generation: uplink.generation,
-        opener: entry::opener(route.flow),
-        now: route.flow.created,
-    };
+    // Only what it is rewritten by counts.
+    let common = Common::new(tables, key, (port.uplink, uplink), Opener::Lan);
     let into = common.inward(key.to(), &inside, place);
     into.lan = route.flow.lan;
     Some((into, route.uplink))

@@ -1,5 +1,6 @@
 //! 6. Where a translated packet goes.
 
+use super::flow::{self, Route};
 use super::parse::Packet;
 use super::{Stop, Tables, fragment, mss, translate};
 use crate::abi::{Direction, Flow, LanSide, MacPair, Uplink};
@@ -65,6 +66,19 @@ pub(super) fn way<F: Frame, M>(
         Way::to_lan(flow.lan, direction)
     };
     way.check(frame, packet)
+}
+
+/// Sends a packet of a known flow its way, and marks its entry.
+#[inline(always)]
+pub(super) fn send_known<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet,
+    Route { flow, uplink }: Route<'_>,
+) -> Result<Verdict, Stop> {
+    let way = way(frame, packet, flow, uplink)?;
+    flow::mark(tables, flow, packet);
+    send_first(frame, tables, packet, flow, uplink, way)
 }
 
 /// Sends a packet its way, as one of the first of its flow may need: the first fragment leaves word

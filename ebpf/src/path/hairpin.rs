@@ -6,17 +6,18 @@
 
 use super::entry::{self, Common, Inside, Place};
 use super::flow::Route;
+use super::forward::Way;
 use super::inbound::{self, NoTarget, Origin};
 use super::mapping::Wanted;
-use super::opening::{is_martian, wait_for_answer};
+use super::opening::{host_with_room, is_martian, refused, wait_for_answer};
 use super::parse::{Kind, Packet};
 use super::{FlowTable, Note, Stage, Stop, Tables, flow, forward};
 use crate::abi::{
-    Direction, Filtering, Flow, FlowKey, Ipv4, L4Port, Opener, Port, Settings, SharedU64, Uplink,
-    ticks,
+    Direction, Filtering, Flow, FlowKey, Ipv4, L4Port, LAN_REALM, Opener, Port, Settings,
+    SharedU64, Uplink, ticks,
 };
 use crate::verdict::{DropReason, PassReason, Verdict};
-use crate::wire::{ETHERNET_LEN, Frame};
+use crate::wire::Frame;
 
 /// The stage of packets that are of a flow.
 #[inline(always)]
@@ -29,9 +30,7 @@ pub(super) fn run<F: Frame, T: Tables>(
 ) -> Result<Verdict, Stop> {
     let key = &packet.key;
     if let Some(route) = flow::find(tables, FlowTable::Established, key) {
-        let way = forward::way(frame, packet, route.flow, route.uplink)?;
-        flow::mark(tables, route.flow, packet);
-        return forward::send_first(frame, tables, packet, route.flow, route.uplink, way);
+        return forward::send_known(frame, tables, packet, route);
     }
     if let Some(route) = find_unreplied(tables, key) {
         let way = forward::way(frame, packet, route.flow, route.uplink)?;
@@ -58,7 +57,7 @@ pub(super) fn open<F: Frame, T: Tables>(
     let key = &packet.key;
     let known = flow::find(tables, FlowTable::Established, key);
     if known.or_else(|| find_unreplied(tables, key)).is_some() {
-        return Err(Stop::Next(Stage::Hairpin));
+        return Err(Stop::to(Stage::Hairpin));
     }
     let owner = tables.local(&key.destination().into()).ok_or(DropReason::Unsolicited)?;
     let id = owner.uplink().ok_or(PassReason::Local)?;
@@ -71,7 +70,7 @@ pub(super) fn open<F: Frame, T: Tables>(
     };
     check(frame, tables, packet, origin, &inside)?;
     open_flow(tables, packet, port, origin, &inside, (id, uplink))?;
-    Err(Stop::Next(Stage::Hairpin))
+    Err(Stop::to(Stage::Hairpin))
 }
 
 /// The unanswered flow of this key. It has both its entries only if the other end's mapping takes
@@ -102,13 +101,7 @@ fn check<F: Frame, T: Tables>(
     if origin == Origin::Forward && !inside.lan.is_resolved() {
         return Err(DropReason::ForwardUnresolved.into());
     }
-    if packet.ttl <= 1 {
-        return Err(Stop::Answer(DropReason::TtlExceeded, 0));
-    }
-    if frame.len() > ETHERNET_LEN + usize::from(inside.lan.mtu()) {
-        return Err(Stop::Answer(DropReason::TooBig, inside.lan.mtu()));
-    }
-    Ok(())
+    Way::to_lan(inside.lan, Direction::Hairpin).check(frame, packet).map(|_| ())
 }
 
 /// Opens the flow of a packet to `inside`, who is known by its destination.
@@ -119,30 +112,18 @@ fn open_flow<T: Tables>(
     port: &Port,
     origin: Origin,
     inside: &Inside,
-    (id, uplink): (u8, &Uplink),
+    uplink: (u8, &Uplink),
 ) -> Result<(), Stop> {
     let key = &packet.key;
-    let refused = |reason| Stop::Answer(reason, 0);
     let settings = tables.settings().ok_or(DropReason::NotReady)?;
-    let host = tables.host(key.source()).ok_or(DropReason::UnrepliedTableFull)?;
-    if host.unreplied.load() >= u64::from(settings.host_unreplied_max) {
-        return Err(refused(DropReason::HostUnreplied));
-    }
+    let host = host_with_room(tables, settings, key.source(), false)?;
     let sender = Inside::sender(packet, port);
-    let common = Common {
-        protocol: key.protocol(),
-        uplink: id,
-        generation: uplink.generation,
-        opener: Opener::Lan,
-        now: ticks(tables.now()),
-    };
-    let wanted = Wanted::new(&sender, key, (id, uplink), common.now);
-    let Some(source) = wanted.find(tables) else {
-        return Err(Stop::Map { uplink: id, hairpin: true, missed: false });
-    };
-    if settings.filtering == Filtering::Address as u8 {
-        wanted.permit(tables, source, key.destination()).map_err(refused)?;
-    }
+    let common = Common::new(tables, key, uplink, Opener::Lan);
+    let wanted = Wanted::new(&sender, key, uplink, common.now);
+    let source = wanted
+        .find_permitting(tables, settings, key.destination())
+        .map_err(refused)?
+        .ok_or(Stop::Next(Stage::Mapping, Note::NOTHING.with_mapping(uplink.0, true)))?;
     let (mut flow, mut answer) = (Place::uninit(), Place::uninit());
     let flow = common.hairpin(sender.end(), source, key.to(), inside, &mut flow);
     flow.mark = flow::first_mark(tables, packet).0;
@@ -170,7 +151,7 @@ fn is_let_in<T: Tables>(
     if settings.filtering == Filtering::Endpoint as u8 {
         return true;
     }
-    let seen = FlowKey::new(source, key.to(), key.protocol(), 0);
+    let seen = FlowKey::new(source, key.to(), key.protocol(), LAN_REALM);
     settings.filtering == Filtering::Address as u8
         && inbound::is_permitted(tables, &seen, inside, (flow.uplink, flow.generation))
         || tables.flow(FlowTable::Unreplied, &key.peer(flow)).is_some()

@@ -7,7 +7,7 @@ use super::parse::{Kind, Packet};
 use super::{FlowTable, Note, Stop, Tables, flow, forward, mapping};
 use crate::abi::{
     AddressOwner, Direction, Filtering, Flow, FlowKey, Forward, Ipv4, L4Port, MAX_FORWARDS, Opener,
-    Port, SharedU64, Uplink, ticks,
+    Port, SharedU64, Uplink, has_mapped_ports, mapping_remote,
 };
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::{Frame, Protocol};
@@ -32,9 +32,7 @@ pub(super) fn run<F: Frame, T: Tables>(
     if !note.is_missed()
         && let Some(route) = flow::find(tables, FlowTable::Established, key)
     {
-        let way = forward::way(frame, packet, route.flow, route.uplink)?;
-        flow::mark(tables, route.flow, packet);
-        return forward::send_first(frame, tables, packet, route.flow, route.uplink, way);
+        return forward::send_known(frame, tables, packet, route);
     }
     let uplink = tables.uplink(port.uplink).ok_or(DropReason::NoUplink)?;
     let (origin, inside) = match target(tables, key, port.uplink, uplink) {
@@ -42,13 +40,7 @@ pub(super) fn run<F: Frame, T: Tables>(
         Err(NoTarget::Refused) => return Err(DropReason::Filtered.into()),
         Err(NoTarget::Nobody) => return Err(not_ours(tables, packet)),
     };
-    let common = Common {
-        protocol: key.protocol(),
-        uplink: port.uplink,
-        generation: uplink.generation,
-        opener: Opener::Remote,
-        now: ticks(tables.now()),
-    };
+    let common = Common::new(tables, key, (port.uplink, uplink), Opener::Remote);
     let mut into = Place::uninit();
     let into = common.inward(key.to(), &inside, &mut into);
     let admission = admit(tables, packet, origin, &inside, into, &common)?;
@@ -76,7 +68,7 @@ pub(super) fn target<T: Tables>(
     id: u8,
     uplink: &Uplink,
 ) -> Result<(Origin, Inside), NoTarget> {
-    let remote = mapping::remote(key.protocol(), key.source());
+    let remote = mapping_remote(key.protocol(), key.source());
     let outer = FlowKey::external(remote, key.to(), key.protocol(), id);
     if let Some(binding) = tables.binding(&outer)
         && binding.generation == uplink.generation
@@ -189,9 +181,7 @@ fn is_spoofed<T: Tables>(tables: &T, source: Ipv4) -> bool {
     let Some(settings) = tables.settings() else {
         return true;
     };
-    is_martian(source)
-        || tables.local(&source.into()).is_some()
-        || settings.lan_prefixes.iter().any(|prefix| prefix.contains(source))
+    is_martian(source) || tables.local(&source.into()).is_some() || settings.is_lan(source)
 }
 
 /// Notes a packet that was let in: an answer makes its flow an established one.
@@ -232,7 +222,7 @@ fn record<T: Tables>(
 #[inline(always)]
 fn is_let_in<T: Tables>(tables: &T, packet: &Packet, inside: &Inside, common: &Common) -> bool {
     let key = &packet.key;
-    if packet.is_reset() || mapping::remote(key.protocol(), key.source()) != Ipv4::default() {
+    if packet.is_reset() || !has_mapped_ports(key.protocol()) {
         return false;
     }
     let Some(settings) = tables.settings() else {

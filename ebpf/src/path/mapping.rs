@@ -5,7 +5,8 @@ use super::entry::Inside;
 use super::parse::Packet;
 use super::{InsertError, Note, Stop, Tables, select};
 use crate::abi::{
-    Binding, FlowKey, Ipv4, L4Port, OwnPorts, POOL_ADDRESSES, Port, Settings, Uplink, ticks,
+    Binding, Filtering, FlowKey, Ipv4, L4Port, OwnPorts, POOL_ADDRESSES, Port, Settings, Uplink,
+    has_mapped_ports, mapping_remote, ticks,
 };
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{Frame, Protocol};
@@ -37,23 +38,11 @@ pub(super) struct Wanted {
     pool: u8,
 }
 
-/// What of the other end's address a mapping of this protocol depends on: nothing where there are
-/// ports, or an identifier of echo, to tell hosts apart by.
-#[inline(always)]
-pub(super) fn remote(protocol: u8, address: Ipv4) -> Ipv4 {
-    if has_ports(protocol) { Ipv4::default() } else { address }
-}
-
-#[inline(always)]
-fn has_ports(protocol: u8) -> bool {
-    matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP)
-}
-
 /// Whether a port, or an identifier of echo, is one that mappings may have.
 #[inline(always)]
 pub(super) fn is_handed_out<T: Tables>(tables: &T, protocol: u8, port: L4Port) -> bool {
     let settings = tables.settings();
-    has_ports(protocol)
+    has_mapped_ports(protocol)
         && settings.is_some_and(|settings| is_in_pool(tables, settings, protocol, port))
 }
 
@@ -142,7 +131,7 @@ impl Wanted {
     ) -> Self {
         Self {
             inside: *inside,
-            remote: remote(key.protocol(), key.destination()),
+            remote: mapping_remote(key.protocol(), key.destination()),
             address: uplink.address,
             generation: uplink.generation,
             now,
@@ -152,13 +141,33 @@ impl Wanted {
         }
     }
 
+    /// [`Self::find`], and [`Self::permit`]s what `destination` sends.
+    ///
+    /// # Errors
+    /// Where there is no room.
+    #[inline(always)]
+    pub(super) fn find_permitting<T: Tables>(
+        &self,
+        tables: &T,
+        settings: &Settings,
+        destination: Ipv4,
+    ) -> Result<Option<(Ipv4, L4Port)>, DropReason> {
+        let Some(public) = self.find(tables) else {
+            return Ok(None);
+        };
+        if settings.filtering == Filtering::Address as u8 {
+            self.permit(tables, public, destination)?;
+        }
+        Ok(Some(public))
+    }
+
     /// Lets what `remote` sends to the mapping in, where that depends on the address (RFC 4787
     /// section 5).
     ///
     /// # Errors
     /// Where there is no room.
     #[inline(always)]
-    pub(super) fn permit<T: Tables>(
+    fn permit<T: Tables>(
         &self,
         tables: &T,
         public: (Ipv4, L4Port),
@@ -184,7 +193,7 @@ impl Wanted {
     /// The mapping, if there is one of the uplink's present address, and of how the host is reached
     /// now.
     #[inline(always)]
-    pub(super) fn find<T: Tables>(&self, tables: &T) -> Option<(Ipv4, L4Port)> {
+    fn find<T: Tables>(&self, tables: &T) -> Option<(Ipv4, L4Port)> {
         let binding = tables.binding(&self.inner_key())?;
         if binding.generation != self.generation || binding.lan != self.inside.lan {
             return None;
@@ -231,7 +240,7 @@ impl Wanted {
         address: Ipv4,
     ) -> Result<L4Port, DropReason> {
         let own = self.inside.end().1;
-        if !has_ports(self.protocol) {
+        if !has_mapped_ports(self.protocol) {
             return if self.claim(tables, (address, own))? {
                 Ok(own)
             } else {

@@ -3,11 +3,11 @@
 //! 1. Parse (`parse.rs`): Ethernet, IPv4 with options and fragments, TCP, UDP, ICMP, all else.
 //! 2. Not sent to the interface's MAC, or not IPv4: to the kernel untouched.
 //! 3. Flow (`flow.rs`): ONE hash look-up decides an established packet, in either direction.
-//! 4. On a miss, by where the packet came from: from the LAN an unanswered flow (`outbound.rs`),
-//!    or a new one (`opening.rs`): group, bucket and uplink (`select.rs`), a mapping
-//!    (`mapping.rs`); by an uplink (`inbound.rs`) the answer to an unanswered flow, or something for a mapping or a forward; to a
-//!    public address from the LAN (`hairpin.rs`). An answer makes the flow an established one
-//!    (`entry.rs`).
+//! 4. On a miss, by where the packet came from: from the LAN an unanswered flow (`outbound.rs`), or a
+//!    new one (`opening.rs`): group, bucket and uplink (`select.rs`), a mapping (`mapping.rs`); by an
+//!    uplink (`inbound.rs`) the answer to an unanswered flow, or something for a mapping or a
+//!    forward; from the LAN to a public address (`hairpin.rs`). An answer makes the flow an
+//!    established one (`entry.rs`).
 //! 5. Translate (`translate.rs`): addresses, ports, TTL, the maximum segment size (`mss.rs`), and
 //!    checksums by their difference.
 //! 6. Forward (`forward.rs`): MACs, egress, counter.
@@ -57,6 +57,7 @@ use core::mem::MaybeUninit;
 use crate::abi::{Direction, Port, PortRole};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::Frame;
+use flow::Route;
 use parse::Kind;
 
 /// A part of the path. The discriminants are the ABI's: the slots of the programs.
@@ -128,11 +129,13 @@ pub enum Step<'p> {
 }
 
 /// What one stage of a packet's path tells the next. 8 bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Note(u64);
 
 impl Note {
+    const NOTHING: Self = Self(0);
+
     /// The packet is dropped; of one that is too big, for this MTU.
     #[inline(always)]
     const fn dropped(reason: DropReason, mtu: u16) -> Self {
@@ -155,24 +158,19 @@ impl Note {
         self.0 & Self::MISSED.0 != 0
     }
 
-    /// The packet's flow wants a mapping on this uplink, on the way to a LAN host or not.
+    /// The packet's flow wants a mapping on this uplink, on the way to a LAN host or not. What this
+    /// note says of the packet's key stays.
     #[inline(always)]
-    const fn mapping(uplink: u8, hairpin: bool, missed: bool) -> Self {
-        let missed = if missed { Self::MISSED.0 } else { 0 };
-        Self(uplink as u64 | (hairpin as u64) << 32 | missed)
+    const fn with_mapping(self, uplink: u8, hairpin: bool) -> Self {
+        Self(self.0 & Self::MISSED.0 | uplink as u64 | (hairpin as u64) << 32)
     }
 
-    /// The uplink, and what goes on, of [`Self::mapping`].
+    /// The uplink, and what goes on, of [`Self::with_mapping`].
     #[inline(always)]
     const fn wanted_mapping(self) -> (u8, Stop) {
-        let back = if self.0 >> 32 & 1 != 0 {
-            Stop::Next(Stage::HairpinOpening)
-        } else if self.is_missed() {
-            Stop::Missed(Stage::Opening)
-        } else {
-            Stop::Next(Stage::Opening)
-        };
-        (self.0 as u8, back)
+        let hairpin = self.0 >> 32 & 1 != 0;
+        let back = if hairpin { Stage::HairpinOpening } else { Stage::Opening };
+        (self.0 as u8, Stop::Next(back, Self(self.0 & Self::MISSED.0)))
     }
 }
 
@@ -183,17 +181,16 @@ enum Stop {
     Drop(DropReason),
     /// Dropped, and the sender is told, if it may be; of a packet that is too big, with the MTU.
     Answer(DropReason, u16),
-    /// It is for another stage.
-    Next(Stage),
-    /// It is for another stage, and its key is not in the table of established flows.
-    Missed(Stage),
-    /// Its flow wants a mapping on this uplink.
-    Map {
-        uplink: u8,
-        hairpin: bool,
-        /// As of [`Self::Missed`].
-        missed: bool,
-    },
+    /// It is for another stage, with word from this one.
+    Next(Stage, Note),
+}
+
+impl Stop {
+    /// It is for another stage, which there is nothing to tell.
+    #[inline(always)]
+    const fn to(stage: Stage) -> Self {
+        Self::Next(stage, Note::NOTHING)
+    }
 }
 
 impl From<DropReason> for Stop {
@@ -265,11 +262,7 @@ fn step(result: Result<Verdict, Stop>, packet: &Packet) -> Step<'_> {
         Err(Stop::Answer(reason, mtu)) => {
             Step::Next(Stage::Answer, packet, Note::dropped(reason, mtu))
         }
-        Err(Stop::Next(stage)) => Step::Next(stage, packet, Note::default()),
-        Err(Stop::Missed(stage)) => Step::Next(stage, packet, Note::MISSED),
-        Err(Stop::Map { uplink, hairpin, missed }) => {
-            Step::Next(Stage::Mapping, packet, Note::mapping(uplink, hairpin, missed))
-        }
+        Err(Stop::Next(stage, note)) => Step::Next(stage, packet, note),
     }
 }
 
@@ -319,26 +312,23 @@ fn run<F: Frame, T: Tables>(
     port: &Port,
     packet: &Packet,
 ) -> Result<Verdict, Stop> {
-    let mut missed = false;
-    match packet.kind {
-        Kind::Tail => return Err(Stop::Next(Stage::Fragment)),
-        Kind::Error => return Err(Stop::Next(Stage::Error)),
-        // What a flow's first packets need besides, only the other stages do.
-        Kind::Opens | Kind::Continues if !packet.starts && !packet.is_first_fragment() => {
-            let entry = tables.flow(FlowTable::Established, &packet.key);
-            missed = entry.is_none();
-            if let Some(route) = entry.and_then(|flow| flow::usable(tables, flow)) {
-                if route.flow.direction == Direction::Hairpin as u8 {
-                    return Err(Stop::Next(Stage::Hairpin));
-                }
-                let way = forward::way(frame, packet, route.flow, route.uplink)?;
-                flow::mark(tables, route.flow, packet);
-                return forward::send(frame, packet, route.flow, way, packet.transport_checksum);
-            }
-        }
-        _ => {}
-    }
     let from_lan = port.role == PortRole::Lan as u8;
     let stage = if from_lan { Stage::Outbound } else { Stage::Inbound };
-    Err(if missed { Stop::Missed(stage) } else { Stop::Next(stage) })
+    match packet.kind {
+        Kind::Tail => return Err(Stop::to(Stage::Fragment)),
+        Kind::Error => return Err(Stop::to(Stage::Error)),
+        // What a flow's first packets need besides, only the other stages do.
+        Kind::Opens | Kind::Continues if !packet.starts && !packet.is_first_fragment() => {}
+        _ => return Err(Stop::to(stage)),
+    }
+    let Some(flow) = tables.flow(FlowTable::Established, &packet.key) else {
+        return Err(Stop::Next(stage, Note::MISSED));
+    };
+    let Route { flow, uplink } = flow::usable(tables, flow).ok_or(Stop::to(stage))?;
+    if flow.direction == Direction::Hairpin as u8 {
+        return Err(Stop::to(Stage::Hairpin));
+    }
+    let way = forward::way(frame, packet, flow, uplink)?;
+    flow::mark(tables, flow, packet);
+    forward::send(frame, packet, flow, way, packet.transport_checksum)
 }

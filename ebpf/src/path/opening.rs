@@ -4,12 +4,10 @@ use super::entry::{self, Common, Inside, Place};
 use super::forward::Way;
 use super::mapping::Wanted;
 use super::parse::Packet;
-use super::{FlowTable, InsertError, Note, Stop, Tables, flow, forward, select};
-use crate::abi::{
-    Filtering, Flow, FlowKey, Host, Ipv4, Opener, Port, Settings, SharedU64, Uplink, ticks,
-};
+use super::{FlowTable, InsertError, Note, Stage, Stop, Tables, flow, forward, select};
+use crate::abi::{Flow, FlowKey, Host, Ipv4, Opener, Port, Settings, SharedU64, Uplink};
 use crate::verdict::{DropReason, Verdict};
-use crate::wire::{ETHERNET_LEN, Frame};
+use crate::wire::Frame;
 
 /// The stage.
 #[inline(always)]
@@ -30,12 +28,9 @@ pub(super) fn run<F: Frame, T: Tables>(
     if uplink.generation == 0 {
         return Err(Stop::Answer(DropReason::NoUplink, 0));
     }
-    if frame.len() > ETHERNET_LEN + usize::from(uplink.mtu) {
-        return Err(Stop::Answer(DropReason::TooBig, uplink.mtu));
-    }
+    let way = Way::out(uplink).check(frame, packet)?;
     let mut out = Place::uninit();
     let out = open(tables, settings, packet, port, (id, uplink), moves, &mut out)?;
-    let way = Way::out(uplink).check(frame, packet)?;
     forward::send_first(frame, tables, packet, out, uplink, way)
 }
 
@@ -47,30 +42,20 @@ fn open<'p, T: Tables>(
     settings: &Settings,
     packet: &Packet,
     port: &Port,
-    (id, uplink): (u8, &Uplink),
+    uplink: (u8, &Uplink),
     moves: bool,
     place: &'p mut Place,
 ) -> Result<&'p Flow, Stop> {
     let key = &packet.key;
-    let host = tables.host(key.source()).ok_or(DropReason::UnrepliedTableFull)?;
-    if !moves && host.unreplied.load() >= u64::from(settings.host_unreplied_max) {
-        return Err(refused(DropReason::HostUnreplied));
-    }
-    let (inside, now) = (Inside::sender(packet, port), ticks(tables.now()));
-    let wanted = Wanted::new(&inside, key, (id, uplink), now);
-    let Some(public) = wanted.find(tables) else {
-        return Err(Stop::Map { uplink: id, hairpin: false, missed: !moves });
-    };
-    if settings.filtering == Filtering::Address as u8 {
-        wanted.permit(tables, public, key.destination()).map_err(refused)?;
-    }
-    let common = Common {
-        protocol: key.protocol(),
-        uplink: id,
-        generation: uplink.generation,
-        opener: Opener::Lan,
-        now,
-    };
+    let host = host_with_room(tables, settings, key.source(), moves)?;
+    let inside = Inside::sender(packet, port);
+    let common = Common::new(tables, key, uplink, Opener::Lan);
+    let note = if moves { Note::NOTHING } else { Note::MISSED };
+    let wanted = Wanted::new(&inside, key, uplink, common.now);
+    let public = wanted
+        .find_permitting(tables, settings, key.destination())
+        .map_err(refused)?
+        .ok_or(Stop::Next(Stage::Mapping, note.with_mapping(uplink.0, false)))?;
     let out = common.outward(&inside, public, place);
     out.mark = flow::first_mark(tables, packet).0;
     if moves {
@@ -83,9 +68,24 @@ fn open<'p, T: Tables>(
     Ok(out)
 }
 
+/// What the host takes of the tables, if it may have another unanswered flow, or the flow is none.
+#[inline(always)]
+pub(super) fn host_with_room<'a, T: Tables>(
+    tables: &'a T,
+    settings: &Settings,
+    address: Ipv4,
+    is_answered: bool,
+) -> Result<&'a Host<SharedU64>, Stop> {
+    let host = tables.host(address).ok_or(DropReason::UnrepliedTableFull)?;
+    if !is_answered && host.unreplied.load() >= u64::from(settings.host_unreplied_max) {
+        return Err(refused(DropReason::HostUnreplied));
+    }
+    Ok(host)
+}
+
 /// The sender is told that there is no room for the flow (RFC 5508 section 7.1, REQ-8).
 #[inline(always)]
-fn refused(reason: DropReason) -> Stop {
+pub(super) fn refused(reason: DropReason) -> Stop {
     Stop::Answer(reason, 0)
 }
 
@@ -129,10 +129,8 @@ fn check_addresses(key: &FlowKey, settings: &Settings) -> Result<(), DropReason>
     if is_martian(key.source()) || is_martian(key.destination()) {
         return Err(DropReason::Martian);
     }
-    for prefix in &settings.lan_prefixes {
-        if prefix.contains(key.destination()) {
-            return Err(DropReason::LanToLan);
-        }
+    if settings.is_lan(key.destination()) {
+        return Err(DropReason::LanToLan);
     }
     Ok(())
 }

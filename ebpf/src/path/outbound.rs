@@ -27,11 +27,9 @@ pub(super) fn run<F: Frame, T: Tables>(
     if let Some(route) = known {
         // Whether it is let through is for the stage that knows both ends.
         if route.flow.direction == Direction::Hairpin as u8 {
-            return Err(Stop::Next(Stage::HairpinOpening));
+            return Err(Stop::to(Stage::HairpinOpening));
         }
-        let way = forward::way(frame, packet, route.flow, route.uplink)?;
-        flow::mark(tables, route.flow, packet);
-        return forward::send_first(frame, tables, packet, route.flow, route.uplink, way);
+        return forward::send_known(frame, tables, packet, route);
     }
     admit(tables, packet)?;
     let invited = tables.flow(FlowTable::Invited, key);
@@ -49,7 +47,7 @@ pub(super) fn run<F: Frame, T: Tables>(
         // Beyond another uplink, nobody knows it by another address.
         return Err(Stop::Answer(DropReason::NoUplink, 0));
     }
-    Err(if note.is_missed() { Stop::Missed(Stage::Opening) } else { Stop::Next(Stage::Opening) })
+    Err(Stop::Next(Stage::Opening, note))
 }
 
 /// Whether a packet that is of no flow yet may be of one.
@@ -58,7 +56,7 @@ fn admit<T: Tables>(tables: &T, packet: &Packet) -> Result<(), Stop> {
     if let Some(owner) = tables.local(&packet.key.destination().into()) {
         let opens = matches!(packet.kind, Kind::Opens | Kind::Continues);
         return Err(if owner.uplink().is_some() && opens {
-            Stop::Next(Stage::HairpinOpening)
+            Stop::to(Stage::HairpinOpening)
         } else {
             PassReason::Local.into()
         });

@@ -133,8 +133,8 @@ fn sum_rest<F: Frame>(frame: &F, mut offset: usize, len: usize) -> Option<u64> {
 }
 
 /// The sum over bytes, an odd last one padded with zero (RFC 1071): all ones, complemented zero,
-/// where the bytes hold a right checksum. For tests and for packets that the gateway makes itself;
-/// the path only updates.
+/// where the bytes hold a right checksum. For packets that the daemon makes; the path, which the
+/// verifier bounds, has [`sum_frame`].
 pub fn sum(bytes: &[u8], initial: u64) -> u64 {
     let (pairs, rest) = bytes.as_chunks::<2>();
     let sum = pairs.iter().fold(initial, |sum, pair| sum + u64::from(u16::from_ne_bytes(*pair)));

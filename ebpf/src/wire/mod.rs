@@ -19,5 +19,6 @@ pub use frame::{Frame, Wire};
 pub use ipv4::{IPV4_LEN, Ipv4Header};
 pub use ipv6::IPV6_DESTINATION;
 pub use transport::{
-    Echo, Ports, Protocol, Tcp, Udp, icmp_type, offset, tcp_flags, tcp_option, unreachable_code,
+    Echo, ICMP_LEN, Ports, Protocol, Tcp, Udp, icmp_type, offset, tcp_flags, tcp_option,
+    unreachable_code,
 };

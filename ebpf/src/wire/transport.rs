@@ -111,6 +111,9 @@ pub struct Udp {
 // SAFETY: arrays of bytes in order.
 unsafe impl Wire for Udp {}
 
+/// The length of an ICMP header, in bytes (RFC 792).
+pub const ICMP_LEN: usize = size_of::<Echo>();
+
 /// An ICMP header of an echo request or reply (RFC 792). 8 bytes, big-endian.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]

@@ -4,14 +4,11 @@ use std::time::Instant;
 
 use ipnet::Ipv4Net;
 use pointsman_ebpf::abi::{self, Ipv4, LanPrefix, LanSide, PortRange};
+use pointsman_ebpf::wire::Protocol;
 
 use super::inquiry::Inquiry;
 use crate::config::{self, PortProtocol};
 use crate::netlink::{Link, Resolution, Snapshot};
-
-/// IP protocol numbers (IANA).
-const TCP: u8 = 6;
-const UDP: u8 = 17;
 
 /// A LAN host that port forwards go to, and what is known of it.
 #[derive(Clone, Debug)]
@@ -131,8 +128,8 @@ pub(super) fn to_record(forward: &config::Forward, uplinks: u64, lan: LanSide) -
         ports: PortRange { first: *forward.ports.start(), last: *forward.ports.end() },
         port: forward.port,
         protocol: match forward.protocol {
-            PortProtocol::Tcp => TCP,
-            PortProtocol::Udp => UDP,
+            PortProtocol::Tcp => Protocol::TCP,
+            PortProtocol::Udp => Protocol::UDP,
         },
         // The configuration has no more than there is room for.
         source_count: forward.sources.len() as u8,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aya::maps::{Array, MapData, PerCpuArray, ProgramArray, xdp::DevMap};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
-use pointsman::dataplane::OBJECT;
+use pointsman::dataplane::{OBJECT, load_stages};
 use pointsman_ebpf::abi::{COUNTERS, Counter, PORT_SLOTS};
 use pointsman_ebpf::path::Stage;
 use pointsman_ebpf::verdict::Verdict;
@@ -20,9 +20,6 @@ pub(crate) const SHORTEST: usize = 14;
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 const XDP_REDIRECT: u32 = 4;
-
-/// The first program, which the others are entered from.
-const FIRST: &str = "pointsman";
 
 /// Tables of flows and mappings are made this small: a case has few, and reads them all.
 pub(crate) const ENTRIES: u32 = 4096;
@@ -53,12 +50,7 @@ impl Kernel {
         }
         loader.map_max_entries("FLOWS", established).map_max_entries("BINDINGS", bindings);
         let mut object = loader.load(OBJECT).expect("the object loads as root");
-        let mut stages = ProgramArray::try_from(object.take_map("STAGES").unwrap()).unwrap();
-        for stage in Stage::ALL {
-            let program = program(&mut object, &program_name(stage));
-            program.load().unwrap();
-            stages.set(stage as u32, program.fd().unwrap(), 0).unwrap();
-        }
+        let stages = load_stages(&mut object).expect("the verifier accepts every stage");
         let egress = object.map_mut("EGRESS").unwrap();
         let mut egress = DevMap::<&mut MapData>::try_from(egress).unwrap();
         for slot in 0..PORT_SLOTS as u32 {
@@ -77,7 +69,7 @@ impl Kernel {
     /// Runs a frame, of at least [`SHORTEST`] bytes: what the program returns, and the frame that it
     /// leaves.
     pub(crate) fn run(&mut self, frame: &[u8]) -> (u32, Vec<u8>) {
-        let program = program(&mut self.object, FIRST);
+        let program = program(&mut self.object, Stage::Established.program());
         let mut output = vec![0; frame.len() + 256];
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
@@ -109,18 +101,4 @@ impl Kernel {
 fn program<'a>(object: &'a mut Ebpf, name: &str) -> &'a mut Xdp {
     let program = object.program_mut(name);
     program.unwrap_or_else(|| panic!("no program {name}")).try_into().unwrap()
-}
-
-/// The name of a stage's program: that of the first, and the stage's own in snake case.
-fn program_name(stage: Stage) -> String {
-    let mut name = FIRST.to_owned();
-    if stage != Stage::Established {
-        for letter in format!("{stage:?}").chars() {
-            if letter.is_uppercase() {
-                name.push('_');
-            }
-            name.extend(letter.to_lowercase());
-        }
-    }
-    name
 }

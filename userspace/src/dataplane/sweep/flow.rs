@@ -1,10 +1,12 @@
 //! Flows. One is judged by both its entries: it is in use as long as either direction is. What is
 //! left of a flow that has moved to another uplink is judged by itself.
 
-use pointsman_ebpf::abi::{Direction, Flow, FlowKey, Host, Ipv4, L4Port, Mark, Opener};
+use pointsman_ebpf::abi::{
+    Direction, Flow, FlowKey, Host, Ipv4, L4Port, Mark, Opener, mapping_remote,
+};
 
 use super::in_use::InUse;
-use super::mapping::{self, Mapping};
+use super::mapping::Mapping;
 use super::{Pass, REMOVED_TOGETHER, SweptTable, TableError};
 
 /// A table of flows.
@@ -58,7 +60,7 @@ impl Entry {
     fn mapping(&self) -> Mapping {
         let (end, remote, public) = self.ends();
         let protocol = self.key.protocol();
-        let remote = mapping::remote(protocol, remote);
+        let remote = mapping_remote(protocol, remote);
         Mapping { inner: FlowKey::internal(end, remote, protocol, self.uplink), public }
     }
 

@@ -1,20 +1,9 @@
 //! Mappings, and the senders that filtering by address lets in. What no flow needs goes when it was
 //! last used too long ago; of a mapping, both sides together.
 
-use pointsman_ebpf::abi::{Binding, FlowKey, Ipv4, L4Port};
+use pointsman_ebpf::abi::{Binding, FlowKey, Ipv4, L4Port, mapping_remote};
 
 use super::{Pass, REMOVED_TOGETHER, SweptTable, TableError};
-
-/// IP protocol numbers (IANA).
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-
-/// What of the remote end's address a mapping of this protocol depends on: nothing where there are
-/// ports, or an identifier of echo, to tell hosts apart by.
-pub(super) fn remote(protocol: u8, address: Ipv4) -> Ipv4 {
-    if matches!(protocol, ICMP | TCP | UDP) { Ipv4::default() } else { address }
-}
 
 /// A mapping, by what each of its sides tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +22,7 @@ impl Mapping {
             return Some(Self { inner: *key, public: end });
         }
         let (protocol, uplink) = (key.protocol(), key.realm().wrapping_sub(1));
-        let is_mapping = remote(protocol, key.source()) == key.source();
+        let is_mapping = mapping_remote(protocol, key.source()) == key.source();
         is_mapping.then(|| Self {
             inner: FlowKey::internal(end, key.source(), protocol, uplink),
             public: key.to(),

@@ -1,12 +1,9 @@
 //! How long what may be idle.
 
 use pointsman_ebpf::abi::{Mark, seconds_to_ticks};
+use pointsman_ebpf::wire::Protocol;
 
 use crate::config::Timers;
-
-/// IP protocol numbers (IANA).
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
 
 /// How far a mark may be behind the packets, in ticks: the data plane writes it once in an epoch,
 /// which is 256 ticks of the scheduler, 2.56 s where it has the fewest (`HZ=100`).
@@ -41,7 +38,7 @@ impl IdleTicks {
     /// How long a flow of this protocol may be idle, by what has passed in either direction.
     pub(super) fn of_flow(&self, protocol: u8, seen: [u32; 2]) -> u32 {
         match protocol {
-            TCP if is_established(seen) => self.tcp_established,
+            Protocol::TCP if is_established(seen) => self.tcp_established,
             _ => self.of_mapping(protocol),
         }
     }
@@ -50,8 +47,8 @@ impl IdleTicks {
     /// opened.
     pub(super) fn of_mapping(&self, protocol: u8) -> u32 {
         match protocol {
-            TCP => self.tcp_transitory,
-            ICMP => self.icmp,
+            Protocol::TCP => self.tcp_transitory,
+            Protocol::ICMP => self.icmp,
             _ => self.udp,
         }
     }

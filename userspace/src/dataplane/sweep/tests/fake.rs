@@ -86,7 +86,7 @@ impl Fake {
         let mut tables = Self::default();
         tables.unreplied.entries.extend(entries);
         for (key, flow) in &tables.unreplied.entries {
-            let remote = super::super::mapping::remote(key.protocol(), key.destination());
+            let remote = pointsman_ebpf::abi::mapping_remote(key.protocol(), key.destination());
             let sides = mapping_of(key.from(), remote, key.protocol(), flow.uplink, [0; 2]);
             tables.bindings.entries.extend(sides);
         }
