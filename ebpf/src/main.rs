@@ -21,16 +21,17 @@ pub(crate) fn pointsman(context: XdpContext) -> u32 {
     let mut place = MaybeUninit::uninit();
     let ifindex = context.ingress_ifindex() as u32;
     let len = frame.len();
-    let step = path::established(&mut frame, &KernelTables, ifindex, &mut place);
+    let step = path::established(&mut frame, &KernelTables::<false>, ifindex, &mut place);
     if let Step::Next(_, packet, _) = step {
         leave(packet);
     }
     act(step, &context, len)
 }
 
-/// The programs of the other stages, which are entered from one another.
+/// The programs of the other stages, which are entered from one another, and whether what is
+/// frequent is a call there.
 macro_rules! programs {
-    ($($(#[$doc:meta])+ $name:ident = $stage:path,)+) => {$(
+    ($($(#[$doc:meta])+ $name:ident = $stage:path, $call:literal,)+) => {$(
         $(#[$doc])+
         #[xdp]
         pub(crate) fn $name(context: XdpContext) -> u32 {
@@ -40,7 +41,7 @@ macro_rules! programs {
             let ifindex = context.ingress_ifindex() as u32;
             let step = match left() {
                 Some((packet, note)) => {
-                    $stage(&mut frame, &KernelTables, ifindex, packet, note)
+                    $stage(&mut frame, &KernelTables::<$call>, ifindex, packet, note)
                 }
                 None => Step::Done(Verdict::Drop(DropReason::NotReady)),
             };
@@ -50,23 +51,23 @@ macro_rules! programs {
 }
 programs! {
     /// [`path::Stage::Outbound`].
-    pointsman_outbound = path::outbound,
+    pointsman_outbound = path::outbound, false,
     /// [`path::Stage::Opening`].
-    pointsman_opening = path::opening,
+    pointsman_opening = path::opening, true,
     /// [`path::Stage::Mapping`].
-    pointsman_mapping = path::mapping,
+    pointsman_mapping = path::mapping, true,
     /// [`path::Stage::Inbound`].
-    pointsman_inbound = path::inbound,
+    pointsman_inbound = path::inbound, true,
     /// [`path::Stage::Hairpin`].
-    pointsman_hairpin = path::hairpin,
+    pointsman_hairpin = path::hairpin, true,
     /// [`path::Stage::HairpinOpening`].
-    pointsman_hairpin_opening = path::hairpin_opening,
+    pointsman_hairpin_opening = path::hairpin_opening, true,
     /// [`path::Stage::Fragment`].
-    pointsman_fragment = path::fragment,
+    pointsman_fragment = path::fragment, true,
     /// [`path::Stage::Error`].
-    pointsman_error = path::error,
+    pointsman_error = path::error, true,
     /// [`path::Stage::Answer`].
-    pointsman_answer = path::answer,
+    pointsman_answer = path::answer, true,
 }
 
 /// The only place where a verdict becomes an XDP action.

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use aya::EbpfLoader;
 use nix::time::{ClockId, clock_gettime};
-use pointsman::config::Timers;
+use pointsman::config::{TableSizes, Timers};
 use pointsman::dataplane::{
-    Census, IdleTicks, OBJECT, SweptMaps, SweptTable, SweptTables as _, sweep,
+    Census, IdleTicks, Layout, OBJECT, SweptMaps, SweptTable, SweptTables as _, sweep,
 };
 use pointsman_ebpf::abi::{
     Binding, Direction, Epoch, Flow, FlowKey, Ipv4, L4Port, LAN_REALM, Mark,
@@ -45,13 +45,19 @@ fn main() -> Result<()> {
 }
 
 fn load() -> Result<SweptMaps> {
-    let mut object = EbpfLoader::new()
-        .map_max_entries("FLOWS", 2 * FLOWS)
-        .map_max_entries("BINDINGS", 2 * FLOWS)
-        .map_max_entries("UNREPLIED", 2 * UNREPLIED)
-        .load(OBJECT)
-        .context("the maps need root, and memory for a million flows")?;
-    Ok(SweptMaps::take(&mut object)?)
+    let layout = Layout::new(&TableSizes {
+        flows: 2 * FLOWS,
+        unreplied: UNREPLIED,
+        invited: 16_384,
+        mappings: FLOWS,
+        hosts: 4096,
+        fragments: 4096,
+    });
+    let mut loader = EbpfLoader::new();
+    layout.apply(&mut loader);
+    let mut object =
+        loader.load(OBJECT).context("the maps need root, and memory for a million flows")?;
+    Ok(SweptMaps::take(&mut object, layout.hash_key)?)
 }
 
 /// The LAN's end of a flow, and its public one.

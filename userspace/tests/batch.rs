@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use aya::EbpfLoader;
 use aya::maps::{HashMap, MapData};
-use pointsman::config::Timers;
+use pointsman::config::{TableSizes, Timers};
 use pointsman::dataplane::{
-    BatchMap, Census, IdleTicks, OBJECT, SweptMaps, SweptTable, SweptTables as _, sweep,
+    BatchMap, Census, IdleTicks, Layout, OBJECT, SweptMaps, SweptTable, SweptTables as _, sweep,
 };
 use pointsman_ebpf::abi::{
     Binding, Direction, Epoch, Flow, FlowKey, Host, Ipv4, L4Port, LAN_REALM, Mark,
@@ -146,8 +146,18 @@ fn map_id(map: &HashMap<MapData, u64, [u64; 3]>) -> u32 {
 
 #[test]
 fn the_sweep_leaves_in_the_kernel_what_is_in_use() {
-    let mut object = EbpfLoader::new().load(OBJECT).expect("the object loads as root");
-    let mut tables = SweptMaps::take(&mut object).unwrap();
+    let layout = Layout::new(&TableSizes {
+        flows: 100,
+        unreplied: 100,
+        invited: 100,
+        mappings: 100,
+        hosts: 100,
+        fragments: 100,
+    });
+    let mut loader = EbpfLoader::new();
+    layout.apply(&mut loader);
+    let mut object = loader.load(OBJECT).expect("the object loads as root");
+    let mut tables = SweptMaps::take(&mut object, layout.hash_key).unwrap();
     let ports = [(5000, 0), (5001, 500), (5002, 0), (5003, 500)];
     for (port, age) in ports {
         let port = L4Port::from_host(port);

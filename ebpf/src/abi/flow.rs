@@ -41,6 +41,19 @@ impl FlowKey {
         }
     }
 
+    /// The key as two words: addresses, and all else. Of the second, as a little-endian number, no
+    /// more than the lowest 49 bits are ever set.
+    #[inline(always)]
+    pub const fn words(&self) -> [u64; 2] {
+        [self.addresses, self.transport]
+    }
+
+    /// The key of these [`Self::words`].
+    #[inline(always)]
+    pub const fn from_words([addresses, transport]: [u64; 2]) -> Self {
+        Self { addresses, transport }
+    }
+
     /// The source address.
     #[inline(always)]
     pub const fn source(&self) -> Ipv4 {
@@ -213,8 +226,8 @@ impl Mark {
     }
 }
 
-/// One direction of a flow: all that a packet needs to be rewritten and sent. 64 bytes, a cache
-/// line, so that an element of the hash map (48 bytes of the kernel's, the key, the value) is two.
+/// One direction of a flow: all that a packet needs to be rewritten and sent. 64 bytes, which is a
+/// cache line of its [`table`](crate::table).
 ///
 /// The key of the other direction follows from an entry and its key: [`FlowKey::peer`].
 ///
@@ -290,7 +303,7 @@ impl<M> Flow<M> {
             other_port: self.other_port,
             group: self.group,
             opener: self.opener,
-            reserved: self.reserved,
+            reserved: 0,
         }
     }
 }

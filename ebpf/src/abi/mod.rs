@@ -27,15 +27,15 @@ pub use group::{BUCKETS_PER_GROUP, Bucket, Group, RANKS, Sticky};
 pub use mac::{LanSide, Mac, MacPair};
 pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortRole};
 pub use settings::{
-    AddressOwner, Filtering, LAN_PREFIXES, LanPrefix, LocalAddress, OWN_PORT_WORDS, OwnPorts,
-    PortRange, Settings, TokenBucket,
+    AddressOwner, Filtering, LAN_PREFIXES, LOCAL_FILTER_WORDS, LanPrefix, LocalAddress,
+    LocalFilter, OWN_PORT_WORDS, OwnPorts, PortRange, Settings, TokenBucket,
 };
 pub use shared::SharedU64;
 pub use uplink::{POOL_ADDRESSES, Uplink};
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
 /// object; a daemon does not write into maps of another version.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// How many uplinks there can be: one bit each in a mask of 64.
 pub const MAX_UPLINKS: usize = 64;

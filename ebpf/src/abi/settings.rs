@@ -176,15 +176,65 @@ impl TokenBucket {
 
 /// One of the gateway's own addresses: IPv6 as it is, IPv4 mapped (RFC 4291 section 2.5.5.2). 16
 /// bytes, big-endian.
+///
+/// It is two words for the reason that [`FlowKey`](super::FlowKey) is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(transparent)]
-pub struct LocalAddress(pub [u8; 16]);
+#[repr(C)]
+pub struct LocalAddress {
+    upper: u64,
+    lower: u64,
+}
+
+assert_layout!(LocalAddress, size 16, align 8, upper: 8, lower: 8);
+
+impl From<[u8; 16]> for LocalAddress {
+    /// From the octets of an IPv6 address.
+    #[inline(always)]
+    fn from(octets: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, lower @ ..] = octets;
+        let upper = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+        Self { upper, lower: u64::from_ne_bytes(lower) }
+    }
+}
 
 impl From<Ipv4> for LocalAddress {
     #[inline(always)]
     fn from(address: Ipv4) -> Self {
         let [a, b, c, d] = address.octets();
-        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+        Self { upper: 0, lower: u64::from_ne_bytes([0, 0, 0xff, 0xff, a, b, c, d]) }
+    }
+}
+
+/// Some bits of a hash of each of the gateway's own addresses: one whose bit is not set is none. So
+/// hardly any packet that is for somebody else has its addresses looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LocalFilter {
+    /// 64 bits each.
+    pub words: [u64; LOCAL_FILTER_WORDS],
+}
+
+/// How many words a [`LocalFilter`] is: a power of two.
+pub const LOCAL_FILTER_WORDS: usize = 8;
+
+impl LocalFilter {
+    /// The filter of these addresses.
+    pub fn of<'a>(addresses: impl IntoIterator<Item = &'a LocalAddress>) -> Self {
+        let mut filter = Self::default();
+        for address in addresses {
+            let (word, bit) = Self::place(address);
+            if let Some(word) = filter.words.get_mut(word as usize) {
+                *word |= 1 << bit;
+            }
+        }
+        filter
+    }
+
+    /// The word and the bit in it.
+    #[inline(always)]
+    pub const fn place(address: &LocalAddress) -> (u32, u32) {
+        // Fibonacci hashing: the upper bits of the product depend on all of the lower ones.
+        let hash = (address.upper ^ address.lower.swap_bytes()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((hash >> 61) as u32, (hash >> 55) as u32 & 63)
     }
 }
 

@@ -8,11 +8,13 @@ use aya_ebpf::{
 };
 use pointsman_ebpf::{
     abi::{
-        AddressOwner, BUCKETS_PER_GROUP, Binding, Bucket, COUNTERS, Counter, CounterId, Flow,
-        FlowKey, Forward, Group, Host, Ipv4, LocalAddress, MAX_FORWARDS, MAX_GROUPS, MAX_UPLINKS,
-        OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port, Settings, SharedU64, TokenBucket, Uplink,
+        AddressOwner, BUCKETS_PER_GROUP, Bucket, COUNTERS, Counter, CounterId, Flow, FlowKey,
+        Forward, Group, Host, Ipv4, LOCAL_FILTER_WORDS, LocalAddress, MAX_FORWARDS, MAX_GROUPS,
+        MAX_UPLINKS, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port, Settings, SharedU64,
+        TokenBucket, Uplink,
     },
     path::{Note, Packet, Stage},
+    table::{BINDING_WORDS, FLOW_WORDS, Set},
     verdict::{DropReason, Verdict},
 };
 
@@ -41,25 +43,26 @@ pub(super) static GROUPS: Array<Group> = Array::with_max_entries(MAX_GROUPS as u
 #[map]
 pub(super) static BUCKETS: Array<Bucket> = Array::with_max_entries(BUCKETS_PER_GROUP as u32, 0);
 
-/// Both directions of every answered flow. The daemon sizes it, as it does the tables below.
+/// Both directions of every answered flow: a [`table`](pointsman_ebpf::table). The daemon sizes it,
+/// as it does the tables below.
 #[map]
-pub(super) static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(1 << 19, 0);
+pub(super) static FLOWS: Array<Set<FLOW_WORDS>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// Flows from the LAN that nobody has answered.
+/// Flows from the LAN that nobody has answered: a table as above.
 #[map]
-pub(super) static UNREPLIED: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1 << 16, 0);
+pub(super) static UNREPLIED: Array<Set<FLOW_WORDS>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// Flows from beyond an uplink that the LAN has not answered.
+/// Flows from beyond an uplink that the LAN has not answered: a table as above.
 #[map]
-pub(super) static INVITED: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1 << 14, 0);
+pub(super) static INVITED: Array<Set<FLOW_WORDS>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Datagrams in fragments.
 #[map]
 pub(super) static FRAGMENTS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1 << 12, 0);
 
-/// Both sides of every mapping.
+/// Both sides of every mapping: a table as above.
 #[map]
-pub(super) static BINDINGS: HashMap<FlowKey, Binding> = HashMap::with_max_entries(1 << 18, 0);
+pub(super) static BINDINGS: Array<Set<BINDING_WORDS>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// What LAN hosts take of the tables.
 #[map]
@@ -97,6 +100,10 @@ static LEFT: PerCpuArray<Left> = PerCpuArray::with_max_entries(1, 0);
 /// The gateway's own addresses, and whose they are.
 #[map]
 pub(super) static LOCAL: HashMap<LocalAddress, AddressOwner> = HashMap::with_max_entries(1024, 0);
+
+/// The only [`LocalFilter`](pointsman_ebpf::abi::LocalFilter), by word.
+#[map]
+pub(super) static LOCAL_FILTER: Array<u64> = Array::with_max_entries(LOCAL_FILTER_WORDS as u32, 0);
 
 /// [`Counter`]s by [`CounterId`].
 #[map]

@@ -1,5 +1,6 @@
 //! What the path is generic over, backed by the kernel.
 
+mod flow_tables;
 mod frame;
 mod maps;
 mod tables;

@@ -8,23 +8,33 @@ use aya_ebpf::{
 use pointsman_ebpf::{
     abi::{
         AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
-        LocalAddress, PORT_PROBES, PORT_SLOTS, Port, Settings, SharedU64, Uplink,
+        LocalAddress, LocalFilter, PORT_PROBES, PORT_SLOTS, Port, Settings, SharedU64, Uplink,
     },
     path::{self, FlowTable, InsertError, Tables},
+    table::Existing,
 };
 
+use super::flow_tables::{Bindings, Flows, Invited, Unreplied};
 use super::maps::{
-    BINDINGS, BUCKETS, FLOWS, FORWARDS, FRAGMENTS, GROUPS, HOSTS, INVITED, LOCAL, OWN_PORTS, POOL,
-    PORTS, SETTINGS, SWITCH, TOKENS, UNREPLIED, UPLINKS,
+    BUCKETS, FORWARDS, FRAGMENTS, GROUPS, HOSTS, LOCAL, LOCAL_FILTER, OWN_PORTS, POOL, PORTS,
+    SETTINGS, SWITCH, TOKENS, UPLINKS,
 };
 
 /// `EEXIST` of the kernel.
 const EXISTS: i32 = -17;
 
-/// The BPF maps.
-pub(crate) struct KernelTables;
+/// The scheduler's ticks. The verifier puts the instructions in the call's place.
+#[inline(always)]
+pub(super) fn jiffies() -> u64 {
+    // SAFETY: the helper takes nothing and has no precondition.
+    unsafe { bpf_jiffies64() }
+}
 
-impl Tables for KernelTables {
+/// The BPF maps. Where `CALL`, what is frequent is looked up by a call all the same: the verifier
+/// checks what stands in its place anew on each of the many ways that lead to it.
+pub(crate) struct KernelTables<const CALL: bool>;
+
+impl<const CALL: bool> Tables for KernelTables<CALL> {
     #[inline(always)]
     fn now(&self) -> u64 {
         // SAFETY: the helper takes nothing and has no precondition.
@@ -33,8 +43,7 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn epoch(&self) -> Epoch {
-        // SAFETY: as for `now`.
-        Epoch::of_jiffies(unsafe { bpf_jiffies64() })
+        Epoch::of_jiffies(jiffies())
     }
 
     #[inline(always)]
@@ -67,9 +76,9 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn flow(&self, table: FlowTable, key: &FlowKey) -> Option<&Flow<SharedU64>> {
         let flow = match table {
-            FlowTable::Established => FLOWS.get_ptr(key)?,
-            FlowTable::Unreplied => UNREPLIED.get_ptr(key)?,
-            FlowTable::Invited => INVITED.get_ptr(key)?,
+            FlowTable::Established => return Flows.get::<CALL>(key),
+            FlowTable::Unreplied => return Unreplied.get::<CALL>(key),
+            FlowTable::Invited => return Invited.get::<CALL>(key),
             FlowTable::Fragments => FRAGMENTS.get_ptr(key)?,
         };
         // SAFETY: see `shared`.
@@ -77,8 +86,14 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn prefetch_unanswered(&self, key: &FlowKey) {
+        Unreplied.prefetch(key);
+        Invited.prefetch(key);
+    }
+
+    #[inline(always)]
     fn insert_flow(&self, table: FlowTable, key: &FlowKey, flow: &Flow) -> Result<(), InsertError> {
-        insert(table, key, flow, u64::from(BPF_NOEXIST))
+        self.insert(table, key, flow, Existing::Stays)
     }
 
     #[inline(always)]
@@ -88,40 +103,38 @@ impl Tables for KernelTables {
         key: &FlowKey,
         flow: &Flow,
     ) -> Result<(), InsertError> {
-        insert(table, key, flow, u64::from(BPF_ANY))
+        self.insert(table, key, flow, Existing::Goes)
     }
 
     #[inline(always)]
     fn retract_flow(&self, table: FlowTable, key: &FlowKey) {
         // That it is gone already is what is wanted.
         let _ = match table {
-            FlowTable::Established => FLOWS.remove(key),
-            FlowTable::Unreplied => UNREPLIED.remove(key),
-            FlowTable::Invited => INVITED.remove(key),
+            FlowTable::Established => return Flows.remove(key),
+            FlowTable::Unreplied => return Unreplied.remove(key),
+            FlowTable::Invited => return Invited.remove(key),
             FlowTable::Fragments => FRAGMENTS.remove(key),
         };
     }
 
     #[inline(always)]
     fn binding(&self, key: &FlowKey) -> Option<&Binding<SharedU64>> {
-        // SAFETY: see `shared`.
-        Some(unsafe { shared(BINDINGS.get_ptr(key)?.cast()) })
+        Bindings.get::<CALL>(key)
     }
 
     #[inline(always)]
     fn insert_binding(&self, key: &FlowKey, binding: &Binding) -> Result<(), InsertError> {
-        BINDINGS.insert(key, binding, u64::from(BPF_NOEXIST)).map_err(insert_error)
+        Bindings.insert(key, binding, Existing::Stays)
     }
 
     #[inline(always)]
     fn replace_binding(&self, key: &FlowKey, binding: &Binding) -> Result<(), InsertError> {
-        BINDINGS.insert(key, binding, u64::from(BPF_ANY)).map_err(insert_error)
+        Bindings.insert(key, binding, Existing::Goes)
     }
 
     #[inline(always)]
     fn retract_binding(&self, key: &FlowKey) {
-        // That it is gone already is what is wanted.
-        let _ = BINDINGS.remove(key);
+        Bindings.remove(key);
     }
 
     #[inline(always)]
@@ -172,6 +185,10 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn local(&self, address: &LocalAddress) -> Option<AddressOwner> {
+        let (word, bit) = LocalFilter::place(address);
+        if LOCAL_FILTER.get(word)? >> bit & 1 == 0 {
+            return None;
+        }
         // SAFETY: the element is a byte, of which every value is an `AddressOwner`.
         Some(unsafe { *LOCAL.get_ptr(address)? })
     }
@@ -209,7 +226,7 @@ extern "C" fn find_forward(key: *const FlowKey, uplink: u32) -> u32 {
     let Some(key) = (unsafe { key.as_ref() }) else {
         return 0;
     };
-    path::find_forward(&KernelTables, key, uplink as u8).map_or(0, |index| index + 1)
+    path::find_forward(&KernelTables::<true>, key, uplink as u8).map_or(0, |index| index + 1)
 }
 
 /// An element of a map.
@@ -227,18 +244,25 @@ unsafe fn shared<'a, T>(element: *const T) -> &'a T {
     unsafe { &*element }
 }
 
-#[inline(always)]
-fn insert(table: FlowTable, key: &FlowKey, flow: &Flow, flags: u64) -> Result<(), InsertError> {
-    match table {
-        FlowTable::Established => FLOWS.insert(key, flow, flags),
-        FlowTable::Unreplied => UNREPLIED.insert(key, flow, flags),
-        FlowTable::Invited => INVITED.insert(key, flow, flags),
-        FlowTable::Fragments => FRAGMENTS.insert(key, flow, flags),
+impl<const CALL: bool> KernelTables<CALL> {
+    #[inline(always)]
+    fn insert(
+        &self,
+        table: FlowTable,
+        key: &FlowKey,
+        flow: &Flow,
+        existing: Existing,
+    ) -> Result<(), InsertError> {
+        let flags = match existing {
+            Existing::Stays => u64::from(BPF_NOEXIST),
+            Existing::Goes => u64::from(BPF_ANY),
+        };
+        match table {
+            FlowTable::Established => return Flows.insert(key, flow, existing),
+            FlowTable::Unreplied => return Unreplied.insert(key, flow, existing),
+            FlowTable::Invited => return Invited.insert(key, flow, existing),
+            FlowTable::Fragments => FRAGMENTS.insert(key, flow, flags),
+        }
+        .map_err(|error| if error == EXISTS { InsertError::Exists } else { InsertError::Full })
     }
-    .map_err(insert_error)
-}
-
-#[inline(always)]
-fn insert_error(error: i32) -> InsertError {
-    if error == EXISTS { InsertError::Exists } else { InsertError::Full }
 }

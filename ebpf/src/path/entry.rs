@@ -1,5 +1,6 @@
 //! 4. The entries of a flow, and how an answer makes it an established one.
 
+use core::hint::black_box;
 use core::mem::MaybeUninit;
 
 use super::parse::Packet;
@@ -141,9 +142,11 @@ impl Common {
     ) -> &'p mut Flow {
         // The checksum of ICMP has no pseudo-header (RFC 792).
         let transport = if self.protocol == Protocol::ICMP { port } else { address.and(port) };
+        // The compiler would make one call to clear several fields in a row, byte by byte.
+        let zero = black_box(0);
         place.write(Flow {
-            mark: 0,
-            progress: 0,
+            mark: zero,
+            progress: zero,
             generation: self.generation,
             address: new.0,
             port: new.1,
@@ -155,7 +158,7 @@ impl Common {
             direction: direction as u8,
             other_address: other.0,
             other_port: other.1,
-            group: DEFAULT_GROUP,
+            group: black_box(DEFAULT_GROUP),
             opener: self.opener as u8,
             reserved: 0,
         })

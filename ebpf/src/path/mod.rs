@@ -322,6 +322,9 @@ fn run<F: Frame, T: Tables>(
         _ => return Err(Stop::to(stage)),
     }
     let Some(flow) = tables.flow(FlowTable::Established, &packet.key) else {
+        if from_lan {
+            tables.prefetch_unanswered(&packet.key);
+        }
         return Err(Stop::Next(stage, Note::MISSED));
     };
     let Route { flow, uplink } = flow::usable(tables, flow).ok_or(Stop::to(stage))?;

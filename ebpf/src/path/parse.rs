@@ -164,7 +164,7 @@ fn not_ipv4<F: Frame, T: Tables>(frame: &F, tables: &T, ether_type: [u8; 2]) -> 
         },
         EtherType::IPV6 => match frame.read::<[u8; 16]>(ETHERNET_LEN + IPV6_DESTINATION) {
             Some(destination) if is_link_local(destination) => PassReason::Local.into(),
-            Some(destination) if tables.local(&LocalAddress(destination)).is_some() => {
+            Some(destination) if tables.local(&LocalAddress::from(destination)).is_some() => {
                 PassReason::Local.into()
             }
             Some(_) => DropReason::Ipv6.into(),

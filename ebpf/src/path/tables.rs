@@ -29,6 +29,10 @@ pub trait Tables {
     /// The entry of this key in a table of flows.
     fn flow(&self, table: FlowTable, key: &FlowKey) -> Option<&Flow<SharedU64>>;
 
+    /// Says that this key will be looked up among the flows that are not answered: a hint, for speed.
+    #[inline(always)]
+    fn prefetch_unanswered(&self, _key: &FlowKey) {}
+
     /// Makes an entry in a table of flows where there is none.
     ///
     /// # Errors

@@ -76,7 +76,7 @@ fn a_lease() {
 fn ipv6_for_the_gateway() {
     let mut gateway = Gateway::new();
     let own = "2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets();
-    gateway.tables.local.insert(LocalAddress(own), AddressOwner::KERNEL);
+    gateway.tables.local.insert(LocalAddress::from(own), AddressOwner::KERNEL);
     gateway.passes(lan::IFINDEX, &ipv6(own), PassReason::Local);
 }
 

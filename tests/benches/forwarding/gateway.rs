@@ -18,8 +18,8 @@ use crate::{
 pub(crate) enum Kind {
     /// XDP redirect of whatever comes, without a look-up: the limit for anything in XDP.
     Bare,
-    /// One look-up in a hash map like Pointsman's, one change of the entry, redirect: the limit for
-    /// any flow table on this type of map.
+    /// One look-up in a hash map of the kernel, one change of the entry, redirect: the limit for any
+    /// flow table on such a map.
     Minimal,
     /// The daemon and its data plane: NAT44 of established flows.
     Pointsman,

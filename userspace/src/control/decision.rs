@@ -161,7 +161,7 @@ impl Controller {
         let mut local: BTreeMap<LocalAddress, AddressOwner> = { self.facts().local_addresses() }
             .map(|address| match address {
                 IpAddr::V4(address) => to_ipv4(address).into(),
-                IpAddr::V6(address) => LocalAddress(address.octets()),
+                IpAddr::V6(address) => address.octets().into(),
             })
             .map(|address| (address, AddressOwner::KERNEL))
             .collect();

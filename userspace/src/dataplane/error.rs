@@ -37,6 +37,9 @@ pub enum LoadError {
     /// A map is missing in the object, or is of another kind: the object is of another version.
     #[error("the XDP object does not have the map {0} as this daemon knows it")]
     Map(&'static str),
+    /// A table could not be mapped into memory.
+    #[error("cannot map the table {0} into memory: {1}")]
+    Memory(&'static str, #[source] std::io::Error),
     /// The switch could not be mapped into memory.
     #[error("cannot map the switch into memory: {0}")]
     Switch(#[source] std::io::Error),

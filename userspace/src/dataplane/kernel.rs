@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray};
 use aya::programs::Xdp;
@@ -6,8 +6,8 @@ use aya::programs::xdp::XdpLink;
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, LocalAddress, Port, Settings,
-    Uplink,
+    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, LocalAddress, LocalFilter, Port,
+    Settings, Uplink,
 };
 use pointsman_ebpf::path::Stage;
 
@@ -17,7 +17,7 @@ use super::error::{LoadError, TableError, errno};
 use super::stages::{self, load_stages};
 use super::swept::SweptMaps;
 use super::switch::Switch;
-use super::tables::tables;
+use super::tables::Layout;
 use crate::config::TableSizes;
 
 /// The XDP object, as the build script has made it, for aya's loader.
@@ -48,6 +48,9 @@ pub struct Kernel {
     forwards: Array<MapData, Forward>,
     own_ports: Array<MapData, u64>,
     local: HashMap<MapData, LocalAddress, AddressOwner>,
+    local_filter: Array<MapData, u64>,
+    /// What is in `local`.
+    local_addresses: BTreeSet<LocalAddress>,
     counters: PerCpuArray<MapData, Counter>,
     egress: DevMap<MapData>,
     /// Never written again, but kept: without a descriptor of it the kernel empties it.
@@ -73,10 +76,9 @@ impl Kernel {
         if let Ok(version) = KernelVersion::current() {
             check_version(version)?;
         }
+        let layout = Layout::new(sizes);
         let mut loader = EbpfLoader::new();
-        for table in tables(sizes) {
-            loader.map_max_entries(table.map, table.entries);
-        }
+        layout.apply(&mut loader);
         let mut object = loader.load(OBJECT).map_err(|error| match errno(&error) {
             Some(libc::EPERM) => LoadError::Permission,
             _ => LoadError::Object(Box::new(error)),
@@ -86,7 +88,7 @@ impl Kernel {
         let Some(Map::Array(switch)) = object.take_map("SWITCH") else {
             return Err(LoadError::Map("SWITCH"));
         };
-        let swept = SweptMaps::take(&mut object)?;
+        let swept = SweptMaps::take(&mut object, layout.hash_key)?;
         let kernel = Self {
             links: BTreeMap::new(),
             generic: false,
@@ -100,6 +102,8 @@ impl Kernel {
             forwards: take(&mut object, "FORWARDS")?,
             own_ports: take(&mut object, "OWN_PORTS")?,
             local: take(&mut object, "LOCAL")?,
+            local_filter: take(&mut object, "LOCAL_FILTER")?,
+            local_addresses: BTreeSet::new(),
             counters: take(&mut object, "COUNTER")?,
             egress: take(&mut object, "EGRESS")?,
             _stages: stages,
@@ -221,7 +225,15 @@ impl Dataplane for Kernel {
             Some(owner) => self.local.insert(address, owner, 0),
             None => self.local.remove(&address).or_else(unless_absent),
         }
-        .map_err(TableError::writing("LOCAL"))
+        .map_err(TableError::writing("LOCAL"))?;
+        match owner {
+            Some(_) => self.local_addresses.insert(address),
+            None => self.local_addresses.remove(&address),
+        };
+        for (index, word) in (0..).zip(LocalFilter::of(&self.local_addresses).words) {
+            self.local_filter.set(index, word, 0).map_err(TableError::writing("LOCAL_FILTER"))?;
+        }
+        Ok(())
     }
 
     fn counters(&self) -> Result<Vec<Counter>, TableError> {

@@ -11,6 +11,7 @@ mod error;
 mod fake;
 mod kernel;
 mod occupant;
+mod set_table;
 mod stages;
 mod sweep;
 mod sweeper;
@@ -29,11 +30,12 @@ pub use error::{LoadError, TableError};
 pub(crate) use fake::Fake;
 pub use kernel::{Kernel, OBJECT};
 pub use occupant::Occupant;
+pub use set_table::SetTable;
 pub use stages::load_stages;
 pub use sweep::{Census, IdleTicks, SweptTable, SweptTables, sweep};
 pub use sweeper::Sweeper;
 pub use swept::SweptMaps;
-pub use tables::{Table, tables};
+pub use tables::{Layout, Table, tables};
 
 /// What the control plane does to the data plane. Each method does one thing to one map, and
 /// [`TableError`] says which one the kernel refused.

@@ -1,31 +1,33 @@
-use aya::maps::{HashMap, MapData};
+use aya::maps::{HashMap, Map, MapData};
 use aya::{Ebpf, Pod};
 use pointsman_ebpf::abi::{Binding, Flow, FlowKey, Host, Ipv4};
+use pointsman_ebpf::table::{BINDING_WORDS, FLOW_WORDS, HashKey};
 
 use super::batch::BatchMap;
 use super::error::LoadError;
+use super::set_table::SetTable;
 use super::sweep::{SweptTable, SweptTables};
 
 /// The maps of a loaded object that are swept.
 pub struct SweptMaps {
-    established: BatchMap<FlowKey, Flow>,
-    unreplied: BatchMap<FlowKey, Flow>,
-    invited: BatchMap<FlowKey, Flow>,
-    bindings: BatchMap<FlowKey, Binding>,
+    established: SetTable<Flow, FLOW_WORDS>,
+    unreplied: SetTable<Flow, FLOW_WORDS>,
+    invited: SetTable<Flow, FLOW_WORDS>,
+    bindings: SetTable<Binding, BINDING_WORDS>,
     hosts: BatchMap<Ipv4, Host>,
 }
 
 impl SweptMaps {
-    /// Takes the maps out of a loaded object.
+    /// Takes the maps out of an object that was loaded with this key.
     ///
     /// # Errors
-    /// Where one is missing, or of another kind.
-    pub fn take(object: &mut Ebpf) -> Result<Self, LoadError> {
+    /// Where one is missing, or of another kind, or cannot be mapped into memory.
+    pub fn take(object: &mut Ebpf, hash_key: HashKey) -> Result<Self, LoadError> {
         Ok(Self {
-            established: take(object, "FLOWS")?,
-            unreplied: take(object, "UNREPLIED")?,
-            invited: take(object, "INVITED")?,
-            bindings: take(object, "BINDINGS")?,
+            established: take_sets(object, "FLOWS", hash_key)?,
+            unreplied: take_sets(object, "UNREPLIED", hash_key)?,
+            invited: take_sets(object, "INVITED", hash_key)?,
+            bindings: take_sets(object, "BINDINGS", hash_key)?,
             hosts: take(object, "HOSTS")?,
         })
     }
@@ -40,6 +42,17 @@ fn take<K: Pod, V: Pod>(
         .and_then(|map| HashMap::<MapData, K, V>::try_from(map).ok())
         .map(|map| BatchMap::new(name, map))
         .ok_or(LoadError::Map(name))
+}
+
+fn take_sets<T: Pod, const N: usize>(
+    object: &mut Ebpf,
+    name: &'static str,
+    hash_key: HashKey,
+) -> Result<SetTable<T, N>, LoadError> {
+    let Some(Map::Array(map)) = object.take_map(name) else {
+        return Err(LoadError::Map(name));
+    };
+    SetTable::new(name, hash_key, map).map_err(|error| LoadError::Memory(name, error))
 }
 
 impl SweptTables for SweptMaps {

@@ -1,4 +1,9 @@
-use pointsman_ebpf::abi::{Binding, Flow, FlowKey, Host, Ipv4};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+
+use aya::EbpfLoader;
+use pointsman_ebpf::abi::{Flow, FlowKey, Host, Ipv4};
+use pointsman_ebpf::table::{BINDING_WORDS, FLOW_WORDS, HashKey, Set, sets_for};
 
 use crate::config::TableSizes;
 
@@ -18,20 +23,51 @@ pub struct Table {
     pub key: &'static str,
     /// How many entries it has room for.
     pub entries: u32,
-    /// Key and value, in bytes.
-    entry: usize,
+    kind: Kind,
+}
+
+/// What a table is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A hash map of the kernel, with key and value of so many bytes.
+    Hash(usize),
+    /// A [`pointsman_ebpf::table`].
+    Sets {
+        /// How many sets it has.
+        sets: u32,
+        /// The global that says so.
+        count: &'static str,
+        /// How many bytes a set is.
+        size: usize,
+    },
 }
 
 impl Table {
-    const fn new<K, V>(map: &'static str, key: &'static str, entries: u32) -> Self {
-        Self { map, key, entries, entry: size_of::<K>() + size_of::<V>() }
+    const fn hash<K, V>(map: &'static str, key: &'static str, entries: u32) -> Self {
+        let kind = Kind::Hash(size_of::<K>() + size_of::<V>());
+        Self { map, key, entries, kind }
+    }
+
+    const fn sets<const N: usize>(
+        map: &'static str,
+        count: &'static str,
+        key: &'static str,
+        entries: u32,
+    ) -> Self {
+        let kind = Kind::Sets { sets: sets_for(entries), count, size: size_of::<Set<N>>() };
+        Self { map, key, entries, kind }
     }
 
     /// The kernel's memory that it takes, full or empty, in bytes.
     pub fn memory(&self) -> u64 {
-        let element = ELEMENT_HEADER + (self.entry as u64).next_multiple_of(8);
         let entries = u64::from(self.entries);
-        entries * element + entries.next_power_of_two() * BUCKET
+        match self.kind {
+            Kind::Hash(entry) => {
+                let element = ELEMENT_HEADER + (entry as u64).next_multiple_of(8);
+                entries * element + entries.next_power_of_two() * BUCKET
+            }
+            Kind::Sets { sets, size, .. } => u64::from(sets) * size as u64,
+        }
     }
 }
 
@@ -40,14 +76,47 @@ pub fn tables(sizes: &TableSizes) -> [Table; 6] {
     let TableSizes { flows, unreplied, invited, mappings, hosts, fragments } = *sizes;
     // A mapping has two sides.
     let sides = mappings.saturating_mul(2);
+    let flow_sets = Table::sets::<FLOW_WORDS>;
+    let binding_sets = Table::sets::<BINDING_WORDS>;
     [
-        Table::new::<FlowKey, Flow>("FLOWS", "flows.max", flows),
-        Table::new::<FlowKey, Flow>("UNREPLIED", "flows.unreplied", unreplied),
-        Table::new::<FlowKey, Flow>("INVITED", "flows.invited", invited),
-        Table::new::<FlowKey, Binding>("BINDINGS", "flows.mappings", sides),
-        Table::new::<Ipv4, Host>("HOSTS", "flows.hosts", hosts),
-        Table::new::<FlowKey, Flow>("FRAGMENTS", "flows.fragments", fragments),
+        flow_sets("FLOWS", "FLOWS_SET_COUNT", "flows.max", flows),
+        flow_sets("UNREPLIED", "UNREPLIED_SET_COUNT", "flows.unreplied", unreplied),
+        flow_sets("INVITED", "INVITED_SET_COUNT", "flows.invited", invited),
+        binding_sets("BINDINGS", "BINDINGS_SET_COUNT", "flows.mappings", sides),
+        Table::hash::<Ipv4, Host>("HOSTS", "flows.hosts", hosts),
+        Table::hash::<FlowKey, Flow>("FRAGMENTS", "flows.fragments", fragments),
     ]
+}
+
+/// What the object is loaded with.
+pub struct Layout {
+    tables: [Table; 6],
+    /// What the tables are hashed by.
+    pub hash_key: HashKey,
+}
+
+impl Layout {
+    /// Tables of these sizes, hashed by a key that is drawn at random.
+    pub fn new(sizes: &TableSizes) -> Self {
+        // The hasher's keys are drawn at random, and are other ones each time.
+        let hash_key = std::array::from_fn(|number| RandomState::new().hash_one(number));
+        Self { tables: tables(sizes), hash_key }
+    }
+
+    /// Makes a loader load the object so.
+    pub fn apply<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
+        loader.override_global("TABLE_HASH_KEY", &self.hash_key, true);
+        for table in &self.tables {
+            match &table.kind {
+                Kind::Hash(_) => {
+                    loader.map_max_entries(table.map, table.entries);
+                }
+                Kind::Sets { sets, count, .. } => {
+                    loader.map_max_entries(table.map, *sets).override_global(count, sets, true);
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -55,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_that_of_elements_and_buckets() {
+    fn memory_is_that_of_elements_buckets_and_sets() {
         let sizes = TableSizes {
             flows: 262_144,
             unreplied: 65_536,
@@ -68,10 +137,11 @@ mod tests {
         assert_eq!(
             memory,
             [
-                ("FLOWS", 262_144, 262_144 * (48 + 16 + 64) + 262_144 * 16),
-                ("UNREPLIED", 65_536, 65_536 * 128 + 65_536 * 16),
-                ("INVITED", 16_384, 16_384 * 128 + 16_384 * 16),
-                ("BINDINGS", 200_000, 200_000 * (48 + 16 + 40) + 262_144 * 16),
+                // Sets of seven, a quarter as many as entries.
+                ("FLOWS", 262_144, 65_536 * (128 + 7 * 64)),
+                ("UNREPLIED", 65_536, 16_384 * (128 + 7 * 64)),
+                ("INVITED", 16_384, 4096 * (128 + 7 * 64)),
+                ("BINDINGS", 200_000, 50_000 * 448),
                 // The key of four bytes stands in eight.
                 ("HOSTS", 4096, 4096 * (48 + 24) + 4096 * 16),
                 ("FRAGMENTS", 1000, 1000 * 128 + 1024 * 16),

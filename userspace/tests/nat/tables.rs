@@ -1,28 +1,38 @@
-//! How many entries the tables of a running daemon have, as the kernel counts them.
+//! How many entries the tables of a running daemon have.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
 use aya::maps::{HashMap, Map, MapData, MapInfo};
+use pointsman::dataplane::{SetTable, SweptTable as _};
 use pointsman_ebpf::abi::{Binding, Flow, FlowKey, Host, Ipv4};
+use pointsman_ebpf::table::{BINDING_WORDS, FLOW_WORDS, HashKey};
 
 use crate::support::Gateway;
 
 /// The tables that traffic fills, by name.
 pub(crate) type Entries = BTreeMap<&'static str, usize>;
 
-/// The tables by the type of their values.
-const FLOW_TABLES: [&str; 4] = ["FLOWS", "UNREPLIED", "INVITED", "FRAGMENTS"];
-
 impl Gateway {
     /// The entries of all tables that traffic fills.
     pub(crate) fn entries(&self) -> Entries {
-        let mut entries: Entries =
-            FLOW_TABLES.map(|name| (name, self.count::<FlowKey, Flow>(name))).into();
-        entries.insert("BINDINGS", self.count::<FlowKey, Binding>("BINDINGS"));
+        let mut entries: Entries = ["FLOWS", "UNREPLIED", "INVITED"]
+            .map(|name| (name, self.count_sets::<Flow, FLOW_WORDS>(name)))
+            .into();
+        entries.insert("BINDINGS", self.count_sets::<Binding, BINDING_WORDS>("BINDINGS"));
+        entries.insert("FRAGMENTS", self.count::<FlowKey, Flow>("FRAGMENTS"));
         entries.insert("HOSTS", self.count::<Ipv4, Host>("HOSTS"));
         entries
+    }
+
+    fn count_sets<T: aya::Pod, const N: usize>(&self, name: &'static str) -> usize {
+        let Map::Array(map) = self.map(name) else { panic!("{name} is no array") };
+        // To read all of it takes no key.
+        let mut table = SetTable::<T, N>::new(name, HashKey::default(), map).unwrap();
+        let mut count = 0;
+        table.read(&mut |keys, _| count += keys.len()).unwrap();
+        count
     }
 
     fn count<K: aya::Pod, V: aya::Pod>(&self, name: &str) -> usize {

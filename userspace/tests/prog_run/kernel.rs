@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use aya::maps::{Array, MapData, PerCpuArray, ProgramArray, xdp::DevMap};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
-use pointsman::dataplane::{OBJECT, load_stages};
+use pointsman::config::TableSizes;
+use pointsman::dataplane::{Layout, OBJECT, SweptMaps, load_stages};
 use pointsman_ebpf::abi::{COUNTERS, Counter, PORT_SLOTS};
 use pointsman_ebpf::path::Stage;
+use pointsman_ebpf::table::WAYS;
 use pointsman_ebpf::verdict::Verdict;
 
 /// A test run comes in by the loopback interface.
@@ -36,28 +38,41 @@ pub(crate) fn action(verdict: Verdict) -> u32 {
 /// The loaded object.
 pub(crate) struct Kernel {
     pub(crate) object: Ebpf,
+    pub(crate) tables: SweptMaps,
+    /// How many entries that are nobody's stand in the tables of established flows and of mappings.
+    pub(crate) fillers: [u32; 2],
     /// Its entries live as long as somebody in userspace holds it.
     _stages: ProgramArray<MapData>,
 }
 
 impl Kernel {
     /// Loads the object, its tables empty, with room for so many entries of established flows and of
-    /// mappings, and connects its stages.
+    /// mappings, and connects its stages. A set is the least that a table has; where there is to be
+    /// room for less, the rest of it is filled.
     pub(crate) fn load(established: u32, bindings: u32) -> Self {
+        let filler = |entries: u32| WAYS.saturating_sub(entries);
+        let fillers = [filler(established), filler(bindings)];
+        let layout = Layout::new(&TableSizes {
+            flows: established,
+            unreplied: ENTRIES,
+            invited: ENTRIES,
+            // Of two sides each.
+            mappings: bindings.div_ceil(2),
+            hosts: ENTRIES,
+            fragments: ENTRIES,
+        });
         let mut loader = EbpfLoader::new();
-        for table in ["UNREPLIED", "INVITED", "FRAGMENTS", "HOSTS"] {
-            loader.map_max_entries(table, ENTRIES);
-        }
-        loader.map_max_entries("FLOWS", established).map_max_entries("BINDINGS", bindings);
+        layout.apply(&mut loader);
         let mut object = loader.load(OBJECT).expect("the object loads as root");
         let stages = load_stages(&mut object).expect("the verifier accepts every stage");
+        let tables = SweptMaps::take(&mut object, layout.hash_key).unwrap();
         let egress = object.map_mut("EGRESS").unwrap();
         let mut egress = DevMap::<&mut MapData>::try_from(egress).unwrap();
         for slot in 0..PORT_SLOTS as u32 {
             // A test run redirects nothing; any interface will do.
             egress.set(slot, LOOPBACK, None, 0).unwrap();
         }
-        Self { object, _stages: stages }
+        Self { object, tables, fillers, _stages: stages }
     }
 
     /// Writes an element of an array.

@@ -59,7 +59,7 @@ impl Loaded {
     /// After it has: all that became of it must be the same. Nothing can be said of a packet for
     /// which random numbers were drawn.
     pub(crate) fn check(self, tables: &MemoryTables, verdict: Verdict, output: &[u8]) {
-        let Some(outcome) = self.outcome else { return };
+        let Some(mut outcome) = self.outcome else { return };
         if self.random == tables.random_state() {
             assert_eq!(outcome.action, action(verdict), "in the kernel, of {verdict:?}\n{tables}");
             let got = &outcome.output;

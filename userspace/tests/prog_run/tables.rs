@@ -6,9 +6,10 @@ use std::fmt::Debug;
 
 use aya::Pod;
 use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuValues};
+use pointsman::dataplane::{SweptTable, SweptTables as _};
 use pointsman_ebpf::abi::{
     AddressOwner, BUCKETS_PER_GROUP, Binding, Bucket, Flow, FlowKey, Forward, Group, Host, Ipv4,
-    LocalAddress, Mark, Port, Settings, TokenBucket, Uplink,
+    L4Port, LocalAddress, LocalFilter, Mark, Port, Settings, TokenBucket, Uplink,
 };
 use pointsman_ebpf::memory::{FLOW_TABLES, MemoryTables};
 use pointsman_ebpf::path::{FlowTable, Tables as _};
@@ -91,13 +92,39 @@ impl Kernel {
     }
 
     fn write_hashes(&mut self, tables: &MemoryTables) {
-        let local: BTreeMap<LocalAddress, AddressOwner> = tables.local.clone();
-        self.replace("LOCAL", &local);
+        self.write_local(&tables.local);
+        let [flow_fillers, binding_fillers] = self.fillers;
         for table in FLOW_TABLES {
-            self.replace(map_of(table), &tables.flows(table).into_iter().collect());
+            let mut wanted: BTreeMap<FlowKey, Flow> = tables.flows(table).into_iter().collect();
+            if table == FlowTable::Established {
+                wanted.extend(fillers(flow_fillers));
+            }
+            match self.swept(table) {
+                Some(swept) => replace(swept, &wanted),
+                None => self.replace(map_of(table), &wanted),
+            }
         }
-        self.replace("BINDINGS", &tables.bindings().into_iter().collect());
-        self.replace("HOSTS", &tables.hosts().into_iter().collect());
+        let mut wanted: BTreeMap<FlowKey, Binding> = tables.bindings().into_iter().collect();
+        wanted.extend(fillers(binding_fillers));
+        replace(self.tables.bindings(), &wanted);
+        replace(self.tables.hosts(), &tables.hosts().into_iter().collect());
+    }
+
+    fn write_local(&mut self, local: &BTreeMap<LocalAddress, AddressOwner>) {
+        self.replace("LOCAL", local);
+        for (index, word) in (0..).zip(LocalFilter::of(local.keys()).words) {
+            self.set("LOCAL_FILTER", index, word);
+        }
+    }
+
+    /// A table of flows, if it is no hash map of the kernel.
+    fn swept(&mut self, table: FlowTable) -> Option<&mut dyn SweptTable<FlowKey, Flow>> {
+        match table {
+            FlowTable::Established => Some(self.tables.established()),
+            FlowTable::Unreplied => Some(self.tables.unreplied()),
+            FlowTable::Invited => Some(self.tables.invited()),
+            FlowTable::Fragments => None,
+        }
     }
 
     /// Makes a hash map hold these entries and no others.
@@ -122,13 +149,21 @@ impl Kernel {
         map.iter().collect::<Result<_, _>>().unwrap()
     }
 
+    /// All entries of a table of flows, but those that only fill it.
+    fn flows(&mut self, table: FlowTable) -> BTreeMap<FlowKey, Flow> {
+        match self.swept(table) {
+            Some(swept) => without_fillers(read(swept)),
+            None => self.entries(map_of(table)),
+        }
+    }
+
     /// Asserts that the maps hold what the tables hold, but for times, which the kernel takes from
     /// its own clock, and for what is written only where some time has passed: `before` is what the
     /// tables of flows held before the packet.
-    pub(crate) fn assert_holds(&self, tables: &MemoryTables, before: &Flows) {
+    pub(crate) fn assert_holds(&mut self, tables: &MemoryTables, before: &Flows) {
         for table in FLOW_TABLES {
             let host: BTreeMap<FlowKey, Flow> = tables.flows(table).into_iter().collect();
-            let mut kernel = self.entries::<FlowKey, Flow>(map_of(table));
+            let mut kernel = self.flows(table);
             for (key, flow) in &mut kernel {
                 let Some(wanted) = host.get(key) else { continue };
                 let unchanged = before.0[&table].get(key) == Some(wanted);
@@ -146,10 +181,52 @@ impl Kernel {
                 .collect()
         };
         let host = used(tables.bindings().into_iter().collect());
-        assert_same("BINDINGS", &used(self.entries("BINDINGS")), &host);
+        let kernel = without_fillers(read(self.tables.bindings()));
+        assert_same("BINDINGS", &used(kernel), &host);
         let host: BTreeMap<Ipv4, Host> = tables.hosts().into_iter().collect();
-        assert_same("HOSTS", &self.entries("HOSTS"), &host);
+        assert_same("HOSTS", &read(self.tables.hosts()), &host);
     }
+}
+
+/// All entries of a table, each of which is there once.
+fn read<K: Copy + Ord + Debug, V: Copy>(table: &mut dyn SweptTable<K, V>) -> BTreeMap<K, V> {
+    let mut entries = BTreeMap::new();
+    let mut each = |keys: &[K], values: &[V]| {
+        for (key, value) in keys.iter().zip(values) {
+            assert!(entries.insert(*key, *value).is_none(), "{key:?} is there twice");
+        }
+    };
+    table.read(&mut each).unwrap();
+    entries
+}
+
+/// Makes a table hold these entries and no others.
+fn replace<K: Copy + Ord + Debug, V: Copy + PartialEq>(
+    table: &mut dyn SweptTable<K, V>,
+    wanted: &BTreeMap<K, V>,
+) {
+    let before = read(table);
+    let gone: Vec<K> = before.keys().filter(|key| !wanted.contains_key(key)).copied().collect();
+    table.remove(&gone).unwrap();
+    let changed = wanted.iter().filter(|(key, value)| before.get(key) != Some(value));
+    let (keys, values): (Vec<K>, Vec<V>) = changed.map(|(key, value)| (*key, *value)).unzip();
+    table.write(&keys, &values).unwrap();
+}
+
+/// Where entries come in that only fill a table: no interface of any case.
+const FILLER_REALM: u8 = 0xff;
+
+fn fillers<V: Default>(count: u32) -> impl Iterator<Item = (FlowKey, V)> {
+    let end = |number: u32| (Ipv4::new(number.to_be_bytes()), L4Port::default());
+    (0..count).map(move |number| {
+        let key = FlowKey::new(end(number), end(number), 1, FILLER_REALM);
+        (key, V::default())
+    })
+}
+
+fn without_fillers<V>(mut entries: BTreeMap<FlowKey, V>) -> BTreeMap<FlowKey, V> {
+    entries.retain(|key, _| key.realm() != FILLER_REALM);
+    entries
 }
 
 /// What the tables of flows hold.

@@ -1,0 +1,173 @@
+//! How an entry is made.
+
+use super::keys::{AGE_SHIFT, BUSY, PRESENT};
+use super::{Places, Slot, Storage, free, way};
+use crate::abi::FlowKey;
+use crate::path::InsertError;
+
+/// A set with fewer free ways is crowded: a key goes to its second one, if that has more.
+const CROWDED: u32 = 4;
+
+/// How often an insertion is tried that others come before.
+const ATTEMPTS: u32 = 3;
+
+/// What an insertion does where there is an entry of the key already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It fails: of any number of insertions at once, at most one succeeds.
+    Stays,
+    /// It replaces it.
+    Goes,
+}
+
+/// What an insertion does where there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It fails.
+    Refuse,
+    /// It pushes the oldest entry out.
+    Evict,
+}
+
+/// Makes an entry.
+///
+/// # Errors
+/// Where there is one, and it is to stay; or no room.
+#[inline(always)]
+pub fn insert<S: Storage<N>, const N: usize>(
+    storage: &S,
+    key: &FlowKey,
+    entry: &[u64; N],
+    existing: Existing,
+    when_full: WhenFull,
+) -> Result<(), InsertError> {
+    let places = Places::of(storage, key);
+    for _ in 0..ATTEMPTS {
+        if let Some(slot) = claim(storage, places, key, existing, when_full)? {
+            write(storage, slot, key, entry, when_full);
+            return match when_full {
+                WhenFull::Refuse => settle(storage, places, slot, key, existing),
+                // Of two entries that are made at once, either will do.
+                WhenFull::Evict => Ok(()),
+            };
+        }
+    }
+    Err(InsertError::Full)
+}
+
+/// Claims a slot for the key's entry: that of the one that there is, or a free one, or the oldest.
+/// Nothing where somebody else has come before.
+///
+/// # Errors
+/// As for [`insert`].
+#[inline(always)]
+fn claim<S: Storage<N>, const N: usize>(
+    storage: &S,
+    places: Places,
+    key: &FlowKey,
+    existing: Existing,
+    when_full: WhenFull,
+) -> Result<Option<Slot>, InsertError> {
+    let keys = &storage.set(places.first()).ok_or(InsertError::Full)?.keys;
+    let first = storage.survey(keys, key, storage.now());
+    let is_crowded = first.free() < CROWDED;
+    let (mut index, mut chosen) = (places.first(), first);
+    if first.way_of_key() == 0 && (is_crowded || keys.has_overflowed()) {
+        let other = &storage.set(places.second()).ok_or(InsertError::Full)?.keys;
+        let second = storage.survey(other, key, storage.now());
+        let is_roomier = second.free() > first.free()
+            || (first.free() == 0 && second.free() == 0 && second.age() > first.age());
+        if second.way_of_key() != 0 || (is_crowded && is_roomier) {
+            // Before the entry is there, so that nobody who looks for it stops short.
+            keys.overflow();
+            (index, chosen) = (places.second(), second);
+        }
+    }
+    let way_of_key = chosen.way_of_key();
+    let way = if way_of_key != 0 {
+        if existing == Existing::Stays {
+            return Err(InsertError::Exists);
+        }
+        way_of_key
+    } else if chosen.free() > 0 {
+        chosen.first_free()
+    } else if when_full == WhenFull::Evict && chosen.age() > 0 {
+        chosen.oldest()
+    } else {
+        return Err(InsertError::Full);
+    };
+    let slot = Slot::new(index, way);
+    let claimed = self::way(storage, slot).is_some_and(|way| {
+        let tag = way.tag.load();
+        let is_expected = match when_full {
+            _ if way_of_key != 0 => way.is_taken_by(key, tag) && tag & BUSY == 0,
+            WhenFull::Refuse => tag == 0,
+            // What has come there meanwhile may go as well.
+            WhenFull::Evict => tag & BUSY == 0,
+        };
+        is_expected && way.tag.replace(tag, key.words()[1].to_le() | BUSY)
+    });
+    Ok(claimed.then_some(slot))
+}
+
+/// Writes an entry into a slot that was claimed for it, and publishes it.
+#[inline(always)]
+fn write<S: Storage<N>, const N: usize>(
+    storage: &S,
+    slot: Slot,
+    key: &FlowKey,
+    entry: &[u64; N],
+    when_full: WhenFull,
+) {
+    let Some(set) = storage.set(slot.set()) else { return };
+    let (Some(way), Some(words)) = (set.keys.way(slot.way()), set.entry(slot.way())) else {
+        return;
+    };
+    let [addresses, transport] = key.words();
+    way.addresses.store(addresses);
+    for (word, value) in words.iter().zip(entry) {
+        word.store(*value);
+    }
+    let tag = transport.to_le() | PRESENT;
+    match when_full {
+        WhenFull::Refuse => way.tag.publish(tag),
+        // Nothing is looked for afterwards.
+        WhenFull::Evict => way.tag.release(tag | storage.now().0 << AGE_SHIFT),
+    }
+}
+
+/// Leaves one of several entries of a key that were made at once.
+///
+/// # Errors
+/// Where the insertion must be the only one, and there may be another.
+#[inline(always)]
+fn settle<S: Storage<N>, const N: usize>(
+    storage: &S,
+    places: Places,
+    own: Slot,
+    key: &FlowKey,
+    existing: Existing,
+) -> Result<(), InsertError> {
+    let mut is_alone = true;
+    for index in [places.first(), places.second()] {
+        let keys = &storage.set(index).ok_or(InsertError::Full)?.keys;
+        let except = if index == own.set() { own.way() } else { 0 };
+        let way = storage.find_other(keys, key, except);
+        if way != 0 {
+            let other = Slot::new(index, way);
+            if existing == Existing::Goes && other > own {
+                free(storage, other, key);
+            } else {
+                is_alone = false;
+            }
+        }
+    }
+    if is_alone {
+        return Ok(());
+    }
+    free(storage, own, key);
+    match existing {
+        Existing::Stays => Err(InsertError::Exists),
+        Existing::Goes => Ok(()),
+    }
+}

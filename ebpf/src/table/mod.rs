@@ -1,0 +1,279 @@
+//! The hash tables of flows and mappings: the path writes them, and the daemon reads and prunes
+//! them in place.
+//!
+//! They are not the kernel's hash maps because of what those cost: a look-up there is three calls
+//! and three cache lines, an insertion into a full `LRU_HASH` a dozen cache lines, and the daemon
+//! pays a system call and a copy for what it reads. Here a look-up is two cache lines, an insertion
+//! three, and the daemon reads memory.
+//!
+//! A table is an array of [`Set`]s: seven keys, which are two cache lines, then an entry for each. A
+//! key is in one of two sets, which its hash says; it goes to the first unless that is crowded, else
+//! to the emptier one. So a table with room for three quarters more than it was asked for takes all of
+//! them (Azar, Broder, Karlin, Upfal: "Balanced Allocations", SIAM Journal on Computing 29, 1999). A
+//! set notes when a key goes elsewhere, so that where none has, a key that is not there is looked
+//! for once. A table of what may be forgotten evicts the oldest entry of the two sets when both are
+//! full.
+//!
+//! Keys and entries lie together because with many flows a look-up waits for the address
+//! translation of two pages more than for their cache lines.
+//!
+//! Nothing is locked, and nobody waits:
+//! - whoever writes an entry claims its slot by a compare-and-swap of the key's second word, the
+//!   *tag*, and publishes it by another write of that word;
+//! - of two that insert one key at once, into two slots, at least one sees the other, for each looks
+//!   after it has published. An insertion that must be the only one then takes itself back; of two
+//!   others, the one in the higher slot goes;
+//! - a slot whose key is removed may be taken by another key at once. Whoever has found it just
+//!   before sees the entry of that key, or parts of it, as with a preallocated hash map of the
+//!   kernel. So no bit pattern of an entry may do harm.
+//!
+//! Loads and stores stay in order by themselves on x86-64, which is what BPF programs rely on here.
+
+mod insert;
+mod keys;
+
+pub use insert::{Existing, WhenFull, insert};
+pub use keys::{Age, Keys, Survey, WAYS};
+
+use crate::abi::{Binding, Flow, FlowKey, SharedU64};
+use keys::{KEY, PRESENT, Way};
+
+/// The length of a [`Flow`], in words.
+pub const FLOW_WORDS: usize = size_of::<Flow>() / size_of::<u64>();
+
+/// The length of a [`Binding`], in words.
+pub const BINDING_WORDS: usize = size_of::<Binding>() / size_of::<u64>();
+
+/// Seven keys, and the entry of each, which is `N` words. Whole cache lines.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Set<const N: usize> {
+    keys: Keys,
+    entries: [[SharedU64; N]; WAYS as usize],
+}
+
+impl<const N: usize> Default for Set<N> {
+    fn default() -> Self {
+        let entry = |_| core::array::from_fn(|_| SharedU64::default());
+        Self { keys: Keys::default(), entries: core::array::from_fn(entry) }
+    }
+}
+
+impl<const N: usize> Set<N> {
+    #[inline(always)]
+    fn entry(&self, way: u32) -> Option<&[SharedU64; N]> {
+        self.entries.get((way as usize).wrapping_sub(1))
+    }
+}
+
+/// Where an entry is: its set, in the upper 29 bits, and the way of that, from one on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot(u32);
+
+impl Slot {
+    #[inline(always)]
+    const fn new(set: u32, way: u32) -> Self {
+        Self(set << 3 | way)
+    }
+
+    #[inline(always)]
+    const fn set(self) -> u32 {
+        self.0 >> 3
+    }
+
+    #[inline(always)]
+    const fn way(self) -> u32 {
+        self.0 & 7
+    }
+
+    /// The slot as a number that is not zero.
+    #[inline(always)]
+    pub const fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    /// The slot of [`Self::to_bits`]; of zero, none.
+    #[inline(always)]
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        if bits == 0 { None } else { Some(Self(bits)) }
+    }
+
+    /// All slots of so many sets.
+    pub fn all(sets: u32) -> impl Iterator<Item = Self> {
+        (0..sets).flat_map(|set| (1..=WAYS).map(move |way| Self::new(set, way)))
+    }
+}
+
+/// What a table's hash is keyed by, so that nobody outside can aim keys at a set.
+pub type HashKey = [u64; 5];
+
+/// The memory of a table. `N` is the length of an entry, in words.
+pub trait Storage<const N: usize> {
+    /// Drawn at random before the first entry, and the same ever after.
+    fn hash_key(&self) -> HashKey;
+
+    /// How many sets there are.
+    fn sets(&self) -> u32;
+
+    /// The present time, for the age of entries.
+    #[inline(always)]
+    fn now(&self) -> Age {
+        Age::default()
+    }
+
+    /// The set of this index.
+    fn set(&self, index: u32) -> Option<&Set<N>>;
+
+    /// The same slot. It is here, as the next two are, so that the kernel can hide from the verifier
+    /// on which of the many ways it was found, for it would check all that follows once for each.
+    #[inline(always)]
+    fn found(&self, slot: Slot, _key: &FlowKey) -> Slot {
+        slot
+    }
+
+    /// [`Keys::survey`].
+    #[inline(always)]
+    fn survey(&self, keys: &Keys, key: &FlowKey, now: Age) -> Survey {
+        keys.survey(key, now)
+    }
+
+    /// [`Keys::find_other`].
+    #[inline(always)]
+    fn find_other(&self, keys: &Keys, key: &FlowKey, own: u32) -> u32 {
+        keys.find_other(key, own)
+    }
+}
+
+/// How many sets hold this many entries: with room for three quarters as many again. Beyond the 2^29
+/// that a [`Slot`] can tell apart, no more.
+pub const fn sets_for(entries: u32) -> u32 {
+    let sets = (entries as u64 * 7 / 4).div_ceil(WAYS as u64);
+    if sets >> 29 == 0 { sets as u32 } else { (1 << 29) - 1 }
+}
+
+/// The key's entry.
+#[inline(always)]
+pub fn find<'a, S: Storage<N>, const N: usize>(
+    storage: &'a S,
+    key: &FlowKey,
+) -> Option<&'a [SharedU64; N]> {
+    at(storage, storage.found(locate(storage, key)?, key))
+}
+
+/// The entry of a slot.
+#[inline(always)]
+pub fn at<S: Storage<N>, const N: usize>(storage: &S, slot: Slot) -> Option<&[SharedU64; N]> {
+    storage.set(slot.set())?.entry(slot.way())
+}
+
+/// The slot of the key's entry.
+#[inline(always)]
+pub fn locate<S: Storage<N>, const N: usize>(storage: &S, key: &FlowKey) -> Option<Slot> {
+    let places = Places::of(storage, key);
+    let first = &storage.set(places.first())?.keys;
+    let way = first.find(key);
+    if way != 0 {
+        return Some(Slot::new(places.first(), way));
+    }
+    if !first.has_overflowed() {
+        return None;
+    }
+    let way = storage.set(places.second())?.keys.find(key);
+    (way != 0).then_some(Slot::new(places.second(), way))
+}
+
+/// Has the processor fetch what [`find`] will want to read of the key: a packet that is of no flow is
+/// looked up in several tables, and it is to wait for all of them at once. Where tables are as a
+/// rule full, that is both sets.
+#[inline(always)]
+pub fn prefetch<S: Storage<N>, const N: usize>(storage: &S, key: &FlowKey, both: bool) {
+    let places = Places::of(storage, key);
+    if let Some(set) = storage.set(places.first()) {
+        set.keys.touch();
+    }
+    if both && let Some(set) = storage.set(places.second()) {
+        set.keys.touch();
+    }
+}
+
+/// Removes the key's entry, if there is one.
+#[inline(always)]
+pub fn remove<S: Storage<N>, const N: usize>(storage: &S, key: &FlowKey) {
+    if let Some(slot) = locate(storage, key) {
+        free(storage, slot, key);
+    }
+}
+
+/// The key and a copy of the entry of a slot, if there is one, and nobody writes it meanwhile; of one
+/// that is replaced meanwhile by another of the same key, perhaps some words of either.
+pub fn read<S: Storage<N>, const N: usize>(storage: &S, slot: Slot) -> Option<(FlowKey, [u64; N])> {
+    let way = way(storage, slot)?;
+    let tag = way.tag.acquire();
+    if tag & PRESENT == 0 {
+        return None;
+    }
+    let key = FlowKey::from_words([way.addresses.acquire(), u64::from_le(tag & KEY)]);
+    let words = at(storage, slot)?;
+    let entry = core::array::from_fn(|word| words.get(word).map_or(0, SharedU64::acquire));
+    (way.tag.load() == tag).then_some((key, entry))
+}
+
+/// The two sets that a key may be in: a word taken apart by shifts, for the reason that [`FlowKey`]
+/// is two.
+#[derive(Clone, Copy)]
+struct Places(u64);
+
+impl Places {
+    #[inline(always)]
+    fn of<S: Storage<N>, const N: usize>(storage: &S, key: &FlowKey) -> Self {
+        let hash = hash(storage.hash_key(), key);
+        let sets = u64::from(storage.sets());
+        // Scales instead of dividing, which is slow.
+        let [first, second] = [hash >> 32, hash & 0xffff_ffff].map(|half| (half * sets) >> 32);
+        Self(first | second << 32)
+    }
+
+    #[inline(always)]
+    fn first(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline(always)]
+    fn second(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// The upper half of the sum is strongly universal over random keys (Lemire and Kaser, "Strongly
+/// universal string hashing is fast", The Computer Journal 57, 2014: "multilinear-HM"), so any two
+/// keys have it in common once in 2^32 times. The finaliser of MurmurHash3 spreads keys that are
+/// like each other.
+#[inline(always)]
+fn hash(by: HashKey, key: &FlowKey) -> u64 {
+    let [a, b, c, d, e] = by;
+    let [addresses, transport] = key.words();
+    let pair = |word: u64, low: u64, high: u64| {
+        low.wrapping_add(word & 0xffff_ffff).wrapping_mul(high.wrapping_add(word >> 32))
+    };
+    let sum = a.wrapping_add(pair(addresses, b, c)).wrapping_add(pair(transport, d, e));
+    let mut hash = sum;
+    hash = (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ hash >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ hash >> 33
+}
+
+#[inline(always)]
+fn way<S: Storage<N>, const N: usize>(storage: &S, slot: Slot) -> Option<&Way> {
+    storage.set(slot.set())?.keys.way(slot.way())
+}
+
+/// Frees the slot of the key's entry, unless it is somebody else's already.
+#[inline(always)]
+fn free<S: Storage<N>, const N: usize>(storage: &S, slot: Slot, key: &FlowKey) {
+    if let Some(way) = way(storage, slot) {
+        let tag = way.tag.load();
+        if tag & PRESENT != 0 && way.is_taken_by(key, tag) {
+            way.tag.replace(tag, 0);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The tables of flows and mappings ([`pointsman_ebpf::table`]) in the daemon's own memory: they are
+//! mapped, so nothing is asked of the kernel.
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
+use aya::Pod;
+use aya::maps::MapData;
+use memmap2::{MmapOptions, MmapRaw};
+use pointsman_ebpf::abi::FlowKey;
+use pointsman_ebpf::path::InsertError;
+use pointsman_ebpf::table::{self, Existing, HashKey, Set, Slot, Storage, WhenFull};
+
+use super::TableError;
+use super::sweep::SweptTable;
+
+/// How many entries are handed on together.
+const BATCH: usize = 4096;
+
+/// A table of entries of the type `T`, which are `N` words.
+pub struct SetTable<T, const N: usize> {
+    name: &'static str,
+    hash_key: HashKey,
+    memory: MmapRaw,
+    sets: u32,
+    /// So that whoever looks at the daemon's descriptors finds it.
+    _map: MapData,
+    of: PhantomData<T>,
+}
+
+impl<T: Pod, const N: usize> SetTable<T, N> {
+    const IS_WORDS: () =
+        assert!(size_of::<T>() == size_of::<[u64; N]>() && align_of::<T>() <= align_of::<u64>());
+
+    /// Maps the array of a table that is hashed by this key. The name is for messages.
+    ///
+    /// # Errors
+    /// Where the kernel does not map it, or it is of other elements.
+    pub fn new(name: &'static str, hash_key: HashKey, map: MapData) -> io::Result<Self> {
+        let info = map.info().map_err(io::Error::other)?;
+        if info.value_size() as usize != size_of::<Set<N>>() {
+            return Err(io::Error::other("its elements are of another size"));
+        }
+        let sets = info.max_entries();
+        let len = sets as usize * size_of::<Set<N>>();
+        let memory = MmapOptions::new().len(len).map_raw(map.fd().as_fd().as_raw_fd())?;
+        Ok(Self { name, hash_key, memory, sets, _map: map, of: PhantomData })
+    }
+
+    fn value(words: [u64; N]) -> T {
+        const { Self::IS_WORDS };
+        // SAFETY: both are of the same size, and any bytes are a value of a `Pod`.
+        unsafe { std::mem::transmute_copy(&words) }
+    }
+
+    fn words(value: &T) -> [u64; N] {
+        const { Self::IS_WORDS };
+        // SAFETY: both are of the same size, and a `Pod` has no padding.
+        unsafe { std::mem::transmute_copy(value) }
+    }
+}
+
+impl<T: Pod, const N: usize> Storage<N> for SetTable<T, N> {
+    fn hash_key(&self) -> HashKey {
+        self.hash_key
+    }
+
+    fn sets(&self) -> u32 {
+        self.sets
+    }
+
+    fn set(&self, index: u32) -> Option<&Set<N>> {
+        let sets = self.memory.as_ptr().cast::<Set<N>>();
+        // SAFETY: a mapping starts on a page, so sets are aligned, and this one is within it; it is
+        // mapped as long as `self` lives. A set is shared words and nothing else, any value of
+        // which is one, and whoever accesses them does so atomically.
+        (index < self.sets).then(|| unsafe { &*sets.add(index as usize) })
+    }
+}
+
+impl<T: Pod, const N: usize> SweptTable<FlowKey, T> for SetTable<T, N> {
+    fn read(&mut self, each: &mut dyn FnMut(&[FlowKey], &[T])) -> Result<(), TableError> {
+        let (mut keys, mut values) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        for slot in Slot::all(self.sets()) {
+            let Some((key, words)) = table::read(self, slot) else { continue };
+            keys.push(key);
+            values.push(Self::value(words));
+            if keys.len() == BATCH {
+                each(&keys, &values);
+                keys.clear();
+                values.clear();
+            }
+        }
+        each(&keys, &values);
+        Ok(())
+    }
+
+    fn get(&self, key: &FlowKey) -> Result<Option<T>, TableError> {
+        let found = table::locate(self, key).and_then(|slot| table::read(self, slot));
+        // It may have become another's meanwhile.
+        Ok(found.filter(|(found, _)| found == key).map(|(_, words)| Self::value(words)))
+    }
+
+    fn remove(&mut self, keys: &[FlowKey]) -> Result<(), TableError> {
+        keys.iter().for_each(|key| table::remove(self, key));
+        Ok(())
+    }
+
+    fn write(&mut self, keys: &[FlowKey], values: &[T]) -> Result<(), TableError> {
+        debug_assert_eq!(keys.len(), values.len());
+        for (key, value) in keys.iter().zip(values) {
+            table::insert(self, key, &Self::words(value), Existing::Goes, WhenFull::Refuse)
+                .map_err(|error| TableError::writing(self.name)(Refused(error)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Why an entry was not made.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", match .0 {
+    InsertError::Full => "it is full",
+    InsertError::Exists => "others write the same entry",
+})]
+struct Refused(InsertError);
