@@ -26,7 +26,9 @@ impl Capture {
     fn start(host: &Namespace, interface: &str, file: PathBuf) -> Self {
         let mut tcpdump = host
             .command("tcpdump")
-            .args(["-n", "-U", "--immediate-mode", "-i", interface, "-w"])
+            .args(["-n", "-U", "--immediate-mode", "-i", interface])
+            // In KiB. As it is, there is room for some thirty packets, and a burst is longer.
+            .args(["-B", "65536", "-w"])
             .arg(&file)
             .stderr(Stdio::piped())
             .spawn()

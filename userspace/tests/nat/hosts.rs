@@ -1,13 +1,13 @@
 //! Sockets of hosts, and the gateways that stand between them.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::thread;
 
 use pointsman::api::status::Status;
 use pointsman_lab::plan::SERVER;
-use pointsman_lab::{Namespace, Site};
+use pointsman_lab::{Namespace, Site, wait_until};
 
 use crate::support::{BOUND, Gateway};
 
@@ -28,8 +28,20 @@ pub(crate) fn quiet(site: Site) -> Site {
 }
 
 /// A UDP socket of a host, which waits for packets no longer than is sensible.
-pub(crate) fn udp(host: &Namespace, address: impl ToSocketAddrs + Send) -> UdpSocket {
-    let socket = host.run(|| UdpSocket::bind(address)).unwrap();
+///
+/// Its address may be that of a socket that was just closed, and is taken for as long as a process
+/// that another test starts has the descriptor: until it executes its program.
+pub(crate) fn udp(host: &Namespace, address: impl ToSocketAddrs + Sync) -> UdpSocket {
+    let mut socket = None;
+    wait_until("the socket has its address", BOUND, || {
+        match host.run(|| UdpSocket::bind(&address)) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            bound => socket = Some(bound.unwrap()),
+        }
+        Ok(socket.is_some())
+    })
+    .unwrap();
+    let socket = socket.unwrap();
     socket.set_read_timeout(Some(BOUND)).unwrap();
     socket
 }
