@@ -32,8 +32,12 @@ pub(crate) fn check(sequence: &Sequence) -> Counts {
     match run(sequence, false) {
         Ok(played) => played.counts,
         Err(_) => {
-            let (sequence, difference) = shrink(sequence);
-            let (step, what, tables) = (difference.step, difference.what, difference.tables);
+            let play = |sequence: &Sequence| match run(sequence, true) {
+                Ok(_) => Ok(()),
+                Err(difference) => Err((difference.step, difference)),
+            };
+            let (sequence, (step, difference)) = shrink(sequence, play);
+            let (what, tables) = (difference.what, difference.tables);
             panic!(
                 "at step {step}: {what}\n{tables}\nAs a regression:\n\n    check({sequence:?});\n",
             );

@@ -2,19 +2,21 @@
 
 use pointsman_ebpf::memory::sequence::{Body, Bytes, Packet, Sequence, Setup, Step};
 
-use super::run::{Difference, run};
-
-/// The smallest sequence found that still fails, and how it does.
-pub(crate) fn shrink(sequence: &Sequence) -> (Sequence, Difference) {
+/// The smallest sequence found that still fails, and how it does. `play` says at which step a
+/// sequence fails.
+pub(crate) fn shrink<D>(
+    sequence: &Sequence,
+    mut play: impl FnMut(&Sequence) -> Result<(), (usize, D)>,
+) -> (Sequence, (usize, D)) {
     let mut best = sequence.clone();
-    let mut difference = match run(&best, true) {
+    let mut difference = match play(&best) {
         Err(difference) => difference,
-        Ok(_) => panic!("a sequence that does not fail is not to be shrunk: {sequence:?}"),
+        Ok(()) => panic!("a sequence that does not fail is not to be shrunk: {sequence:?}"),
     };
     loop {
-        best.steps.truncate(difference.step + 1);
+        best.steps.truncate(difference.0 + 1);
         let smaller = simpler(&best).find_map(|candidate| {
-            let difference = run(&candidate, true).err()?;
+            let difference = play(&candidate).err()?;
             Some((candidate, difference))
         });
         match smaller {
@@ -23,7 +25,7 @@ pub(crate) fn shrink(sequence: &Sequence) -> (Sequence, Difference) {
         }
     }
     let best = without_gaps(&best);
-    let difference = run(&best, true).err().unwrap_or(difference);
+    let difference = play(&best).err().unwrap_or(difference);
     (best, difference)
 }
 

@@ -117,3 +117,17 @@ fn program<'a>(object: &'a mut Ebpf, name: &str) -> &'a mut Xdp {
     let program = object.program_mut(name);
     program.unwrap_or_else(|| panic!("no program {name}")).try_into().unwrap()
 }
+
+/// What was counted since `earlier`.
+pub(crate) fn since(
+    now: BTreeMap<u32, Counter>,
+    earlier: &BTreeMap<u32, Counter>,
+) -> BTreeMap<u32, Counter> {
+    let delta = now.into_iter().map(|(index, now)| {
+        let then = earlier.get(&index).copied().unwrap_or_default();
+        let counter =
+            Counter { packets: now.packets - then.packets, bytes: now.bytes - then.bytes };
+        (index, counter)
+    });
+    delta.filter(|(_, counter)| *counter != Counter::default()).collect()
+}

@@ -8,7 +8,7 @@ use pointsman_ebpf::memory::{Counts, MemoryTables, Random};
 use pointsman_ebpf::verdict::Verdict;
 
 use crate::cases::Room;
-use crate::kernel::{ENTRIES, Kernel, SHORTEST, action};
+use crate::kernel::{ENTRIES, Kernel, SHORTEST, action, since};
 use crate::tables::{Flows, Written};
 
 /// Objects that no packet runs through at present: as many as threads run cases. Every packet finds
@@ -100,15 +100,4 @@ impl Object {
         let kernel = Kernel::load(room.established.min(ENTRIES), room.bindings.min(ENTRIES));
         Self { kernel, room, written: Written::default() }
     }
-}
-
-/// What was counted since `earlier`.
-fn since(now: BTreeMap<u32, Counter>, earlier: &BTreeMap<u32, Counter>) -> BTreeMap<u32, Counter> {
-    let delta = now.into_iter().map(|(index, now)| {
-        let then = earlier.get(&index).copied().unwrap_or_default();
-        let counter =
-            Counter { packets: now.packets - then.packets, bytes: now.bytes - then.bytes };
-        (index, counter)
-    });
-    delta.filter(|(_, counter)| *counter != Counter::default()).collect()
 }

@@ -7,4 +7,6 @@ mod cases;
 mod kernel;
 mod loaded;
 mod sequence;
+#[path = "../../../ebpf/tests/differential/shrink.rs"]
+mod shrink;
 mod tables;
