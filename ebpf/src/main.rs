@@ -7,9 +7,9 @@ mod kernel;
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use core::mem::MaybeUninit;
 
-use kernel::{KernelTables, PacketFrame, count, enter, leave, left, redirect};
+use kernel::{KernelTables, PacketFrame, count, enter, leave, left, look_up, redirect};
 use pointsman_ebpf::{
-    path::{self, Step},
+    path::{self, End, Note, Stage, Step},
     verdict::{DropReason, Verdict},
     wire::Frame as _,
 };
@@ -20,75 +20,100 @@ pub(crate) fn pointsman(context: XdpContext) -> u32 {
     let mut frame = PacketFrame::<false>::new(&context);
     let mut place = MaybeUninit::uninit();
     let ifindex = context.ingress_ifindex() as u32;
-    let len = frame.len();
-    let step = path::established(&mut frame, &KernelTables::<false>, ifindex, &mut place);
-    if let Step::Next(_, packet, _) = step {
-        leave(packet);
+    let end = Action { len: frame.len() };
+    match path::established(
+        &mut frame,
+        &KernelTables::<{ look_up::IN_PLACE }>,
+        ifindex,
+        &mut place,
+        &end,
+    ) {
+        Step::Done(action) => action,
+        Step::Next(stage, packet, note) => {
+            leave(packet);
+            end.go_on(stage, note, &context)
+        }
     }
-    act(step, &context, len)
 }
 
-/// The programs of the other stages, which are entered from one another, and whether what is
-/// frequent is a call there.
+/// The programs of the other stages, which are entered from one another, and how they look up flows.
 macro_rules! programs {
-    ($($(#[$doc:meta])+ $name:ident = $stage:path, $call:literal,)+) => {$(
+    ($($(#[$doc:meta])+ $name:ident = $stage:path, $look_up:ident,)+) => {$(
         $(#[$doc])+
         #[xdp]
         pub(crate) fn $name(context: XdpContext) -> u32 {
             let mut frame = PacketFrame::<true>::new(&context);
             // Before it may become the frame of a message about the packet.
-            let len = frame.len();
+            let end = Action { len: frame.len() };
             let ifindex = context.ingress_ifindex() as u32;
             let step = match left() {
                 Some((packet, note)) => {
-                    $stage(&mut frame, &KernelTables::<$call>, ifindex, packet, note)
+                    $stage(&mut frame, &KernelTables::<{ look_up::$look_up }>, ifindex, packet, note)
                 }
                 None => Step::Done(Verdict::Drop(DropReason::NotReady)),
             };
-            act(step, &context, len)
+            match step {
+                Step::Done(verdict) => end.done(verdict),
+                Step::Next(stage, _, note) => end.go_on(stage, note, &context),
+            }
         }
     )+};
 }
 programs! {
     /// [`path::Stage::Outbound`].
-    pointsman_outbound = path::outbound, false,
+    pointsman_outbound = path::outbound, HIDDEN,
     /// [`path::Stage::Opening`].
-    pointsman_opening = path::opening, true,
+    pointsman_opening = path::opening, CALL,
     /// [`path::Stage::Mapping`].
-    pointsman_mapping = path::mapping, true,
+    pointsman_mapping = path::mapping, CALL,
     /// [`path::Stage::Inbound`].
-    pointsman_inbound = path::inbound, true,
+    pointsman_inbound = path::inbound, CALL,
     /// [`path::Stage::Hairpin`].
-    pointsman_hairpin = path::hairpin, true,
+    pointsman_hairpin = path::hairpin, CALL,
     /// [`path::Stage::HairpinOpening`].
-    pointsman_hairpin_opening = path::hairpin_opening, true,
+    pointsman_hairpin_opening = path::hairpin_opening, CALL,
     /// [`path::Stage::Fragment`].
-    pointsman_fragment = path::fragment, true,
+    pointsman_fragment = path::fragment, CALL,
     /// [`path::Stage::Error`].
-    pointsman_error = path::error, true,
+    pointsman_error = path::error, CALL,
     /// [`path::Stage::Answer`].
-    pointsman_answer = path::answer, true,
+    pointsman_answer = path::answer, CALL,
 }
 
 /// The only place where a verdict becomes an XDP action.
-#[inline(always)]
-fn act(step: Step<'_>, context: &XdpContext, len: usize) -> u32 {
-    let verdict = match step {
-        Step::Done(verdict) => verdict,
-        Step::Next(stage, _, note) => {
-            enter(stage, note, context);
-            Verdict::Drop(DropReason::NotReady)
+struct Action {
+    /// How long the packet was that came in, in bytes.
+    len: usize,
+}
+
+impl Action {
+    /// Goes on with the program of another stage. Where there is none, the packet is dropped.
+    #[inline(always)]
+    fn go_on(&self, stage: Stage, note: Note, context: &XdpContext) -> u32 {
+        enter(stage, note, context);
+        self.done(Verdict::Drop(DropReason::NotReady))
+    }
+}
+
+impl End for Action {
+    type Done = u32;
+
+    #[inline(always)]
+    fn done(&self, verdict: Verdict) -> u32 {
+        let mut counter = verdict.counter();
+        let action = match verdict {
+            Verdict::Forward { egress, .. } | Verdict::Answer { egress, .. } => redirect(egress),
+            Verdict::Pass(_) => xdp_action::XDP_PASS,
+            Verdict::Drop(_) => xdp_action::XDP_DROP,
+        };
+        if matches!(verdict, Verdict::Forward { .. } | Verdict::Answer { .. })
+            && action != xdp_action::XDP_REDIRECT
+        {
+            counter = Verdict::Drop(DropReason::Redirect).counter();
         }
-    };
-    let (action, verdict) = match verdict {
-        Verdict::Forward { egress, .. } | Verdict::Answer { egress, .. } => {
-            redirect(egress, verdict)
-        }
-        Verdict::Pass(_) => (xdp_action::XDP_PASS, verdict),
-        Verdict::Drop(_) => (xdp_action::XDP_DROP, verdict),
-    };
-    count(verdict.counter(), len);
-    action
+        count(counter, self.len);
+        action
+    }
 }
 
 #[panic_handler]

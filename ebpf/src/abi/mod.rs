@@ -35,7 +35,7 @@ pub use uplink::{POOL_ADDRESSES, Uplink};
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
 /// object; a daemon does not write into maps of another version.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// How many uplinks there can be: one bit each in a mask of 64.
 pub const MAX_UPLINKS: usize = 64;

@@ -11,15 +11,17 @@ use pointsman_ebpf::{
     },
 };
 
-use super::maps::{BINDINGS, FLOWS, INVITED, UNREPLIED};
+use super::maps::{BINDINGS, FLOWS, INVITED, Section, UNREPLIED};
 use super::tables::jiffies;
 
-/// [`Storage::hash_key`] of all tables. The loader sets it, as it does the numbers below, so to the
-/// verifier and the JIT they are constants.
+/// [`Storage::hash_key`] of all tables. The loader sets it. It is no constant, so that the compiler
+/// may read it as any memory, and hash a key once for several tables.
 #[unsafe(no_mangle)]
-static TABLE_HASH_KEY: HashKey = [0; 5];
+#[unsafe(link_section = ".data.hash")]
+static TABLE_HASH_KEY: Section<HashKey> = Section::zeroed();
 
-/// How many elements [`FLOWS`] has.
+/// How many elements [`FLOWS`] has. The loader sets it, as it does the numbers below, so to the
+/// verifier and the JIT they are constants.
 #[unsafe(no_mangle)]
 static FLOWS_SET_COUNT: u32 = 1;
 
@@ -52,7 +54,7 @@ macro_rules! storages {
         impl Storage<$words> for $name {
             #[inline(always)]
             fn hash_key(&self) -> HashKey {
-                setting!(TABLE_HASH_KEY)
+                *TABLE_HASH_KEY.all()
             }
 
             #[inline(always)]
@@ -71,14 +73,6 @@ macro_rules! storages {
             }
 
             #[inline(always)]
-            fn found(&self, slot: Slot, key: &FlowKey) -> Slot {
-                // Whatever the verifier knows of the slot, it knows nothing of the key.
-                let [_, unknown] = key.words();
-                let unknown = unknown as u32;
-                Slot::from_bits(black_box(slot.to_bits() ^ unknown) ^ unknown).unwrap_or(slot)
-            }
-
-            #[inline(always)]
             fn survey(&self, keys: &Keys, key: &FlowKey, now: Age) -> Survey {
                 Survey(survey_keys(keys, key, now.to_bits()))
             }
@@ -90,16 +84,16 @@ macro_rules! storages {
         }
 
         impl $name {
-            /// The entry of a key, looked up by a call or not.
+            /// The entry of a key.
             #[inline(always)]
-            pub(super) fn get<const CALL: bool>(
+            pub(super) fn get<const LOOK_UP: u8>(
                 &self,
                 key: &FlowKey,
             ) -> Option<&$value<SharedU64>> {
-                let entry: *const [SharedU64; $words] = if CALL {
-                    table::at(self, Slot::from_bits(black_box($locate(key)))?)?
-                } else {
-                    table::find(self, key)?
+                let entry: *const [SharedU64; $words] = match LOOK_UP {
+                    look_up::IN_PLACE => table::find(self, key)?,
+                    look_up::HIDDEN => table::at(self, hidden(table::locate(self, key)?, key)?)?,
+                    _ => table::at(self, Slot::from_bits(black_box($locate(key)))?)?,
                 };
                 const { assert!(size_of::<$value>() == size_of::<[SharedU64; $words]>()) };
                 // SAFETY: an entry is these words. It is there for as long as the map. All of them
@@ -192,10 +186,10 @@ impl Flows {
 }
 
 impl Unreplied {
-    /// [`table::prefetch`]. A flood fills this table.
+    /// [`table::prefetch`].
     #[inline(always)]
     pub(super) fn prefetch(&self, key: &FlowKey) {
-        table::prefetch(self, key, true);
+        table::prefetch(self, key);
     }
 
     const WHEN_FULL: WhenFull = WhenFull::Evict;
@@ -205,7 +199,7 @@ impl Invited {
     /// [`table::prefetch`].
     #[inline(always)]
     pub(super) fn prefetch(&self, key: &FlowKey) {
-        table::prefetch(self, key, false);
+        table::prefetch(self, key);
     }
 
     const WHEN_FULL: WhenFull = WhenFull::Evict;
@@ -235,6 +229,25 @@ extern "C" fn find_other_key(keys: *const Keys, key: *const FlowKey, own: u32) -
         return 0;
     };
     keys.find_other(key, own)
+}
+
+/// How an entry is looked up. The verifier checks what comes after a look-up once for each of the
+/// many ways that lead to it.
+pub(crate) mod look_up {
+    /// The fastest.
+    pub(crate) const IN_PLACE: u8 = 0;
+    /// In place, and then the verifier is made to forget on which way.
+    pub(crate) const HIDDEN: u8 = 1;
+    /// By a call of a global BPF function, which the verifier checks once.
+    pub(crate) const CALL: u8 = 2;
+}
+
+/// The same slot. Whatever the verifier knows of that, it knows nothing of the key.
+#[inline(always)]
+fn hidden(slot: Slot, key: &FlowKey) -> Option<Slot> {
+    let [_, unknown] = key.words();
+    let unknown = unknown as u32;
+    Slot::from_bits(black_box(slot.to_bits() ^ unknown) ^ unknown)
 }
 
 /// What an insertion returns.

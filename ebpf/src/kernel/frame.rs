@@ -16,12 +16,22 @@ pub(crate) struct PacketFrame<const ANEW: bool> {
     context: *mut xdp_md,
     start: usize,
     end: usize,
+    /// Of a frame whose bounds are not read anew: how long it is.
+    len: usize,
 }
 
 impl<const ANEW: bool> PacketFrame<ANEW> {
     #[inline(always)]
     pub(crate) fn new(context: &XdpContext) -> Self {
-        Self { context: context.ctx, start: context.data(), end: context.data_end() }
+        let (start, end) = (context.data(), context.data_end());
+        let mut frame = Self { context: context.ctx, start, end, len: 0 };
+        if !ANEW {
+            // Read once more: were the optimiser to see that this is `end - start`, it would prove
+            // bounds checks superfluous that the verifier, which proves less, insists on.
+            let (start, end) = frame.bounds();
+            frame.len = end - start;
+        }
+        frame
     }
 
     /// Where a `T` at `offset` starts, if it ends before the packet does. The comparison is the one
@@ -48,10 +58,11 @@ impl<const ANEW: bool> PacketFrame<ANEW> {
 }
 
 impl<const ANEW: bool> Frame for PacketFrame<ANEW> {
-    /// Reads the context anew: were the optimiser to see that this is `end - start`, it would prove
-    /// bounds checks superfluous that the verifier, which proves less, insists on.
     #[inline(always)]
     fn len(&self) -> usize {
+        if !ANEW {
+            return self.len;
+        }
         let (start, end) = self.bounds();
         end - start
     }

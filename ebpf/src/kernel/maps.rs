@@ -1,7 +1,10 @@
 //! The maps. Their names and types are part of the ABI.
 
+use core::{cell::UnsafeCell, mem::MaybeUninit};
+
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, xdp_action},
+    helpers::generated::bpf_redirect_map,
     macros::map,
     maps::{Array, DevMap, HashMap, LruHashMap, PerCpuArray, ProgramArray},
     programs::XdpContext,
@@ -15,7 +18,6 @@ use pointsman_ebpf::{
     },
     path::{Note, Packet, Stage},
     table::{BINDING_WORDS, FLOW_WORDS, Set},
-    verdict::{DropReason, Verdict},
 };
 
 /// The uplinks that are alive, a bit each: one element of eight bytes, which the daemon writes
@@ -27,13 +29,47 @@ pub(super) static SWITCH: Array<SharedU64> = Array::with_max_entries(1, BPF_F_MM
 #[map]
 pub(super) static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 
+/// What every packet is looked up in, as the only element of an array of the kernel: a section of
+/// data becomes such a map. The program has its address, where an element of any other array is
+/// looked up by a key in memory.
+#[repr(transparent)]
+pub(super) struct Section<T>(UnsafeCell<T>);
+
+// SAFETY: programs only read it. The daemon writes it by system calls, as it does any map.
+unsafe impl<T> Sync for Section<T> {}
+
+impl<T, const N: usize> Section<[T; N]> {
+    /// What the daemon finds.
+    pub(super) const fn zeroed() -> Self {
+        // SAFETY: the elements are of plain integers.
+        Self(UnsafeCell::new(unsafe { MaybeUninit::zeroed().assume_init() }))
+    }
+
+    /// All elements.
+    #[inline(always)]
+    pub(super) fn all(&self) -> &[T; N] {
+        // SAFETY: the map is there for as long as the program. What the daemon writes meanwhile is
+        // torn at worst, as an element of any array is, and of plain integers every bit pattern is
+        // one.
+        unsafe { &*self.0.get() }
+    }
+
+    /// The element of this index.
+    #[inline(always)]
+    pub(super) fn get(&self, index: usize) -> Option<&T> {
+        self.all().get(index)
+    }
+}
+
 /// [`Port`]s, by interface index modulo the size and linear probing.
-#[map]
-pub(super) static PORTS: Array<Port> = Array::with_max_entries(PORT_SLOTS as u32, 0);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data.ports")]
+pub(super) static PORTS: Section<[Port; PORT_SLOTS]> = Section::zeroed();
 
 /// [`Uplink`]s by identifier.
-#[map]
-pub(super) static UPLINKS: Array<Uplink> = Array::with_max_entries(MAX_UPLINKS as u32, 0);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data.uplinks")]
+pub(super) static UPLINKS: Section<[Uplink; MAX_UPLINKS]> = Section::zeroed();
 
 /// [`Group`]s by identifier.
 #[map]
@@ -146,13 +182,13 @@ pub(crate) fn enter(stage: Stage, note: Note, context: &XdpContext) {
     unsafe { STAGES.tail_call(context, stage as u32) };
 }
 
-/// Sends the packet out of an interface. Where there is none in the slot, the verdict is a drop.
+/// Sends the packet out of an interface. Returns what the program is to end in: where there is no
+/// interface in the slot, a drop.
 #[inline(always)]
-pub(crate) fn redirect(egress: u16, verdict: Verdict) -> (u32, Verdict) {
-    match EGRESS.redirect(u32::from(egress), 0) {
-        Ok(action) => (action, verdict),
-        Err(_) => (xdp_action::XDP_DROP, Verdict::Drop(DropReason::Redirect)),
-    }
+pub(crate) fn redirect(egress: u16) -> u32 {
+    let map = (&raw const EGRESS).cast_mut().cast();
+    // SAFETY: a map of devices is what the helper takes.
+    unsafe { bpf_redirect_map(map, u64::from(egress), u64::from(xdp_action::XDP_DROP)) as u32 }
 }
 
 /// Counts a packet of `len` bytes.

@@ -14,7 +14,7 @@ use pointsman_ebpf::{
     table::Existing,
 };
 
-use super::flow_tables::{Bindings, Flows, Invited, Unreplied};
+use super::flow_tables::{Bindings, Flows, Invited, Unreplied, look_up};
 use super::maps::{
     BUCKETS, FORWARDS, FRAGMENTS, GROUPS, HOSTS, LOCAL, LOCAL_FILTER, OWN_PORTS, POOL, PORTS,
     SETTINGS, SWITCH, TOKENS, UPLINKS,
@@ -30,11 +30,10 @@ pub(super) fn jiffies() -> u64 {
     unsafe { bpf_jiffies64() }
 }
 
-/// The BPF maps. Where `CALL`, what is frequent is looked up by a call all the same: the verifier
-/// checks what stands in its place anew on each of the many ways that lead to it.
-pub(crate) struct KernelTables<const CALL: bool>;
+/// The BPF maps, of which the tables of flows and mappings are looked up by [`LOOK_UP`](look_up).
+pub(crate) struct KernelTables<const LOOK_UP: u8>;
 
-impl<const CALL: bool> Tables for KernelTables<CALL> {
+impl<const LOOK_UP: u8> Tables for KernelTables<LOOK_UP> {
     #[inline(always)]
     fn now(&self) -> u64 {
         // SAFETY: the helper takes nothing and has no precondition.
@@ -55,7 +54,7 @@ impl<const CALL: bool> Tables for KernelTables<CALL> {
     #[inline(always)]
     fn port(&self, ifindex: u32) -> Option<&Port> {
         for probe in 0..PORT_PROBES as u32 {
-            let port = PORTS.get((ifindex + probe) & (PORT_SLOTS as u32 - 1))?;
+            let port = PORTS.get((ifindex + probe) as usize & (PORT_SLOTS - 1))?;
             if port.ifindex == ifindex {
                 return Some(port);
             }
@@ -70,15 +69,15 @@ impl<const CALL: bool> Tables for KernelTables<CALL> {
 
     #[inline(always)]
     fn uplink(&self, uplink: u8) -> Option<&Uplink> {
-        UPLINKS.get(u32::from(uplink))
+        UPLINKS.get(usize::from(uplink))
     }
 
     #[inline(always)]
     fn flow(&self, table: FlowTable, key: &FlowKey) -> Option<&Flow<SharedU64>> {
         let flow = match table {
-            FlowTable::Established => return Flows.get::<CALL>(key),
-            FlowTable::Unreplied => return Unreplied.get::<CALL>(key),
-            FlowTable::Invited => return Invited.get::<CALL>(key),
+            FlowTable::Established => return Flows.get::<LOOK_UP>(key),
+            FlowTable::Unreplied => return Unreplied.get::<LOOK_UP>(key),
+            FlowTable::Invited => return Invited.get::<LOOK_UP>(key),
             FlowTable::Fragments => FRAGMENTS.get_ptr(key)?,
         };
         // SAFETY: see `shared`.
@@ -119,7 +118,7 @@ impl<const CALL: bool> Tables for KernelTables<CALL> {
 
     #[inline(always)]
     fn binding(&self, key: &FlowKey) -> Option<&Binding<SharedU64>> {
-        Bindings.get::<CALL>(key)
+        Bindings.get::<LOOK_UP>(key)
     }
 
     #[inline(always)]
@@ -226,7 +225,8 @@ extern "C" fn find_forward(key: *const FlowKey, uplink: u32) -> u32 {
     let Some(key) = (unsafe { key.as_ref() }) else {
         return 0;
     };
-    path::find_forward(&KernelTables::<true>, key, uplink as u8).map_or(0, |index| index + 1)
+    path::find_forward(&KernelTables::<{ look_up::CALL }>, key, uplink as u8)
+        .map_or(0, |index| index + 1)
 }
 
 /// An element of a map.
@@ -244,7 +244,7 @@ unsafe fn shared<'a, T>(element: *const T) -> &'a T {
     unsafe { &*element }
 }
 
-impl<const CALL: bool> KernelTables<CALL> {
+impl<const LOOK_UP: u8> KernelTables<LOOK_UP> {
     #[inline(always)]
     fn insert(
         &self,

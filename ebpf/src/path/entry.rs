@@ -10,7 +10,7 @@ use crate::abi::{
     SharedU64, Uplink, ticks,
 };
 use crate::verdict::DropReason;
-use crate::wire::{Protocol, checksum::Delta};
+use crate::wire::{Frame, Protocol, checksum::Delta};
 
 /// The only group there is without policy rules.
 pub(super) const DEFAULT_GROUP: u8 = 0;
@@ -34,9 +34,14 @@ impl Inside {
 
     /// The sender of a packet that came in by `port`.
     #[inline(always)]
-    pub(super) fn sender(packet: &Packet, port: &Port) -> Self {
-        let macs = MacPair::new(packet.source_mac, port.mac);
-        Self::new(packet.key.from(), LanSide::new(macs, port.egress, port.mtu))
+    pub(super) fn sender<F: Frame>(
+        frame: &F,
+        packet: &Packet,
+        port: &Port,
+    ) -> Result<Self, DropReason> {
+        let source = packet.source_mac(frame).ok_or(DropReason::Truncated)?;
+        let lan = LanSide::new(MacPair::new(source, port.mac), port.egress, port.mtu);
+        Ok(Self::new(packet.key.from(), lan))
     }
 
     /// Whose the public side of a mapping is.

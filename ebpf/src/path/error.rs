@@ -2,8 +2,9 @@
 //! back (RFC 5508 section 4).
 
 use super::entry::{self, Common, Place};
+use super::forward::Way;
 use super::parse::Packet;
-use super::{FlowTable, Note, Stop, Tables, flow, forward, inbound, mapping, translate};
+use super::{FlowTable, Note, Stop, Tables, flow, inbound, mapping, translate};
 use crate::abi::{
     Direction, Flow, FlowKey, Ipv4, L4Port, LAN_REALM, Opener, Port, PortRole, Uplink,
 };
@@ -34,25 +35,32 @@ pub(super) fn run<F: Frame, T: Tables>(
     let (flow, uplink) =
         find(tables, &key, port, &mut found).ok_or_else(|| unmatched(tables, &key))?;
     flow.header_delta = outer_delta(packet, flow);
-    let way = forward::way(frame, packet, flow, uplink)?;
+    let way = Way::of(flow, uplink);
+    way.check(frame, packet)?;
     let change = quote.rewrite(frame, flow).ok_or(DropReason::Truncated)?;
-    let sum = checksum::update(packet.transport_checksum, change.fold());
-    frame
-        .write(packet.transport() + offset::ICMP_CHECKSUM, sum.to_ne_bytes())
-        .ok_or(DropReason::Truncated)?;
+    update_sum(frame, packet, change).ok_or(DropReason::Truncated)?;
     translate::header(frame, packet, flow, &way).ok_or(DropReason::Truncated)?;
     Ok(Verdict::Forward { egress: way.egress, uplink: flow.uplink, direction: way.direction })
+}
+
+/// Changes the ICMP checksum.
+#[inline(always)]
+fn update_sum<F: Frame>(frame: &mut F, packet: &Packet, change: Delta) -> Option<()> {
+    let at = packet.transport() + offset::ICMP_CHECKSUM;
+    let old = u16::from_ne_bytes(frame.read(at)?);
+    frame.write(at, checksum::update(old, change.fold()).to_ne_bytes())
 }
 
 /// Checks the ICMP checksum (RFC 5508 section 4.1, REQ-3). It cannot be checked of a fragment, and
 /// is not of more than an Ethernet frame carries.
 #[inline(always)]
 fn check_sum<F: Frame>(frame: &F, packet: &Packet) -> Result<(), DropReason> {
-    if packet.is_first_fragment() || usize::from(packet.body) > checksum::SUMMED_MAX {
+    let body = usize::from(packet.body(frame).ok_or(DropReason::Truncated)?);
+    if packet.is_first_fragment() || body > checksum::SUMMED_MAX {
         return Ok(());
     }
-    match checksum::sum_frame(frame, packet.transport(), usize::from(packet.body)) {
-        Some(sum) if checksum::fold(sum) == 0xffff => Ok(()),
+    match checksum::sum_frame(frame, packet.transport(), body) {
+        Some(sum) if checksum::is_right(sum) => Ok(()),
         Some(_) => Err(DropReason::BadChecksum),
         None => Err(DropReason::Truncated),
     }
@@ -138,7 +146,8 @@ impl Quote {
         let at = packet.transport() + ICMP_LEN;
         let header: Ipv4Header = frame.read(at).ok_or(MISMATCH)?;
         let header_len = header.header_len();
-        let whole = usize::from(packet.body)
+        let body = packet.body(frame).ok_or(MISMATCH)?;
+        let whole = usize::from(body)
             .checked_sub(ICMP_LEN + header_len)
             .filter(|_| header.version() == 4 && header_len >= IPV4_LEN);
         let len = whole.ok_or(MISMATCH)?;

@@ -3,7 +3,7 @@
 use super::parse::Packet;
 use super::{FlowTable, Tables};
 use crate::abi::{Direction, Flow, FlowKey, Mark, Progress, SharedU64, Uplink, ticks};
-use crate::wire::Protocol;
+use crate::wire::{Frame, Protocol};
 
 /// What a packet is rewritten by.
 #[derive(Clone, Copy)]
@@ -29,9 +29,21 @@ pub(super) fn find<'a, T: Tables>(
 /// As [`find`], of an entry that was looked up.
 #[inline(always)]
 pub(super) fn usable<'a, T: Tables>(tables: &'a T, flow: &'a Flow<SharedU64>) -> Option<Route<'a>> {
-    let uplink = tables.uplink(flow.uplink)?;
-    let can_send = flow.direction != Direction::Out as u8 || tables.alive() >> flow.uplink & 1 == 1;
-    (flow.generation == uplink.generation && can_send).then_some(Route { flow, uplink })
+    let uplink = current(tables, flow)?;
+    let can_go_on = flow.direction != Direction::Out as u8 || can_send(tables, flow);
+    can_go_on.then_some(Route { flow, uplink })
+}
+
+/// The uplink of an entry, unless it has another address by now.
+#[inline(always)]
+pub(super) fn current<'a, T: Tables>(tables: &'a T, flow: &Flow<SharedU64>) -> Option<&'a Uplink> {
+    tables.uplink(flow.uplink).filter(|uplink| flow.generation == uplink.generation)
+}
+
+/// Whether the uplink of an entry can send.
+#[inline(always)]
+pub(super) fn can_send<T: Tables>(tables: &T, flow: &Flow<SharedU64>) -> bool {
+    tables.alive() >> (flow.uplink & 63) & 1 == 1
 }
 
 /// The unanswered flow of this key, if `answer` is to its translated address and port by its
@@ -60,19 +72,25 @@ pub(super) fn find_translated<'a, T: Tables>(
 /// A reset whose sequence number cannot be of the connection leaves no mark: whoever made it up
 /// does not end the connection (RFC 5382 section 5; the receiver judges by itself, RFC 5961).
 #[inline(always)]
-pub(super) fn mark<T: Tables>(tables: &T, flow: &Flow<SharedU64>, packet: &Packet) {
+pub(super) fn mark<F: Frame, T: Tables>(
+    frame: &F,
+    tables: &T,
+    flow: &Flow<SharedU64>,
+    packet: &Packet,
+) {
     let old = Mark(flow.mark.load());
     let before = if packet.starts && is_over(old.seen()) { 0 } else { old.seen() };
     let (epoch, seen) = (tables.epoch(), before | packet.seen);
     if old.epoch() == epoch && old.seen() == seen {
         return;
     }
-    if packet.seen & Mark::RST != 0 {
-        if !Progress(flow.progress.load()).is_plausible(packet.sequence) {
+    if packet.key.protocol() == Protocol::TCP {
+        let Some(sequence) = packet.sequence(frame) else { return };
+        if !packet.is_reset() {
+            flow.progress.store(Progress::new(sequence).0);
+        } else if !Progress(flow.progress.load()).is_plausible(sequence) {
             return;
         }
-    } else if packet.key.protocol() == Protocol::TCP {
-        flow.progress.store(Progress::new(packet.sequence).0);
     }
     flow.mark.store(Mark::new(ticks(tables.now()), epoch, seen).0);
 }

@@ -3,7 +3,7 @@
 use super::flow::{self, Route};
 use super::parse::Packet;
 use super::{Stop, Tables, fragment, mss, translate};
-use crate::abi::{Direction, Flow, LanSide, MacPair, Uplink};
+use crate::abi::{Direction, Flow, LanSide, MacPair, SharedU64, Uplink};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{ETHERNET_LEN, Frame};
 
@@ -31,41 +31,41 @@ impl Way {
         Self { direction, macs: lan.macs(), egress: lan.egress(), mtu: lan.mtu() }
     }
 
-    /// This way, if the packet may go it.
+    /// By a flow entry.
+    #[inline(always)]
+    pub(super) fn of<M>(flow: &Flow<M>, uplink: &Uplink) -> Self {
+        if flow.direction == Direction::Out as u8 {
+            Self::out(uplink)
+        } else if flow.direction == Direction::In as u8 {
+            Self::to_lan(flow.lan, Direction::In)
+        } else {
+            Self::to_lan(flow.lan, Direction::Hairpin)
+        }
+    }
+
+    /// Whether the packet may go this way.
     ///
     /// # Errors
     /// Where its TTL is used up, or the egress interface does not take it. The sender is told.
     #[inline(always)]
-    pub(super) fn check<F: Frame>(self, frame: &F, packet: &Packet) -> Result<Self, Stop> {
-        if packet.ttl <= 1 {
-            return Err(Stop::Answer(DropReason::TtlExceeded, 0));
-        }
-        if frame.len() > ETHERNET_LEN + usize::from(self.mtu) {
-            return Err(Stop::Answer(DropReason::TooBig, self.mtu));
-        }
-        Ok(self)
+    pub(super) fn check<F: Frame>(&self, frame: &F, packet: &Packet) -> Result<(), Stop> {
+        check(frame, packet, self.mtu)
     }
 }
 
-/// The way of a packet by its flow entry, if it may go on.
+/// Whether the packet may go by an interface that takes IPv4 packets of up to `mtu` bytes.
 ///
 /// # Errors
 /// As for [`Way::check`].
 #[inline(always)]
-pub(super) fn way<F: Frame, M>(
-    frame: &F,
-    packet: &Packet,
-    flow: &Flow<M>,
-    uplink: &Uplink,
-) -> Result<Way, Stop> {
-    let way = if flow.direction == Direction::Out as u8 {
-        Way::out(uplink)
-    } else {
-        let direction =
-            if flow.direction == Direction::In as u8 { Direction::In } else { Direction::Hairpin };
-        Way::to_lan(flow.lan, direction)
-    };
-    way.check(frame, packet)
+pub(super) fn check<F: Frame>(frame: &F, packet: &Packet, mtu: u16) -> Result<(), Stop> {
+    if packet.ttl <= 1 {
+        return Err(Stop::Answer(DropReason::TtlExceeded, 0));
+    }
+    if frame.len() > ETHERNET_LEN + usize::from(mtu) {
+        return Err(Stop::Answer(DropReason::TooBig, mtu));
+    }
+    Ok(())
 }
 
 /// Sends a packet of a known flow its way, and marks its entry.
@@ -76,8 +76,9 @@ pub(super) fn send_known<F: Frame, T: Tables>(
     packet: &Packet,
     Route { flow, uplink }: Route<'_>,
 ) -> Result<Verdict, Stop> {
-    let way = way(frame, packet, flow, uplink)?;
-    flow::mark(tables, flow, packet);
+    let way = Way::of(flow, uplink);
+    way.check(frame, packet)?;
+    flow::mark(frame, tables, flow, packet);
     send_first(frame, tables, packet, flow, uplink, way)
 }
 
@@ -93,28 +94,43 @@ pub(super) fn send_first<F: Frame, T: Tables, M>(
     way: Way,
 ) -> Result<Verdict, Stop> {
     if packet.is_first_fragment() {
-        fragment::record(tables, packet, flow)?;
+        fragment::record(frame, tables, packet, flow)?;
     }
-    let mut checksum = packet.transport_checksum;
     if packet.starts {
         let mtu = match way.direction {
             Direction::Hairpin => flow.lan.mtu(),
             _ => flow.lan.mtu().min(uplink.mtu),
         };
-        checksum = mss::clamp(frame, packet, mtu);
+        let _ = mss::clamp(frame, packet, mtu);
     }
-    send(frame, packet, flow, way, checksum)
+    send(frame, packet, flow, way)
 }
 
-/// Rewrites a packet, whose transport checksum is now `checksum`, and sends it its way.
+/// Sends a packet of a known flow this way, if it may go it, and marks its entry.
+///
+/// # Errors
+/// As for [`Way::check`].
 #[inline(always)]
-pub(super) fn send<F: Frame, M>(
+pub(super) fn send_marked<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet,
+    flow: &Flow<SharedU64>,
+    way: Way,
+) -> Result<Verdict, Stop> {
+    way.check(frame, packet)?;
+    flow::mark(frame, tables, flow, packet);
+    send(frame, packet, flow, way)
+}
+
+/// Rewrites a packet, and sends it its way.
+#[inline(always)]
+fn send<F: Frame, M>(
     frame: &mut F,
     packet: &Packet,
     flow: &Flow<M>,
     way: Way,
-    checksum: u16,
 ) -> Result<Verdict, Stop> {
-    translate::rewrite(frame, packet, flow, &way, checksum).ok_or(DropReason::Truncated)?;
+    translate::rewrite(frame, packet, flow, &way).ok_or(DropReason::Truncated)?;
     Ok(Verdict::Forward { egress: way.egress, uplink: flow.uplink, direction: way.direction })
 }

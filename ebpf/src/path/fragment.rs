@@ -6,11 +6,12 @@
 //! held.
 
 use super::entry::Place;
+use super::forward::Way;
 use super::parse::Packet;
-use super::{FlowTable, Note, Stop, Tables, flow, forward, translate};
+use super::{FlowTable, Note, Stop, Tables, flow, translate};
 use crate::abi::{Flow, FlowKey, L4Port, Port};
 use crate::verdict::{DropReason, PassReason, Verdict};
-use crate::wire::Frame;
+use crate::wire::{ETHERNET_LEN, Frame, Ipv4Header};
 
 /// The stage: later fragments.
 #[inline(always)]
@@ -21,7 +22,8 @@ pub(super) fn run<F: Frame, T: Tables>(
     packet: &Packet,
     _note: Note,
 ) -> Result<Verdict, Stop> {
-    let Some(route) = flow::find(tables, FlowTable::Fragments, &key(packet)) else {
+    let fragments = key(frame, packet).ok_or(DropReason::Truncated)?;
+    let Some(route) = flow::find(tables, FlowTable::Fragments, &fragments) else {
         let owner = tables.local(&packet.key.destination().into());
         let is_kernel = owner.is_some_and(|owner| owner.is_kernel());
         let reason = DropReason::FragmentWithoutFirst.into();
@@ -31,7 +33,8 @@ pub(super) fn run<F: Frame, T: Tables>(
     if u64::from(packet.fragment & !1) < route.flow.progress.load() {
         return Err(DropReason::FragmentOverlap.into());
     }
-    let way = forward::way(frame, packet, route.flow, route.uplink)?;
+    let way = Way::of(route.flow, route.uplink);
+    way.check(frame, packet)?;
     translate::header(frame, packet, route.flow, &way).ok_or(DropReason::Truncated)?;
     let (egress, uplink) = (way.egress, route.flow.uplink);
     Ok(Verdict::Forward { egress, uplink, direction: way.direction })
@@ -39,28 +42,31 @@ pub(super) fn run<F: Frame, T: Tables>(
 
 /// What a first fragment leaves for the others: its flow entry.
 #[inline(always)]
-pub(super) fn record<T: Tables, M>(
+pub(super) fn record<F: Frame, T: Tables, M>(
+    frame: &F,
     tables: &T,
     packet: &Packet,
     flow: &Flow<M>,
 ) -> Result<(), DropReason> {
     let mut entry = Place::uninit();
     let entry = entry.write(flow.map(|_| 0));
-    entry.progress = u64::from(packet.body);
+    entry.progress = u64::from(packet.body(frame).ok_or(DropReason::Truncated)?);
+    let key = key(frame, packet).ok_or(DropReason::Truncated)?;
     tables
-        .replace_flow(FlowTable::Fragments, &key(packet), entry)
+        .replace_flow(FlowTable::Fragments, &key, entry)
         .map_err(|_| DropReason::UnrepliedTableFull)
 }
 
 /// What the fragments of a datagram have in common (RFC 791 section 3.2), the identification in the
 /// place of a port.
 #[inline(always)]
-fn key(packet: &Packet) -> FlowKey {
+fn key<F: Frame>(frame: &F, packet: &Packet) -> Option<FlowKey> {
+    let header: Ipv4Header = frame.read(ETHERNET_LEN)?;
     let key = &packet.key;
-    FlowKey::new(
-        (key.source(), L4Port::new(packet.identification.to_ne_bytes())),
+    Some(FlowKey::new(
+        (key.source(), L4Port::new(header.identification)),
         (key.destination(), L4Port::default()),
         key.protocol(),
         key.realm(),
-    )
+    ))
 }

@@ -33,11 +33,12 @@ pub(super) fn run<F: Frame, T: Tables>(
         return forward::send_known(frame, tables, packet, route);
     }
     if let Some(route) = find_unreplied(tables, key) {
-        let way = forward::way(frame, packet, route.flow, route.uplink)?;
+        let way = Way::of(route.flow, route.uplink);
+        way.check(frame, packet)?;
         if route.flow.opener == Opener::Lan as u8 {
-            flow::mark(tables, route.flow, packet);
+            flow::mark(frame, tables, route.flow, packet);
         } else if !packet.is_reset() {
-            accept(tables, packet, port, route.flow)?;
+            accept(frame, tables, packet, port, route.flow)?;
         }
         return forward::send_first(frame, tables, packet, route.flow, route.uplink, way);
     }
@@ -69,7 +70,7 @@ pub(super) fn open<F: Frame, T: Tables>(
         Err(NoTarget::Nobody) => return Err(DropReason::Unsolicited.into()),
     };
     check(frame, tables, packet, origin, &inside)?;
-    open_flow(tables, packet, port, origin, &inside, (id, uplink))?;
+    open_flow(frame, tables, packet, port, origin, &inside, (id, uplink))?;
     Err(Stop::to(Stage::Hairpin))
 }
 
@@ -101,12 +102,13 @@ fn check<F: Frame, T: Tables>(
     if origin == Origin::Forward && !inside.lan.is_resolved() {
         return Err(DropReason::ForwardUnresolved.into());
     }
-    Way::to_lan(inside.lan, Direction::Hairpin).check(frame, packet).map(|_| ())
+    Way::to_lan(inside.lan, Direction::Hairpin).check(frame, packet)
 }
 
 /// Opens the flow of a packet to `inside`, who is known by its destination.
 #[inline(always)]
-fn open_flow<T: Tables>(
+fn open_flow<F: Frame, T: Tables>(
+    frame: &F,
     tables: &T,
     packet: &Packet,
     port: &Port,
@@ -117,7 +119,7 @@ fn open_flow<T: Tables>(
     let key = &packet.key;
     let settings = tables.settings().ok_or(DropReason::NotReady)?;
     let host = host_with_room(tables, settings, key.source(), false)?;
-    let sender = Inside::sender(packet, port);
+    let sender = Inside::sender(frame, packet, port)?;
     let common = Common::new(tables, key, uplink, Opener::Lan);
     let wanted = Wanted::new(&sender, key, uplink, common.now);
     let source = wanted
@@ -159,7 +161,8 @@ fn is_let_in<T: Tables>(
 
 /// The answer to an unanswered hairpin flow, by its entry: it becomes an established one.
 #[inline(always)]
-fn accept<T: Tables>(
+fn accept<F: Frame, T: Tables>(
+    frame: &F,
     tables: &T,
     packet: &Packet,
     port: &Port,
@@ -178,7 +181,7 @@ fn accept<T: Tables>(
         now: ticks(tables.now()),
     };
     let (from, to) = ((answer.address, answer.port), (answer.other_address, answer.other_port));
-    let sender = Inside::sender(packet, port);
+    let sender = Inside::sender(frame, packet, port)?;
     let opening = common.hairpin(to, key.to(), from, &sender, &mut opening);
     // What the opener's packets were is forgotten, but that there were some.
     opening.mark = answer.mark;

@@ -48,8 +48,9 @@ pub(super) fn run<F: Frame, T: Tables>(
     if let Some(flow) = admission.answers.or(admission.invited) {
         into.lan = flow.lan;
     }
-    let way = Way::to_lan(into.lan, Direction::In).check(frame, packet)?;
-    record(tables, packet, admission, &inside, into, &common)?;
+    let way = Way::to_lan(into.lan, Direction::In);
+    way.check(frame, packet)?;
+    record(frame, tables, packet, admission, &inside, into, &common)?;
     forward::send_first(frame, tables, packet, into, uplink, way)
 }
 
@@ -186,7 +187,8 @@ fn is_spoofed<T: Tables>(tables: &T, source: Ipv4) -> bool {
 
 /// Notes a packet that was let in: an answer makes its flow an established one.
 #[inline(always)]
-fn record<T: Tables>(
+fn record<F: Frame, T: Tables>(
+    frame: &F,
     tables: &T,
     packet: &Packet,
     admission: Admission<'_>,
@@ -207,7 +209,7 @@ fn record<T: Tables>(
         return entry::establish(tables, FlowTable::Unreplied, &key.peer(into), out, into);
     }
     if let Some(flow) = admission.invited {
-        flow::mark(tables, flow, packet);
+        flow::mark(frame, tables, flow, packet);
         return Ok(());
     }
     let out = common.outward(inside, key.to(), &mut out);

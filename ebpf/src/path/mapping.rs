@@ -58,7 +58,7 @@ fn is_in_pool<T: Tables>(tables: &T, settings: &Settings, protocol: u8, port: L4
 /// The stage: makes the mapping that the packet's flow wants on an uplink, and goes back.
 #[inline(always)]
 pub(super) fn run<F: Frame, T: Tables>(
-    _frame: &mut F,
+    frame: &mut F,
     tables: &T,
     port: &Port,
     packet: &Packet,
@@ -66,7 +66,7 @@ pub(super) fn run<F: Frame, T: Tables>(
 ) -> Result<Verdict, Stop> {
     let (id, back) = note.wanted_mapping();
     let uplink = tables.uplink(id).ok_or(DropReason::NoUplink)?;
-    let inside = Inside::sender(packet, port);
+    let inside = Inside::sender(frame, packet, port)?;
     let wanted = Wanted::new(&inside, &packet.key, (id, uplink), ticks(tables.now()));
     make(tables, &wanted).map_err(|reason| Stop::Answer(reason, 0))?;
     Err(back)

@@ -34,6 +34,7 @@
 mod answer;
 mod entry;
 mod error;
+mod established;
 mod flow;
 mod forward;
 mod fragment;
@@ -48,17 +49,15 @@ mod select;
 mod tables;
 mod translate;
 
+pub use established::established;
 pub use inbound::find_forward;
 pub use parse::Packet;
 pub use tables::{FlowTable, InsertError, Tables};
 
 use core::mem::MaybeUninit;
 
-use crate::abi::{Direction, Port, PortRole};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::Frame;
-use flow::Route;
-use parse::Kind;
 
 /// A part of the path. The discriminants are the ABI's: the slots of the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,11 +120,31 @@ impl Stage {
 /// What a stage ends in.
 #[derive(Clone, Copy)]
 #[must_use]
-pub enum Step<'p> {
+pub enum Step<'p, D = Verdict> {
     /// The packet is decided, and rewritten. The caller counts it ([`Verdict::counter`]) and acts.
-    Done(Verdict),
+    Done(D),
     /// Another stage goes on, with what was parsed of the packet, and word from this one.
     Next(Stage, &'p Packet, Note),
+}
+
+/// What happens to a packet that is decided.
+pub trait End {
+    /// What is left then.
+    type Done;
+
+    /// Whatever the verdict calls for.
+    fn done(&self, verdict: Verdict) -> Self::Done;
+}
+
+/// The verdict stays.
+struct NoEnd;
+
+impl End for NoEnd {
+    type Done = Verdict;
+
+    fn done(&self, verdict: Verdict) -> Verdict {
+        verdict
+    }
 }
 
 /// What one stage of a packet's path tells the next. 8 bytes.
@@ -210,7 +229,7 @@ impl From<PassReason> for Stop {
 /// Takes a packet through all stages.
 pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T, ifindex: u32) -> Verdict {
     let mut place = MaybeUninit::uninit();
-    let mut step = established(frame, tables, ifindex, &mut place);
+    let mut step = established(frame, tables, ifindex, &mut place, &NoEnd);
     loop {
         let (stage, packet, note) = match step {
             Step::Done(verdict) => return verdict,
@@ -230,26 +249,6 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T, ifindex: u32) -> 
             Stage::Answer => answer,
         };
         step = run(frame, tables, ifindex, packet, note);
-    }
-}
-
-/// [`Stage::Established`]. What is parsed of the packet is in `place`.
-#[inline(always)]
-pub fn established<'p, F: Frame, T: Tables>(
-    frame: &mut F,
-    tables: &T,
-    ifindex: u32,
-    place: &'p mut MaybeUninit<Packet>,
-) -> Step<'p> {
-    let Some(port) = tables.port(ifindex) else {
-        return Step::Done(Verdict::Pass(PassReason::UnknownPort));
-    };
-    match parse::packet(frame, tables, port, place) {
-        Ok(packet) => step(run(frame, tables, port, packet), packet),
-        Err(Stop::Pass(reason)) => Step::Done(Verdict::Pass(reason)),
-        Err(Stop::Drop(reason)) => Step::Done(Verdict::Drop(reason)),
-        // There is nothing to go on with.
-        Err(_) => Step::Done(Verdict::Drop(DropReason::NotReady)),
     }
 }
 
@@ -303,35 +302,4 @@ stages! {
     error: error::run,
     /// [`Stage::Answer`].
     answer: answer::run,
-}
-
-#[inline(always)]
-fn run<F: Frame, T: Tables>(
-    frame: &mut F,
-    tables: &T,
-    port: &Port,
-    packet: &Packet,
-) -> Result<Verdict, Stop> {
-    let from_lan = port.role == PortRole::Lan as u8;
-    let stage = if from_lan { Stage::Outbound } else { Stage::Inbound };
-    match packet.kind {
-        Kind::Tail => return Err(Stop::to(Stage::Fragment)),
-        Kind::Error => return Err(Stop::to(Stage::Error)),
-        // What a flow's first packets need besides, only the other stages do.
-        Kind::Opens | Kind::Continues if !packet.starts && !packet.is_first_fragment() => {}
-        _ => return Err(Stop::to(stage)),
-    }
-    let Some(flow) = tables.flow(FlowTable::Established, &packet.key) else {
-        if from_lan {
-            tables.prefetch_unanswered(&packet.key);
-        }
-        return Err(Stop::Next(stage, Note::MISSED));
-    };
-    let Route { flow, uplink } = flow::usable(tables, flow).ok_or(Stop::to(stage))?;
-    if flow.direction == Direction::Hairpin as u8 {
-        return Err(Stop::to(Stage::Hairpin));
-    }
-    let way = forward::way(frame, packet, flow, uplink)?;
-    flow::mark(tables, flow, packet);
-    forward::send(frame, packet, flow, way, packet.transport_checksum)
 }

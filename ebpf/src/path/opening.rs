@@ -28,35 +28,35 @@ pub(super) fn run<F: Frame, T: Tables>(
     if uplink.generation == 0 {
         return Err(Stop::Answer(DropReason::NoUplink, 0));
     }
-    let way = Way::out(uplink).check(frame, packet)?;
+    forward::check(frame, packet, uplink.mtu)?;
     let mut out = Place::uninit();
-    let out = open(tables, settings, packet, port, (id, uplink), moves, &mut out)?;
-    forward::send_first(frame, tables, packet, out, uplink, way)
+    let inside = Inside::sender(frame, packet, port)?;
+    let out = open(tables, settings, packet, &inside, (id, uplink), moves, &mut out)?;
+    forward::send_first(frame, tables, packet, out, uplink, Way::out(uplink))
 }
 
-/// Opens the flow of a packet, or moves it to the uplink. What is left is the entry by which it
+/// Opens the flow of a packet of `inside`, or moves it to the uplink. What is left is the entry by which it
 /// leaves.
 #[inline(always)]
 fn open<'p, T: Tables>(
     tables: &T,
     settings: &Settings,
     packet: &Packet,
-    port: &Port,
+    inside: &Inside,
     uplink: (u8, &Uplink),
     moves: bool,
     place: &'p mut Place,
 ) -> Result<&'p Flow, Stop> {
     let key = &packet.key;
     let host = host_with_room(tables, settings, key.source(), moves)?;
-    let inside = Inside::sender(packet, port);
     let common = Common::new(tables, key, uplink, Opener::Lan);
     let note = if moves { Note::NOTHING } else { Note::MISSED };
-    let wanted = Wanted::new(&inside, key, uplink, common.now);
+    let wanted = Wanted::new(inside, key, uplink, common.now);
     let public = wanted
         .find_permitting(tables, settings, key.destination())
         .map_err(refused)?
         .ok_or(Stop::Next(Stage::Mapping, note.with_mapping(uplink.0, false)))?;
-    let out = common.outward(&inside, public, place);
+    let out = common.outward(inside, public, place);
     out.mark = flow::first_mark(tables, packet).0;
     if moves {
         let mut into = Place::uninit();

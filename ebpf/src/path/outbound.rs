@@ -1,6 +1,7 @@
 //! 4. From the LAN: an unanswered flow, or the answer to one from beyond an uplink.
 
 use super::entry::{self, Place};
+use super::forward::Way;
 use super::parse::{Kind, Packet};
 use super::{FlowTable, Note, Stage, Stop, Tables, flow, forward};
 use crate::abi::{Direction, Flow, Opener, Port, SharedU64, ticks};
@@ -34,10 +35,12 @@ pub(super) fn run<F: Frame, T: Tables>(
     admit(tables, packet)?;
     let invited = tables.flow(FlowTable::Invited, key);
     if let Some(route) = invited.and_then(|flow| flow::usable(tables, flow)) {
-        let way = forward::way(frame, packet, route.flow, route.uplink)?;
+        Way::of(route.flow, route.uplink).check(frame, packet)?;
         if !packet.is_reset() {
             accept(tables, packet, route.flow)?;
         }
+        // Read once more, and not kept on the stack meanwhile.
+        let way = Way::of(route.flow, route.uplink);
         return forward::send_first(frame, tables, packet, route.flow, route.uplink, way);
     }
     if packet.kind == Kind::Continues {

@@ -3,10 +3,10 @@
 use core::mem::MaybeUninit;
 
 use super::{Stop, Tables};
-use crate::abi::{FlowKey, L4Port, LAN_REALM, LocalAddress, Mac, Mark, Port, PortRole};
+use crate::abi::{FlowKey, LAN_REALM, LocalAddress, Mac, Mark, Port, PortRole};
 use crate::verdict::{DropReason, PassReason};
 use crate::wire::{
-    ETHERNET_LEN, Echo, EtherType, Ethernet, Frame, IPV4_LEN, IPV6_DESTINATION, Ipv4Header, Ports,
+    ETHERNET_LEN, Echo, EtherType, Ethernet, Frame, IPV4_LEN, IPV6_DESTINATION, Ipv4Header,
     Protocol, Tcp, Udp, icmp_type, tcp_flags,
 };
 
@@ -19,20 +19,8 @@ const VLAN_ID: u16 = 0x0fff;
 pub struct Packet {
     /// Its flow key.
     pub(super) key: FlowKey,
-    /// The sender's MAC.
-    pub(super) source_mac: Mac,
-    /// The sequence number of a TCP segment.
-    pub(super) sequence: u32,
     /// The bits of [`Mark`] that it sets.
     pub(super) seen: u32,
-    /// The IPv4 header's checksum, as it was loaded.
-    pub(super) header_checksum: u16,
-    /// The transport header's checksum, as it was loaded; zero where there is none.
-    pub(super) transport_checksum: u16,
-    /// The length of the IPv4 packet without its header, in bytes.
-    pub(super) body: u16,
-    /// The IPv4 header's identification, as it was loaded.
-    pub(super) identification: u16,
     /// Of a fragment: where it starts in the datagram's payload, in bytes, plus one for all but the
     /// last.
     pub(super) fragment: u16,
@@ -62,6 +50,25 @@ impl Packet {
         usize::from(self.transport & 0x7f)
     }
 
+    /// The sender's MAC.
+    #[inline(always)]
+    pub(super) fn source_mac<F: Frame>(&self, frame: &F) -> Option<Mac> {
+        frame.read(0).map(|ethernet: Ethernet| ethernet.source())
+    }
+
+    /// The sequence number of a TCP segment.
+    #[inline(always)]
+    pub(super) fn sequence<F: Frame>(&self, frame: &F) -> Option<u32> {
+        frame.read(self.transport()).map(|tcp: Tcp| tcp.sequence())
+    }
+
+    /// The length of the IPv4 packet without its header, in bytes.
+    #[inline(always)]
+    pub(super) fn body<F: Frame>(&self, frame: &F) -> Option<u16> {
+        let header: Ipv4Header = frame.read(ETHERNET_LEN)?;
+        Some(header.total_len().saturating_sub(header.header_len()) as u16)
+    }
+
     /// Whether it is a reset of TCP.
     #[inline(always)]
     pub(super) fn is_reset(&self) -> bool {
@@ -85,18 +92,16 @@ pub(super) enum Kind {
     Untranslatable,
 }
 
-/// Parses a frame that came in on `port` into `place`.
+/// Reads the IPv4 header of a frame that came in on `port`. Nothing of it is checked.
 ///
-/// A `Result` of a packet by value would share its first bytes with the error, and the compiler
-/// would then build the key, which stays in memory, out of pieces that the verifier calls
-/// misaligned.
+/// # Errors
+/// Where the frame is not for the gateway, or not of IPv4.
 #[inline(always)]
-pub(super) fn packet<'p, F: Frame, T: Tables>(
+pub(super) fn header<F: Frame, T: Tables>(
     frame: &F,
     tables: &T,
     port: &Port,
-    place: &'p mut MaybeUninit<Packet>,
-) -> Result<&'p Packet, Stop> {
+) -> Result<Ipv4Header, Stop> {
     let ethernet: Ethernet = frame.read(0).ok_or(DropReason::Truncated)?;
     if ethernet.destination() != port.mac {
         return Err(PassReason::NotForUs.into());
@@ -104,17 +109,31 @@ pub(super) fn packet<'p, F: Frame, T: Tables>(
     if ethernet.ether_type != EtherType::IPV4 {
         return Err(not_ipv4(frame, tables, ethernet.ether_type));
     }
-    let header: Ipv4Header = frame.read(ETHERNET_LEN).ok_or(DropReason::Truncated)?;
-    check_header(frame, &header)?;
+    frame.read(ETHERNET_LEN).ok_or(DropReason::Truncated.into())
+}
+
+/// Parses the packet of a header that was read of a frame, into `place`.
+///
+/// A `Result` of a packet by value would share its first bytes with the error, and the compiler
+/// would then build the key, which stays in memory, out of pieces that the verifier calls
+/// misaligned.
+#[inline(always)]
+pub(super) fn packet<'p, F: Frame>(
+    frame: &F,
+    header: &Ipv4Header,
+    port: &Port,
+    place: &'p mut MaybeUninit<Packet>,
+) -> Result<&'p Packet, Stop> {
+    check_header(frame, header)?;
     let offset = ETHERNET_LEN + header.header_len();
     let transport = if header.fragment_offset() != 0 {
         Transport::without_ports(Kind::Tail)
     } else {
-        transport(frame, &header, offset)?
+        transport(frame, header, offset)?
     };
-    let key = FlowKey::new(
-        (header.source(), transport.source),
-        (header.destination(), transport.destination),
+    let key = FlowKey::of_packet(
+        header.addresses(),
+        transport.ports,
         header.protocol,
         if port.role == PortRole::Lan as u8 { LAN_REALM } else { port.uplink + 1 },
     );
@@ -122,17 +141,11 @@ pub(super) fn packet<'p, F: Frame, T: Tables>(
         key,
         kind: transport.kind,
         ttl: header.ttl,
-        header_checksum: u16::from_ne_bytes(header.checksum),
         transport: offset as u16,
         reserved: 0,
-        body: (header.total_len() - header.header_len()) as u16,
-        identification: u16::from_ne_bytes(header.identification),
         fragment: header.fragment_offset() as u16 + u16::from(header.more_fragments()),
-        sequence: transport.sequence,
-        transport_checksum: transport.checksum,
         seen: transport.seen,
         starts: transport.starts,
-        source_mac: ethernet.source(),
     }))
 }
 
@@ -180,32 +193,27 @@ fn is_link_local(address: [u8; 16]) -> bool {
     address[0] == 0xfe && address[1] & 0xc0 == 0x80
 }
 
+/// What stands in the place of a port where there is none.
+const NO_PORT: [u8; 2] = [0; 2];
+
 /// What the path reads of a transport header.
 struct Transport {
-    source: L4Port,
-    destination: L4Port,
-    checksum: u16,
+    /// Or what stands for them in a [`FlowKey`].
+    ports: [[u8; 2]; 2],
     seen: u32,
     starts: bool,
-    sequence: u32,
     kind: Kind,
 }
 
 impl Transport {
     #[inline(always)]
-    fn new(kind: Kind, source: L4Port, destination: L4Port, checksum: [u8; 2]) -> Self {
-        let checksum = u16::from_ne_bytes(checksum);
-        Self { source, destination, checksum, seen: Mark::ANY, starts: false, sequence: 0, kind }
-    }
-
-    #[inline(always)]
-    fn with_ports(kind: Kind, ports: &Ports, checksum: [u8; 2]) -> Self {
-        Self::new(kind, ports.source(), ports.destination(), checksum)
+    fn new(kind: Kind, ports: [[u8; 2]; 2]) -> Self {
+        Self { ports, seen: Mark::ANY, starts: false, kind }
     }
 
     #[inline(always)]
     fn without_ports(kind: Kind) -> Self {
-        Self::new(kind, L4Port::default(), L4Port::default(), [0; 2])
+        Self::new(kind, [NO_PORT; 2])
     }
 }
 
@@ -219,13 +227,12 @@ fn transport<F: Frame>(frame: &F, header: &Ipv4Header, offset: usize) -> Result<
             // A segment in mid-stream opens a flow too: it is how a connection whose uplink died
             // goes on, or learns from its peer's reset that it cannot.
             let kind = if tcp.flags & tcp_flags::RST == 0 { Kind::Opens } else { Kind::Continues };
-            let transport = Transport::with_ports(kind, &tcp.ports, tcp.checksum);
             let starts = tcp.flags & tcp_flags::SYN != 0;
-            Ok(Transport { seen: seen(tcp.flags), starts, sequence: tcp.sequence(), ..transport })
+            Ok(Transport { ports: tcp.ports.octets(), seen: seen(tcp.flags), starts, kind })
         }
         Protocol::UDP if room >= size_of::<Udp>() => {
             let udp: Udp = frame.read(offset).ok_or(DropReason::Truncated)?;
-            Ok(Transport::with_ports(Kind::Opens, &udp.ports, udp.checksum))
+            Ok(Transport::new(Kind::Opens, udp.ports.octets()))
         }
         Protocol::ICMP if room >= size_of::<Echo>() => {
             let echo: Echo = frame.read(offset).ok_or(DropReason::Truncated)?;
@@ -242,16 +249,12 @@ fn transport<F: Frame>(frame: &F, header: &Ipv4Header, offset: usize) -> Result<
 
 #[inline(always)]
 fn echo(echo: &Echo) -> Transport {
-    let (identifier, none) = (echo.identifier(), L4Port::default());
+    let identifier = echo.identifier().octets();
     match (echo.icmp_type, echo.code) {
-        (icmp_type::ECHO_REQUEST, 0) => {
-            Transport::new(Kind::Opens, identifier, none, echo.checksum)
-        }
-        (icmp_type::ECHO_REPLY, 0) => {
-            Transport::new(Kind::Continues, none, identifier, echo.checksum)
-        }
+        (icmp_type::ECHO_REQUEST, 0) => Transport::new(Kind::Opens, [identifier, NO_PORT]),
+        (icmp_type::ECHO_REPLY, 0) => Transport::new(Kind::Continues, [NO_PORT, identifier]),
         (icmp_type::UNREACHABLE | icmp_type::TIME_EXCEEDED | icmp_type::PARAMETER_PROBLEM, _) => {
-            Transport::new(Kind::Error, none, none, echo.checksum)
+            Transport::without_ports(Kind::Error)
         }
         _ => Transport::without_ports(Kind::Untranslatable),
     }
@@ -259,15 +262,10 @@ fn echo(echo: &Echo) -> Transport {
 
 #[inline(always)]
 fn seen(flags: u8) -> u32 {
-    let mut seen = Mark::ANY;
-    if flags & (tcp_flags::ACK | tcp_flags::SYN) == tcp_flags::ACK {
-        seen |= Mark::ACK;
-    }
-    if flags & tcp_flags::FIN != 0 {
-        seen |= Mark::FIN;
-    }
-    if flags & tcp_flags::RST != 0 {
-        seen |= Mark::RST;
-    }
-    seen
+    let flags = u32::from(flags);
+    // Each bit is moved to its place: on BPF a condition is a jump.
+    let bit = |flag: u8| flags >> flag.trailing_zeros() & 1;
+    let ack = bit(tcp_flags::ACK) & !bit(tcp_flags::SYN);
+    let (fin, rst) = (bit(tcp_flags::FIN), bit(tcp_flags::RST));
+    Mark::ANY + Mark::ACK * ack + Mark::FIN * fin + Mark::RST * rst
 }

@@ -5,26 +5,29 @@ use super::parse::Packet;
 use crate::abi::{Direction, Flow};
 use crate::wire::{ETHERNET_LEN, Frame, Ipv4Header, Protocol, checksum, offset};
 
-/// Writes the frame anew by its flow entry: MACs, TTL, addresses, ports, and both checksums, of
-/// which `transport_checksum` is what the transport's is so far. Nothing where the frame is shorter
-/// than it was parsed to be.
+/// Writes the frame anew by its flow entry: MACs, TTL, addresses, ports, and both checksums. Nothing
+/// where the frame is shorter than it was parsed to be.
 #[inline(always)]
 pub(super) fn rewrite<F: Frame, M>(
     frame: &mut F,
     packet: &Packet,
     flow: &Flow<M>,
     way: &Way,
-    transport_checksum: u16,
 ) -> Option<()> {
     header(frame, packet, flow, way)?;
-    let delta = flow.transport_delta;
-    let old = transport_checksum;
-    let (ports, at, new) = match packet.key.protocol() {
-        Protocol::TCP => (true, offset::TCP_CHECKSUM, checksum::update(old, delta)),
-        Protocol::UDP => (true, offset::UDP_CHECKSUM, checksum::update_udp(old, delta)),
-        Protocol::ICMP => (false, offset::ICMP_CHECKSUM, checksum::update(old, delta)),
+    let protocol = packet.key.protocol();
+    let (ports, at) = match protocol {
+        Protocol::TCP => (true, offset::TCP_CHECKSUM),
+        Protocol::UDP => (true, offset::UDP_CHECKSUM),
+        Protocol::ICMP => (false, offset::ICMP_CHECKSUM),
         // Neither ports nor a checksum that covers the addresses.
         _ => return Some(()),
+    };
+    let at = packet.transport() + at;
+    let old = u16::from_ne_bytes(frame.read(at)?);
+    let new = match protocol {
+        Protocol::UDP => checksum::update_udp(old, flow.transport_delta),
+        _ => checksum::update(old, flow.transport_delta),
     };
     let port = match way.direction {
         _ if !ports => offset::ICMP_IDENTIFIER,
@@ -35,7 +38,7 @@ pub(super) fn rewrite<F: Frame, M>(
     if way.direction == Direction::Hairpin && ports {
         frame.write(packet.transport() + offset::DESTINATION_PORT, flow.other_port.octets())?;
     }
-    frame.write(packet.transport() + at, new.to_ne_bytes())
+    frame.write(at, new.to_ne_bytes())
 }
 
 /// As [`rewrite`], for what comes before the transport header.
@@ -46,7 +49,8 @@ pub(super) fn header<F: Frame, M>(
     flow: &Flow<M>,
     way: &Way,
 ) -> Option<()> {
-    let checksum = checksum::update(packet.header_checksum, flow.header_delta);
+    let old = u16::from_ne_bytes(frame.read(ETHERNET_LEN + Ipv4Header::CHECKSUM)?);
+    let checksum = checksum::update(old, flow.header_delta);
     let address = match way.direction {
         Direction::In => Ipv4Header::DESTINATION,
         Direction::Out | Direction::Hairpin => Ipv4Header::SOURCE,

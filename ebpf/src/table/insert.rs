@@ -25,7 +25,7 @@ pub enum Existing {
 pub enum WhenFull {
     /// It fails.
     Refuse,
-    /// It pushes the oldest entry out.
+    /// It pushes the oldest entry of its set out.
     Evict,
 }
 
@@ -68,19 +68,19 @@ fn claim<S: Storage<N>, const N: usize>(
     existing: Existing,
     when_full: WhenFull,
 ) -> Result<Option<Slot>, InsertError> {
-    let keys = &storage.set(places.first()).ok_or(InsertError::Full)?.keys;
+    let keys = &storage.set(places.first(storage)).ok_or(InsertError::Full)?.keys;
     let first = storage.survey(keys, key, storage.now());
     let is_crowded = first.free() < CROWDED;
-    let (mut index, mut chosen) = (places.first(), first);
-    if first.way_of_key() == 0 && (is_crowded || keys.has_overflowed()) {
-        let other = &storage.set(places.second()).ok_or(InsertError::Full)?.keys;
+    let (mut index, mut chosen) = (places.first(storage), first);
+    // What may be forgotten does not go elsewhere.
+    let has_second = when_full == WhenFull::Refuse && (is_crowded || keys.has_overflowed());
+    if has_second && first.way_of_key() == 0 {
+        let other = &storage.set(places.second(storage)).ok_or(InsertError::Full)?.keys;
         let second = storage.survey(other, key, storage.now());
-        let is_roomier = second.free() > first.free()
-            || (first.free() == 0 && second.free() == 0 && second.age() > first.age());
-        if second.way_of_key() != 0 || (is_crowded && is_roomier) {
+        if second.way_of_key() != 0 || (is_crowded && second.free() > first.free()) {
             // Before the entry is there, so that nobody who looks for it stops short.
             keys.overflow();
-            (index, chosen) = (places.second(), second);
+            (index, chosen) = (places.second(storage), second);
         }
     }
     let way_of_key = chosen.way_of_key();
@@ -149,7 +149,7 @@ fn settle<S: Storage<N>, const N: usize>(
     existing: Existing,
 ) -> Result<(), InsertError> {
     let mut is_alone = true;
-    for index in [places.first(), places.second()] {
+    for index in [places.first(storage), places.second(storage)] {
         let keys = &storage.set(index).ok_or(InsertError::Full)?.keys;
         let except = if index == own.set() { own.way() } else { 0 };
         let way = storage.find_other(keys, key, except);

@@ -15,6 +15,21 @@ pub const fn fold(sum: u64) -> u16 {
     ((sum >> 16) + (sum & 0xffff)) as u16
 }
 
+/// Whether words of this sum, their checksum among them, hold a right one: whether the sum folds to
+/// all ones, which a multiple of that does. The words are not all zero.
+///
+/// The multiples of an odd number are those that its inverse modulo 2^64 takes to no more than the
+/// largest quotient there is (Granlund and Montgomery, "Division by Invariant Integers using
+/// Multiplication", 1994, section 9): a division is dear.
+#[inline(always)]
+pub const fn is_right(sum: u64) -> bool {
+    const ONES: u64 = 0xffff;
+    // (2^16 - 1) * (2^48 + 2^32 + 2^16 + 1) = 2^64 - 1.
+    const INVERSE: u64 = (u64::MAX / ONES).wrapping_neg();
+    const _: () = assert!(ONES.wrapping_mul(INVERSE) == 1);
+    sum.wrapping_mul(INVERSE) <= u64::MAX / ONES
+}
+
 /// What a checksum changes by when fields of the packet change: a one's-complement sum of ~m + m'
 /// for each (RFC 1624 section 3, equation 3).
 #[derive(Clone, Copy, Debug, Default)]

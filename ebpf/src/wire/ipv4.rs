@@ -56,6 +56,20 @@ impl Ipv4Header {
         usize::from(u16::from_be_bytes(self.total_length))
     }
 
+    /// Whether the header is one without options, of a packet in one piece.
+    #[inline(always)]
+    pub fn is_plain(&self) -> bool {
+        self.version_ihl == 0x45 && !self.is_fragment()
+    }
+
+    /// The same header, of which [`Self::is_plain`], and of this protocol: so the compiler knows what
+    /// is the same in all of them, and leaves out what others need.
+    #[inline(always)]
+    #[must_use]
+    pub fn known_plain(self, protocol: u8) -> Self {
+        Self { version_ihl: 0x45, fragment: [self.fragment[0] & 0xc0, 0], protocol, ..self }
+    }
+
     /// Whether the packet is a fragment: the first (more to come) or a later one (an offset).
     #[inline(always)]
     pub fn is_fragment(&self) -> bool {
@@ -97,13 +111,16 @@ impl Ipv4Header {
             u16::from_ne_bytes(header.fragment),
             u16::from_ne_bytes([header.ttl, header.protocol]),
         ];
-        let mut sum = u64::from(u32::from_ne_bytes(header.source))
-            + u64::from(u32::from_ne_bytes(header.destination));
-        for word in words {
-            sum += u64::from(word);
-        }
+        let addresses = header.addresses().map(|address| u64::from(u32::from_ne_bytes(address)));
+        let sum = addresses.iter().sum::<u64>() + words.map(u64::from).iter().sum::<u64>();
         header.checksum = (!checksum::fold(sum)).to_ne_bytes();
         header
+    }
+
+    /// The source address, and the destination address.
+    #[inline(always)]
+    pub fn addresses(&self) -> [[u8; 4]; 2] {
+        [self.source, self.destination]
     }
 
     /// The source address.
@@ -129,7 +146,7 @@ impl Ipv4Header {
         if self.header_len() > IPV4_LEN {
             sum += sum_options(frame, offset + IPV4_LEN, self.header_len() - IPV4_LEN)?;
         }
-        Some(checksum::fold(sum) == 0xffff)
+        Some(checksum::is_right(sum))
     }
 }
 

@@ -26,6 +26,12 @@ pub struct Ports {
 unsafe impl Wire for Ports {}
 
 impl Ports {
+    /// The source port, and the destination port, as they stand.
+    #[inline(always)]
+    pub fn octets(&self) -> [[u8; 2]; 2] {
+        [self.source, self.destination]
+    }
+
     /// The source port.
     #[inline(always)]
     pub fn source(&self) -> L4Port {

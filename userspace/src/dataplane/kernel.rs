@@ -6,14 +6,15 @@ use aya::programs::xdp::XdpLink;
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, LocalAddress, LocalFilter, Port,
-    Settings, Uplink,
+    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, LocalAddress, LocalFilter,
+    MAX_UPLINKS, PORT_SLOTS, Port, Settings, Uplink,
 };
 use pointsman_ebpf::path::Stage;
 
 use super::Dataplane;
 use super::attach::{self, AttachError, Mode};
 use super::error::{LoadError, TableError, errno};
+use super::section::Section;
 use super::stages::{self, load_stages};
 use super::swept::SweptMaps;
 use super::switch::Switch;
@@ -25,6 +26,10 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 
 /// The stage whose program is attached: where every packet starts.
 const FIRST: Stage = Stage::Established;
+
+/// The sections of the object's data with the [`Port`]s and the [`Uplink`]s.
+const PORTS: &str = ".data.ports";
+const UPLINKS: &str = ".data.uplinks";
 
 /// The oldest kernel with all that the object needs: global functions that take pointers (5.12),
 /// the coarse clock (5.11), and links of XDP programs (5.9).
@@ -40,8 +45,8 @@ pub struct Kernel {
     generic: bool,
     switch: Switch,
     settings: Array<MapData, Settings>,
-    ports: Array<MapData, Port>,
-    uplinks: Array<MapData, Uplink>,
+    ports: Section<Port, PORT_SLOTS>,
+    uplinks: Section<Uplink, MAX_UPLINKS>,
     groups: Array<MapData, Group>,
     buckets: Array<MapData, Bucket>,
     pool: Array<MapData, Ipv4>,
@@ -94,8 +99,8 @@ impl Kernel {
             generic: false,
             switch: Switch::new(&switch).map_err(LoadError::Switch)?,
             settings: take(&mut object, "SETTINGS")?,
-            ports: take(&mut object, "PORTS")?,
-            uplinks: take(&mut object, "UPLINKS")?,
+            ports: take(&mut object, PORTS)?,
+            uplinks: take(&mut object, UPLINKS)?,
             groups: take(&mut object, "GROUPS")?,
             buckets: take(&mut object, "BUCKETS")?,
             pool: take(&mut object, "POOL")?,
@@ -189,11 +194,11 @@ impl Dataplane for Kernel {
     }
 
     fn set_port(&mut self, slot: u32, port: &Port) -> Result<(), TableError> {
-        self.ports.set(slot, port, 0).map_err(TableError::writing("PORTS"))
+        self.ports.set(slot, *port).map_err(TableError::writing(PORTS))
     }
 
     fn set_uplink(&mut self, id: u8, uplink: &Uplink) -> Result<(), TableError> {
-        self.uplinks.set(u32::from(id), uplink, 0).map_err(TableError::writing("UPLINKS"))
+        self.uplinks.set(u32::from(id), *uplink).map_err(TableError::writing(UPLINKS))
     }
 
     fn set_group(&mut self, id: u8, group: &Group) -> Result<(), TableError> {

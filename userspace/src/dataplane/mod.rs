@@ -11,6 +11,7 @@ mod error;
 mod fake;
 mod kernel;
 mod occupant;
+mod section;
 mod set_table;
 mod stages;
 mod sweep;

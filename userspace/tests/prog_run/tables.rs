@@ -9,7 +9,8 @@ use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuValues};
 use pointsman::dataplane::{SweptTable, SweptTables as _};
 use pointsman_ebpf::abi::{
     AddressOwner, BUCKETS_PER_GROUP, Binding, Bucket, Flow, FlowKey, Forward, Group, Host, Ipv4,
-    L4Port, LocalAddress, LocalFilter, Mark, Port, Settings, TokenBucket, Uplink,
+    L4Port, LocalAddress, LocalFilter, MAX_UPLINKS, Mark, PORT_SLOTS, Port, Settings, TokenBucket,
+    Uplink,
 };
 use pointsman_ebpf::memory::{FLOW_TABLES, MemoryTables};
 use pointsman_ebpf::path::{FlowTable, Tables as _};
@@ -33,9 +34,7 @@ impl Kernel {
         self.set("SWITCH", 0, tables.alive());
         self.set::<Settings>("SETTINGS", 0, tables.settings.unwrap_or_default());
         self.set::<Group>("GROUPS", 0, tables.group.unwrap_or_default());
-        for (index, uplink) in tables.uplinks.iter().enumerate() {
-            self.set::<Uplink>("UPLINKS", index as u32, *uplink);
-        }
+        self.set::<[Uplink; MAX_UPLINKS]>(".data.uplinks", 0, tables.uplinks);
         self.write_large(tables, written);
         self.write_hashes(tables);
         let full = PerCpuValues::try_from(vec![TokenBucket::default(); cpus()]).unwrap();
@@ -87,8 +86,11 @@ impl Kernel {
 
     /// Lets packets come in by the interface: the loopback interface takes its part.
     pub(crate) fn set_ingress(&mut self, tables: &MemoryTables, ifindex: u32) {
-        let port = tables.port(ifindex).map(|port| Port { ifindex: LOOPBACK, ..*port });
-        self.set("PORTS", LOOPBACK, port.unwrap_or_default());
+        let mut ports = [Port::default(); PORT_SLOTS];
+        if let Some(port) = tables.port(ifindex) {
+            ports[LOOPBACK as usize] = Port { ifindex: LOOPBACK, ..*port };
+        }
+        self.set(".data.ports", 0, ports);
     }
 
     fn write_hashes(&mut self, tables: &MemoryTables) {

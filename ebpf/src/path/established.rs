@@ -1,0 +1,137 @@
+//! 3. Packets of established flows: where every packet starts.
+//!
+//! What is frequent has code of its own: TCP and UDP without IP options and in one piece, in either
+//! direction. It is made of the same functions, of which the compiler leaves out what such packets
+//! do not need, and keeps in registers what it would have to keep in memory. Such a packet takes some
+//! 350 instructions of x86-64 instead of 600, and a chain of veth pairs forwards 0.81 instead of 0.72
+//! of what it does with a bare redirect (`cargo xtask bench --only forwarding`, 256 flows).
+
+use core::mem::MaybeUninit;
+
+use super::forward::{self, Way};
+use super::parse::{self, Kind, Packet};
+use super::{End, FlowTable, Note, Stage, Step, Stop, Tables, flow};
+use crate::abi::{Direction, Flow, Port, PortRole, SharedU64, Uplink};
+use crate::verdict::{DropReason, PassReason, Verdict};
+use crate::wire::{ETHERNET_LEN, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp};
+
+/// [`Stage::Established`]. What is parsed of the packet is in `place`.
+///
+/// The end is called with the verdict, if there is one, at each place where one is found: there, the
+/// compiler knows what kind it is.
+#[inline(always)]
+pub fn established<'p, F: Frame, T: Tables, E: End>(
+    frame: &mut F,
+    tables: &T,
+    ifindex: u32,
+    place: &'p mut MaybeUninit<Packet>,
+    end: &E,
+) -> Step<'p, E::Done> {
+    let Some(port) = tables.port(ifindex) else {
+        return Step::Done(end.done(Verdict::Pass(PassReason::UnknownPort)));
+    };
+    // So the compiler knows that all the headers are there.
+    if frame.read::<[u8; PLAIN_LEN]>(0).is_some()
+        && let Ok(header) = parse::header(frame, tables, port)
+        && header.is_plain()
+    {
+        if header.protocol == Protocol::TCP {
+            let header = header.known_plain(Protocol::TCP);
+            return shaped(frame, tables, port, &header, place, end);
+        }
+        if header.protocol == Protocol::UDP {
+            let header = header.known_plain(Protocol::UDP);
+            return shaped(frame, tables, port, &header, place, end);
+        }
+    }
+    match parse::header(frame, tables, port) {
+        Ok(header) => shaped(frame, tables, port, &header, place, end),
+        Err(stop) => Step::Done(end.done(refused(stop))),
+    }
+}
+
+/// The length of the headers of a TCP segment, in bytes. A frame that is shorter, as no Ethernet NIC
+/// hands one over, takes the general way.
+const PLAIN_LEN: usize = ETHERNET_LEN + IPV4_LEN + size_of::<Tcp>();
+
+/// A packet of which the compiler knows what it knows of the header.
+#[inline(always)]
+fn shaped<'p, F: Frame, T: Tables, E: End>(
+    frame: &mut F,
+    tables: &T,
+    port: &Port,
+    header: &Ipv4Header,
+    place: &'p mut MaybeUninit<Packet>,
+    end: &E,
+) -> Step<'p, E::Done> {
+    let packet = match parse::packet(frame, header, port, place) {
+        Ok(packet) => packet,
+        Err(stop) => return Step::Done(end.done(refused(stop))),
+    };
+    let (flow, uplink) = match find(tables, port, packet) {
+        Ok(found) => found,
+        Err((stage, note)) => return Step::Next(stage, packet, note),
+    };
+    // Either direction is sent by code of its own.
+    let sent = if flow.direction == Direction::In as u8 {
+        let way = Way::to_lan(flow.lan, Direction::In);
+        forward::send_marked(frame, tables, packet, flow, way)
+    } else if flow.direction == Direction::Hairpin as u8 {
+        return Step::Next(Stage::Hairpin, packet, Note::NOTHING);
+    } else if flow::can_send(tables, flow) {
+        forward::send_marked(frame, tables, packet, flow, Way::out(uplink))
+    } else {
+        return Step::Next(stage(port), packet, Note::NOTHING);
+    };
+    match sent {
+        Ok(verdict) => Step::Done(end.done(verdict)),
+        Err(Stop::Answer(reason, mtu)) => {
+            Step::Next(Stage::Answer, packet, Note::dropped(reason, mtu))
+        }
+        Err(stop) => Step::Done(end.done(refused(stop))),
+    }
+}
+
+/// What becomes of a packet that is not worth another stage.
+#[inline(always)]
+fn refused(stop: Stop) -> Verdict {
+    match stop {
+        Stop::Pass(reason) => Verdict::Pass(reason),
+        Stop::Drop(reason) => Verdict::Drop(reason),
+        // There is nothing to go on with.
+        _ => Verdict::Drop(DropReason::NotReady),
+    }
+}
+
+/// The stage of what is not of an established flow, or needs more than this one has.
+#[inline(always)]
+fn stage(port: &Port) -> Stage {
+    if port.role == PortRole::Lan as u8 { Stage::Outbound } else { Stage::Inbound }
+}
+
+/// The packet's flow, and its uplink.
+///
+/// # Errors
+/// Where to go on, where there is none, or the packet needs more than it.
+#[inline(always)]
+fn find<'a, T: Tables>(
+    tables: &'a T,
+    port: &Port,
+    packet: &Packet,
+) -> Result<(&'a Flow<SharedU64>, &'a Uplink), (Stage, Note)> {
+    match packet.kind {
+        Kind::Tail => return Err((Stage::Fragment, Note::NOTHING)),
+        Kind::Error => return Err((Stage::Error, Note::NOTHING)),
+        // What a flow's first packets need besides, only the other stages do.
+        Kind::Opens | Kind::Continues if !packet.starts && !packet.is_first_fragment() => {}
+        _ => return Err((stage(port), Note::NOTHING)),
+    }
+    let Some(flow) = tables.flow(FlowTable::Established, &packet.key) else {
+        if port.role == PortRole::Lan as u8 {
+            tables.prefetch_unanswered(&packet.key);
+        }
+        return Err((stage(port), Note::MISSED));
+    };
+    let uplink = flow::current(tables, flow).ok_or((stage(port), Note::NOTHING))?;
+    Ok((flow, uplink))
+}
