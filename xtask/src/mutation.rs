@@ -26,7 +26,7 @@ const COPIED: [&str; 8] = [
 ];
 
 /// The suites that a bug is to be caught by, the quickest first.
-const SUITES: [&str; 2] = ["cases", "differential"];
+const SUITES: [&str; 3] = ["table", "cases", "differential"];
 
 /// How many sequences the second one runs.
 const SEQUENCES: &str = "3000";
