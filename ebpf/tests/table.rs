@@ -8,7 +8,7 @@ use pointsman_ebpf::abi::{FlowKey, Ipv4, L4Port, LAN_REALM};
 use pointsman_ebpf::memory::Random;
 use pointsman_ebpf::path::InsertError;
 use pointsman_ebpf::table::{
-    self, Age, Existing, HashKey, Set, Slot, Storage, WAYS, WhenFull, sets_for,
+    self, Age, Existing, Filter, HashKey, Set, Slot, Storage, WAYS, WhenFull, sets_for,
 };
 
 /// Two words of one value, so that halves of two entries show.
@@ -16,6 +16,10 @@ const WORDS: usize = 2;
 
 struct Memory {
     sets: Vec<Set<WORDS>>,
+    /// Not looked at by insertions that may evict.
+    filters: Vec<Filter>,
+    /// How often a set was looked at.
+    looks: AtomicU32,
     hash_key: HashKey,
     now: AtomicU32,
 }
@@ -26,6 +30,8 @@ impl Memory {
         Self {
             hash_key: [(); 5].map(|()| random.word()),
             sets: (0..sets).map(|_| Set::default()).collect(),
+            filters: (0..sets).map(|_| Filter::default()).collect(),
+            looks: AtomicU32::new(0),
             now: AtomicU32::new(0),
         }
     }
@@ -72,7 +78,12 @@ impl Storage<WORDS> for Memory {
     }
 
     fn set(&self, index: u32) -> Option<&Set<WORDS>> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         self.sets.get(index as usize)
+    }
+
+    fn filter(&self, index: u32) -> Option<&Filter> {
+        self.filters.get(index as usize)
     }
 }
 
@@ -238,6 +249,58 @@ fn of_threads_that_insert_one_key_at_most_one_succeeds() {
         // Of several at once, all may have given way.
         assert_eq!(entries.contains_key(&key(number)), successes == 1);
     }
+}
+
+/// Where a set holds few keys or none, most others are not looked for in it, also after many have come
+/// and gone.
+#[test]
+fn a_key_that_is_not_there_is_seldom_looked_for() {
+    let (sets, rounds) = if cfg!(miri) { (16, 2) } else { (1024, 20) };
+    let memory = Memory::new(sets, 6);
+    for round in 0..rounds {
+        for number in (round * sets..).take(sets as usize) {
+            assert_eq!(memory.insert(number, 0, Existing::Stays), Ok(()));
+        }
+        for number in (round * sets..).take(sets as usize) {
+            table::remove(&memory, &key(number));
+            table::tidy(&memory, &key(number));
+        }
+    }
+    for number in 0..sets {
+        assert_eq!(memory.insert(number, 0, Existing::Stays), Ok(()));
+    }
+    let before = memory.looks.load(Ordering::Relaxed);
+    for number in 1_000_000..1_000_000 + sets {
+        assert_eq!(memory.get(number), None);
+    }
+    let looks = memory.looks.load(Ordering::Relaxed) - before;
+    // Of 32 hashes a set of one key has one.
+    assert!(looks < sets / 4, "{looks} looks for {sets} keys");
+}
+
+/// Threads insert and remove keys of their own, and take them out of the filters, which all share.
+#[test]
+fn no_filter_hides_a_key() {
+    let rounds = if cfg!(miri) { 60 } else { 1_000_000 };
+    let memory = Memory::new(2, 7);
+    thread::scope(|scope| {
+        for thread in 0..3_u32 {
+            let memory = &memory;
+            scope.spawn(move || {
+                for round in 0..rounds {
+                    let number = 3 * (round % 3) + thread;
+                    // Where others come before again and again, it is not made.
+                    if memory.insert(number, 0, Existing::Stays).is_err() {
+                        continue;
+                    }
+                    assert!(memory.get(number).is_some(), "{number} in round {round}");
+                    table::remove(memory, &key(number));
+                    table::tidy(memory, &key(number));
+                    assert!(memory.get(number).is_none(), "{number} in round {round}");
+                }
+            });
+        }
+    });
 }
 
 /// Threads write the same few keys: no entry is ever seen of which one half is another key's.

@@ -6,12 +6,12 @@ use pointsman_ebpf::{
     abi::{Binding, Flow, FlowKey, SharedU64},
     path::InsertError,
     table::{
-        self, Age, BINDING_WORDS, Existing, FLOW_WORDS, HashKey, Keys, Set, Slot, Storage, Survey,
-        WhenFull,
+        self, Age, BINDING_WORDS, Existing, FLOW_WORDS, Filter, HashKey, Keys, Set, Slot, Storage,
+        Survey, WhenFull,
     },
 };
 
-use super::maps::{BINDINGS, FLOWS, INVITED, Section, UNREPLIED};
+use super::maps::{BINDINGS, BINDINGS_FILTER, FLOWS, FLOWS_FILTER, INVITED, Section, UNREPLIED};
 use super::tables::jiffies;
 
 /// [`Storage::hash_key`] of all tables. The loader sets it. It is no constant, so that the compiler
@@ -47,7 +47,7 @@ macro_rules! setting {
 
 macro_rules! storages {
     ($($(#[$doc:meta])+ $name:ident: [$value:ident; $words:ident],
-       in $sets:ident of $count:ident, by $locate:ident, $insert:ident and $remove:ident;)+) => {$(
+       in $sets:ident of $count:ident, filtered by $filter:expr, by $locate:ident, $insert:ident and $remove:ident;)+) => {$(
         $(#[$doc])+
         pub(super) struct $name;
 
@@ -70,6 +70,12 @@ macro_rules! storages {
             #[inline(always)]
             fn set(&self, index: u32) -> Option<&Set<$words>> {
                 $sets.get(index)
+            }
+
+            #[inline(always)]
+            fn filter(&self, index: u32) -> Option<&Filter> {
+                let filter: fn(u32) -> Option<&'static Filter> = $filter;
+                filter(index)
             }
 
             #[inline(always)]
@@ -169,16 +175,16 @@ macro_rules! storages {
 }
 storages! {
     /// Both directions of every answered flow.
-    Flows: [Flow; FLOW_WORDS], in FLOWS of FLOWS_SET_COUNT, by locate_flow, insert_flow and remove_flow;
+    Flows: [Flow; FLOW_WORDS], in FLOWS of FLOWS_SET_COUNT, filtered by |index| FLOWS_FILTER.get(index), by locate_flow, insert_flow and remove_flow;
     /// Flows from the LAN that nobody has answered.
     Unreplied: [Flow; FLOW_WORDS],
-        in UNREPLIED of UNREPLIED_SET_COUNT, by locate_unreplied, insert_unreplied and remove_unreplied;
+        in UNREPLIED of UNREPLIED_SET_COUNT, filtered by |_| None, by locate_unreplied, insert_unreplied and remove_unreplied;
     /// Flows from beyond an uplink that the LAN has not answered.
     Invited: [Flow; FLOW_WORDS],
-        in INVITED of INVITED_SET_COUNT, by locate_invited, insert_invited and remove_invited;
+        in INVITED of INVITED_SET_COUNT, filtered by |_| None, by locate_invited, insert_invited and remove_invited;
     /// Both sides of every mapping.
     Bindings: [Binding; BINDING_WORDS],
-        in BINDINGS of BINDINGS_SET_COUNT, by locate_binding, insert_binding and remove_binding;
+        in BINDINGS of BINDINGS_SET_COUNT, filtered by |index| BINDINGS_FILTER.get(index), by locate_binding, insert_binding and remove_binding;
 }
 
 impl Flows {

@@ -17,7 +17,7 @@ use pointsman_ebpf::{
         TokenBucket, Uplink,
     },
     path::{Note, Packet, Stage},
-    table::{BINDING_WORDS, FLOW_WORDS, Set},
+    table::{BINDING_WORDS, FLOW_WORDS, Filter, Set},
 };
 
 /// The uplinks that are alive, a bit each: one element of eight bytes, which the daemon writes
@@ -84,6 +84,10 @@ pub(super) static BUCKETS: Array<Bucket> = Array::with_max_entries(BUCKETS_PER_G
 #[map]
 pub(super) static FLOWS: Array<Set<FLOW_WORDS>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
+/// The filters of that.
+#[map]
+pub(super) static FLOWS_FILTER: Array<Filter> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
 /// Flows from the LAN that nobody has answered: a table as above.
 #[map]
 pub(super) static UNREPLIED: Array<Set<FLOW_WORDS>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -99,6 +103,10 @@ pub(super) static FRAGMENTS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_en
 /// Both sides of every mapping: a table as above.
 #[map]
 pub(super) static BINDINGS: Array<Set<BINDING_WORDS>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// The filters of that.
+#[map]
+pub(super) static BINDINGS_FILTER: Array<Filter> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// What LAN hosts take of the tables.
 #[map]

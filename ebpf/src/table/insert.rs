@@ -1,7 +1,7 @@
 //! How an entry is made.
 
 use super::keys::{AGE_SHIFT, BUSY, PRESENT};
-use super::{Places, Slot, Storage, free, way};
+use super::{Filter, Places, Slot, Storage, free, way};
 use crate::abi::FlowKey;
 use crate::path::InsertError;
 
@@ -73,13 +73,17 @@ fn claim<S: Storage<N>, const N: usize>(
     let is_crowded = first.free() < CROWDED;
     let (mut index, mut chosen) = (places.first(storage), first);
     // What may be forgotten does not go elsewhere.
-    let has_second = when_full == WhenFull::Refuse && (is_crowded || keys.has_overflowed());
+    let filter = storage.filter(places.first(storage));
+    let has_overflowed = filter.is_some_and(|filter| filter.load().has_overflowed());
+    let has_second = when_full == WhenFull::Refuse && (is_crowded || has_overflowed);
     if has_second && first.way_of_key() == 0 {
         let other = &storage.set(places.second(storage)).ok_or(InsertError::Full)?.keys;
         let second = storage.survey(other, key, storage.now());
         if second.way_of_key() != 0 || (is_crowded && second.free() > first.free()) {
             // Before the entry is there, so that nobody who looks for it stops short.
-            keys.overflow();
+            if !filter.is_some_and(Filter::overflow) {
+                return Ok(None);
+            }
             (index, chosen) = (places.second(storage), second);
         }
     }
@@ -107,6 +111,14 @@ fn claim<S: Storage<N>, const N: usize>(
         };
         is_expected && way.tag.replace(tag, key.words()[1].to_le() | BUSY)
     });
+    // Before the entry is there, as above.
+    let is_new = claimed && way_of_key == 0;
+    if is_new && storage.filter(index).is_some_and(|filter| !filter.note(places.0)) {
+        if let Some(way) = self::way(storage, slot) {
+            way.tag.release(0);
+        }
+        return Ok(None);
+    }
     Ok(claimed.then_some(slot))
 }
 

@@ -31,8 +31,7 @@ pub(super) struct Way {
 
 /// The keys of a set, from the second way on. 128 bytes.
 ///
-/// The first one is none: its first word says whether a key that belongs here has ever gone to its
-/// second set, by zero or one; and its number, zero, stands for no way.
+/// The first one is none: its number, zero, stands for no way.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Keys([Way; 1 + WAYS as usize]);
@@ -127,23 +126,14 @@ impl Keys {
         (1..).zip(ways)
     }
 
+    /// All ways.
+    pub(super) fn each(&self) -> impl Iterator<Item = &Way> {
+        self.ways().map(|(_, way)| way)
+    }
+
     #[inline(always)]
     pub(super) fn way(&self, number: u32) -> Option<&Way> {
         self.0.get(number as usize)
-    }
-
-    /// Whether a key that belongs here may be in its second set.
-    #[inline(always)]
-    pub(super) fn has_overflowed(&self) -> bool {
-        let [Way { addresses: overflowed, .. }, ..] = &self.0;
-        overflowed.load() != 0
-    }
-
-    /// Notes that one is to be.
-    #[inline(always)]
-    pub(super) fn overflow(&self) {
-        let [Way { addresses: overflowed, .. }, ..] = &self.0;
-        overflowed.publish(1);
     }
 
     /// Loads a word of either cache line, and lets nothing wait for it.
@@ -206,6 +196,12 @@ impl Keys {
 }
 
 impl Way {
+    /// The key of an entry with this tag.
+    #[inline(always)]
+    pub(super) fn key(&self, tag: u64) -> FlowKey {
+        FlowKey::from_words([self.addresses.acquire(), u64::from_le(tag & KEY)])
+    }
+
     /// Whether the tag says that this is an entry of the key, there or busy.
     #[inline(always)]
     pub(super) fn is_taken_by(&self, key: &FlowKey, tag: u64) -> bool {

@@ -10,7 +10,7 @@ use aya::maps::MapData;
 use memmap2::{MmapOptions, MmapRaw};
 use pointsman_ebpf::abi::FlowKey;
 use pointsman_ebpf::path::InsertError;
-use pointsman_ebpf::table::{self, Existing, HashKey, Set, Slot, Storage, WhenFull};
+use pointsman_ebpf::table::{self, Existing, Filter, HashKey, Set, Slot, Storage, WhenFull};
 
 use super::TableError;
 use super::sweep::SweptTable;
@@ -24,8 +24,10 @@ pub struct SetTable<T, const N: usize> {
     hash_key: HashKey,
     memory: MmapRaw,
     sets: u32,
-    /// So that whoever looks at the daemon's descriptors finds it.
-    _map: MapData,
+    /// Of a table that has any.
+    filters: Option<MmapRaw>,
+    /// So that whoever looks at the daemon's descriptors finds them.
+    _maps: [Option<MapData>; 2],
     of: PhantomData<T>,
 }
 
@@ -33,19 +35,30 @@ impl<T: Pod, const N: usize> SetTable<T, N> {
     const IS_WORDS: () =
         assert!(size_of::<T>() == size_of::<[u64; N]>() && align_of::<T>() <= align_of::<u64>());
 
-    /// Maps the array of a table that is hashed by this key. The name is for messages.
+    /// Maps the array of a table that is hashed by this key, and that of its filters, if it has any.
+    /// The name is for messages.
     ///
     /// # Errors
-    /// Where the kernel does not map it, or it is of other elements.
-    pub fn new(name: &'static str, hash_key: HashKey, map: MapData) -> io::Result<Self> {
-        let info = map.info().map_err(io::Error::other)?;
-        if info.value_size() as usize != size_of::<Set<N>>() {
-            return Err(io::Error::other("its elements are of another size"));
-        }
-        let sets = info.max_entries();
-        let len = sets as usize * size_of::<Set<N>>();
-        let memory = MmapOptions::new().len(len).map_raw(map.fd().as_fd().as_raw_fd())?;
-        Ok(Self { name, hash_key, memory, sets, _map: map, of: PhantomData })
+    /// Where the kernel does not map them, or they are of other elements, or not as many.
+    pub fn new(
+        name: &'static str,
+        hash_key: HashKey,
+        map: MapData,
+        filters: Option<MapData>,
+    ) -> io::Result<Self> {
+        let (memory, sets) = mapped::<Set<N>>(&map)?;
+        let filter_memory = match &filters {
+            Some(filters) => {
+                let (memory, count) = mapped::<Filter>(filters)?;
+                if count != sets {
+                    return Err(io::Error::other("it has not as many filters as sets"));
+                }
+                Some(memory)
+            }
+            None => None,
+        };
+        let _maps = [Some(map), filters];
+        Ok(Self { name, hash_key, memory, sets, filters: filter_memory, _maps, of: PhantomData })
     }
 
     fn value(words: [u64; N]) -> T {
@@ -59,6 +72,17 @@ impl<T: Pod, const N: usize> SetTable<T, N> {
         // SAFETY: both are of the same size, and a `Pod` has no padding.
         unsafe { std::mem::transmute_copy(value) }
     }
+}
+
+/// Maps an array of `E`s. Returns also how many there are.
+fn mapped<E>(map: &MapData) -> io::Result<(MmapRaw, u32)> {
+    let info = map.info().map_err(io::Error::other)?;
+    if info.value_size() as usize != size_of::<E>() {
+        return Err(io::Error::other("its elements are of another size"));
+    }
+    let len = info.max_entries() as usize * size_of::<E>();
+    let memory = MmapOptions::new().len(len).map_raw(map.fd().as_fd().as_raw_fd())?;
+    Ok((memory, info.max_entries()))
 }
 
 impl<T: Pod, const N: usize> Storage<N> for SetTable<T, N> {
@@ -76,6 +100,12 @@ impl<T: Pod, const N: usize> Storage<N> for SetTable<T, N> {
         // mapped as long as `self` lives. A set is shared words and nothing else, any value of
         // which is one, and whoever accesses them does so atomically.
         (index < self.sets).then(|| unsafe { &*sets.add(index as usize) })
+    }
+
+    fn filter(&self, index: u32) -> Option<&Filter> {
+        let filters = self.filters.as_ref()?.as_ptr().cast::<Filter>();
+        // SAFETY: as for `set`; there are as many filters as sets.
+        (index < self.sets).then(|| unsafe { &*filters.add(index as usize) })
     }
 }
 
@@ -103,7 +133,10 @@ impl<T: Pod, const N: usize> SweptTable<FlowKey, T> for SetTable<T, N> {
     }
 
     fn remove(&mut self, keys: &[FlowKey]) -> Result<(), TableError> {
-        keys.iter().for_each(|key| table::remove(self, key));
+        for key in keys {
+            table::remove(self, key);
+            table::tidy(self, key);
+        }
         Ok(())
     }
 

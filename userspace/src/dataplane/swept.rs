@@ -24,10 +24,10 @@ impl SweptMaps {
     /// Where one is missing, or of another kind, or cannot be mapped into memory.
     pub fn take(object: &mut Ebpf, hash_key: HashKey) -> Result<Self, LoadError> {
         Ok(Self {
-            established: take_sets(object, "FLOWS", hash_key)?,
-            unreplied: take_sets(object, "UNREPLIED", hash_key)?,
-            invited: take_sets(object, "INVITED", hash_key)?,
-            bindings: take_sets(object, "BINDINGS", hash_key)?,
+            established: take_sets(object, "FLOWS", Some("FLOWS_FILTER"), hash_key)?,
+            unreplied: take_sets(object, "UNREPLIED", None, hash_key)?,
+            invited: take_sets(object, "INVITED", None, hash_key)?,
+            bindings: take_sets(object, "BINDINGS", Some("BINDINGS_FILTER"), hash_key)?,
             hosts: take(object, "HOSTS")?,
         })
     }
@@ -47,12 +47,19 @@ fn take<K: Pod, V: Pod>(
 fn take_sets<T: Pod, const N: usize>(
     object: &mut Ebpf,
     name: &'static str,
+    filters: Option<&'static str>,
     hash_key: HashKey,
 ) -> Result<SetTable<T, N>, LoadError> {
-    let Some(Map::Array(map)) = object.take_map(name) else {
-        return Err(LoadError::Map(name));
-    };
-    SetTable::new(name, hash_key, map).map_err(|error| LoadError::Memory(name, error))
+    let map = take_array(object, name)?;
+    let filters = filters.map(|name| take_array(object, name)).transpose()?;
+    SetTable::new(name, hash_key, map, filters).map_err(|error| LoadError::Memory(name, error))
+}
+
+fn take_array(object: &mut Ebpf, name: &'static str) -> Result<MapData, LoadError> {
+    match object.take_map(name) {
+        Some(Map::Array(map)) => Ok(map),
+        _ => Err(LoadError::Map(name)),
+    }
 }
 
 impl SweptTables for SweptMaps {

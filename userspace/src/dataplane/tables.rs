@@ -3,7 +3,7 @@ use std::hash::BuildHasher as _;
 
 use aya::EbpfLoader;
 use pointsman_ebpf::abi::{Flow, FlowKey, Host, Ipv4};
-use pointsman_ebpf::table::{BINDING_WORDS, FLOW_WORDS, HashKey, Set, sets_for};
+use pointsman_ebpf::table::{BINDING_WORDS, FLOW_WORDS, Filter, HashKey, Set, sets_for};
 
 use crate::config::TableSizes;
 
@@ -37,8 +37,10 @@ enum Kind {
         sets: u32,
         /// The global that says so.
         count: &'static str,
-        /// How many bytes a set is.
+        /// How many bytes a set is, with its filter.
         size: usize,
+        /// The map of its filters, if it has any.
+        filters: Option<&'static str>,
     },
 }
 
@@ -51,10 +53,13 @@ impl Table {
     const fn sets<const N: usize>(
         map: &'static str,
         count: &'static str,
+        filters: Option<&'static str>,
         key: &'static str,
         entries: u32,
     ) -> Self {
-        let kind = Kind::Sets { sets: sets_for(entries), count, size: size_of::<Set<N>>() };
+        let filter = if filters.is_some() { size_of::<Filter>() } else { 0 };
+        let size = size_of::<Set<N>>() + filter;
+        let kind = Kind::Sets { sets: sets_for(entries), count, size, filters };
         Self { map, key, entries, kind }
     }
 
@@ -78,11 +83,12 @@ pub fn tables(sizes: &TableSizes) -> [Table; 6] {
     let sides = mappings.saturating_mul(2);
     let flow_sets = Table::sets::<FLOW_WORDS>;
     let binding_sets = Table::sets::<BINDING_WORDS>;
+    let filters = Some("BINDINGS_FILTER");
     [
-        flow_sets("FLOWS", "FLOWS_SET_COUNT", "flows.max", flows),
-        flow_sets("UNREPLIED", "UNREPLIED_SET_COUNT", "flows.unreplied", unreplied),
-        flow_sets("INVITED", "INVITED_SET_COUNT", "flows.invited", invited),
-        binding_sets("BINDINGS", "BINDINGS_SET_COUNT", "flows.mappings", sides),
+        flow_sets("FLOWS", "FLOWS_SET_COUNT", Some("FLOWS_FILTER"), "flows.max", flows),
+        flow_sets("UNREPLIED", "UNREPLIED_SET_COUNT", None, "flows.unreplied", unreplied),
+        flow_sets("INVITED", "INVITED_SET_COUNT", None, "flows.invited", invited),
+        binding_sets("BINDINGS", "BINDINGS_SET_COUNT", filters, "flows.mappings", sides),
         Table::hash::<Ipv4, Host>("HOSTS", "flows.hosts", hosts),
         Table::hash::<FlowKey, Flow>("FRAGMENTS", "flows.fragments", fragments),
     ]
@@ -111,8 +117,11 @@ impl Layout {
                 Kind::Hash(_) => {
                     loader.map_max_entries(table.map, table.entries);
                 }
-                Kind::Sets { sets, count, .. } => {
+                Kind::Sets { sets, count, filters, .. } => {
                     loader.map_max_entries(table.map, *sets).override_global(count, sets, true);
+                    if let Some(filters) = filters {
+                        loader.map_max_entries(filters, *sets);
+                    }
                 }
             }
         }
@@ -138,10 +147,10 @@ mod tests {
             memory,
             [
                 // Sets of seven, a quarter as many as entries.
-                ("FLOWS", 262_144, 65_536 * (128 + 7 * 64)),
+                ("FLOWS", 262_144, 65_536 * (128 + 7 * 64 + 8)),
                 ("UNREPLIED", 65_536, 16_384 * (128 + 7 * 64)),
                 ("INVITED", 16_384, 4096 * (128 + 7 * 64)),
-                ("BINDINGS", 200_000, 50_000 * 448),
+                ("BINDINGS", 200_000, 50_000 * (448 + 8)),
                 // The key of four bytes stands in eight.
                 ("HOSTS", 4096, 4096 * (48 + 24) + 4096 * 16),
                 ("FRAGMENTS", 1000, 1000 * 128 + 1024 * 16),

@@ -28,8 +28,8 @@ impl Gateway {
 
     fn count_sets<T: aya::Pod, const N: usize>(&self, name: &'static str) -> usize {
         let Map::Array(map) = self.map(name) else { panic!("{name} is no array") };
-        // To read all of it takes no key.
-        let mut table = SetTable::<T, N>::new(name, HashKey::default(), map).unwrap();
+        // To read all of it takes neither key nor filters.
+        let mut table = SetTable::<T, N>::new(name, HashKey::default(), map, None).unwrap();
         let mut count = 0;
         table.read(&mut |keys, _| count += keys.len()).unwrap();
         count
