@@ -95,8 +95,13 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         Step::new("unit and property tests", cargo).pass_output().run()?;
     }
     if plan.miri {
-        let mut suites =
-            miri(&["--lib", "--test=properties", "--test=race", "--test=differential"]);
+        let mut suites = miri(&[
+            "--lib",
+            "--test=properties",
+            "--test=race",
+            "--test=table",
+            "--test=differential",
+        ]);
         options.append_to(&mut suites);
         Step::new("the packet path under Miri", suites).pass_output().run()?;
         let mut cases = miri(&["--test=cases"]);

@@ -1,6 +1,6 @@
 use core::cell::UnsafeCell;
 #[cfg(not(target_arch = "bpf"))]
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// A word that other CPUs read and write meanwhile.
 ///
@@ -125,6 +125,9 @@ impl SharedU64 {
     #[inline]
     pub fn publish(&self, value: u64) {
         self.atomic().swap(value, Ordering::SeqCst);
+        // Of two that publish, and then look for the other, one finds it: without the fence, only the
+        // order of what each publishes is certain.
+        fence(Ordering::SeqCst);
     }
 
     #[cfg(not(target_arch = "bpf"))]

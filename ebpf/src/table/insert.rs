@@ -136,9 +136,10 @@ fn write<S: Storage<N>, const N: usize>(
         return;
     };
     let [addresses, transport] = key.words();
-    way.addresses.store(addresses);
+    // Whoever reads any of this sees that the slot is claimed.
+    way.addresses.release(addresses);
     for (word, value) in words.iter().zip(entry) {
-        word.store(*value);
+        word.release(*value);
     }
     let tag = transport.to_le() | PRESENT;
     match when_full {
