@@ -16,7 +16,7 @@ const WORDS: usize = 2;
 
 struct Memory {
     sets: Vec<Set<WORDS>>,
-    /// Not looked at by insertions that may evict.
+    /// None in a table that evicts.
     filters: Vec<Filter>,
     /// How often a set was looked at.
     looks: AtomicU32,
@@ -34,6 +34,11 @@ impl Memory {
             looks: AtomicU32::new(0),
             now: AtomicU32::new(0),
         }
+    }
+
+    /// A table that evicts.
+    fn cache(sets: u32, seed: u64) -> Self {
+        Self { filters: Vec::new(), ..Self::new(sets, seed) }
     }
 
     fn at(&self, now: u32) {
@@ -175,7 +180,7 @@ fn a_full_table_refuses_and_loses_nothing() {
 /// Also where the clock has wrapped around meanwhile.
 #[test]
 fn the_oldest_entry_is_pushed_out() {
-    let memory = Memory::new(1, 1);
+    let memory = Memory::cache(1, 1);
     let first = (1 << 13) - 3;
     for number in 0..WAYS {
         memory.at(first + number);
@@ -262,8 +267,7 @@ fn a_key_that_is_not_there_is_seldom_looked_for() {
             assert_eq!(memory.insert(number, 0, Existing::Stays), Ok(()));
         }
         for number in (round * sets..).take(sets as usize) {
-            table::remove(&memory, &key(number));
-            table::tidy(&memory, &key(number));
+            table::remove_tidily(&memory, &key(number));
         }
     }
     for number in 0..sets {
@@ -294,8 +298,7 @@ fn no_filter_hides_a_key() {
                         continue;
                     }
                     assert!(memory.get(number).is_some(), "{number} in round {round}");
-                    table::remove(memory, &key(number));
-                    table::tidy(memory, &key(number));
+                    table::remove_tidily(memory, &key(number));
                     assert!(memory.get(number).is_none(), "{number} in round {round}");
                 }
             });
@@ -307,7 +310,7 @@ fn no_filter_hides_a_key() {
 #[test]
 fn no_entry_is_half_of_another_key() {
     let rounds = if cfg!(miri) { 40 } else { 50_000 };
-    let memory = Memory::new(2, 3);
+    let memory = Memory::cache(2, 3);
     thread::scope(|scope| {
         for thread in 0..3_u32 {
             let memory = &memory;

@@ -41,24 +41,6 @@ impl FlowKey {
         }
     }
 
-    /// From addresses and ports as they stand in a packet, its protocol, and the realm as for
-    /// [`Self::new`].
-    #[inline(always)]
-    pub const fn of_packet(
-        addresses: [[u8; 4]; 2],
-        ports: [[u8; 2]; 2],
-        protocol: u8,
-        realm: u8,
-    ) -> Self {
-        let ([source, destination], [source_port, destination_port]) = (addresses, ports);
-        Self::new(
-            (Ipv4::new(source), L4Port::new(source_port)),
-            (Ipv4::new(destination), L4Port::new(destination_port)),
-            protocol,
-            realm,
-        )
-    }
-
     /// The key as two words: addresses, and all else. Of the second, as a little-endian number, no
     /// more than the lowest 49 bits are ever set.
     #[inline(always)]

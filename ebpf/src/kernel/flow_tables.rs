@@ -47,7 +47,8 @@ macro_rules! setting {
 
 macro_rules! storages {
     ($($(#[$doc:meta])+ $name:ident: [$value:ident; $words:ident],
-       in $sets:ident of $count:ident, filtered by $filter:expr, by $locate:ident, $insert:ident and $remove:ident;)+) => {$(
+       in $sets:ident of $count:ident, filtered by $filter:expr,
+       by $locate:ident, $insert:ident and $remove:ident;)+) => {$(
         $(#[$doc])+
         pub(super) struct $name;
 
@@ -175,16 +176,21 @@ macro_rules! storages {
 }
 storages! {
     /// Both directions of every answered flow.
-    Flows: [Flow; FLOW_WORDS], in FLOWS of FLOWS_SET_COUNT, filtered by |index| FLOWS_FILTER.get(index), by locate_flow, insert_flow and remove_flow;
+    Flows: [Flow; FLOW_WORDS],
+        in FLOWS of FLOWS_SET_COUNT, filtered by |index| FLOWS_FILTER.get(index),
+        by locate_flow, insert_flow and remove_flow;
     /// Flows from the LAN that nobody has answered.
     Unreplied: [Flow; FLOW_WORDS],
-        in UNREPLIED of UNREPLIED_SET_COUNT, filtered by |_| None, by locate_unreplied, insert_unreplied and remove_unreplied;
+        in UNREPLIED of UNREPLIED_SET_COUNT, filtered by |_| None,
+        by locate_unreplied, insert_unreplied and remove_unreplied;
     /// Flows from beyond an uplink that the LAN has not answered.
     Invited: [Flow; FLOW_WORDS],
-        in INVITED of INVITED_SET_COUNT, filtered by |_| None, by locate_invited, insert_invited and remove_invited;
+        in INVITED of INVITED_SET_COUNT, filtered by |_| None,
+        by locate_invited, insert_invited and remove_invited;
     /// Both sides of every mapping.
     Bindings: [Binding; BINDING_WORDS],
-        in BINDINGS of BINDINGS_SET_COUNT, filtered by |index| BINDINGS_FILTER.get(index), by locate_binding, insert_binding and remove_binding;
+        in BINDINGS of BINDINGS_SET_COUNT, filtered by |index| BINDINGS_FILTER.get(index),
+        by locate_binding, insert_binding and remove_binding;
 }
 
 impl Flows {

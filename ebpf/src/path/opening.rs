@@ -35,8 +35,8 @@ pub(super) fn run<F: Frame, T: Tables>(
     forward::send_first(frame, tables, packet, out, uplink, Way::out(uplink))
 }
 
-/// Opens the flow of a packet of `inside`, or moves it to the uplink. What is left is the entry by which it
-/// leaves.
+/// Opens the flow of a packet of `inside`, or moves it to the uplink. What is left is the entry by
+/// which it leaves.
 #[inline(always)]
 fn open<'p, T: Tables>(
     tables: &T,

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use super::{Stop, Tables};
-use crate::abi::{FlowKey, LAN_REALM, LocalAddress, Mac, Mark, Port, PortRole};
+use crate::abi::{FlowKey, L4Port, LAN_REALM, LocalAddress, Mac, Mark, Port, PortRole};
 use crate::verdict::{DropReason, PassReason};
 use crate::wire::{
     ETHERNET_LEN, Echo, EtherType, Ethernet, Frame, IPV4_LEN, IPV6_DESTINATION, Ipv4Header,
@@ -131,9 +131,10 @@ pub(super) fn packet<'p, F: Frame>(
     } else {
         transport(frame, header, offset)?
     };
-    let key = FlowKey::of_packet(
-        header.addresses(),
-        transport.ports,
+    let [source, destination] = transport.ports;
+    let key = FlowKey::new(
+        (header.source(), L4Port::new(source)),
+        (header.destination(), L4Port::new(destination)),
         header.protocol,
         if port.role == PortRole::Lan as u8 { LAN_REALM } else { port.uplink + 1 },
     );

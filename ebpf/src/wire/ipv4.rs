@@ -111,16 +111,11 @@ impl Ipv4Header {
             u16::from_ne_bytes(header.fragment),
             u16::from_ne_bytes([header.ttl, header.protocol]),
         ];
-        let addresses = header.addresses().map(|address| u64::from(u32::from_ne_bytes(address)));
+        let addresses =
+            [source, destination].map(|address| u64::from(u32::from_ne_bytes(address.octets())));
         let sum = addresses.iter().sum::<u64>() + words.map(u64::from).iter().sum::<u64>();
         header.checksum = (!checksum::fold(sum)).to_ne_bytes();
         header
-    }
-
-    /// The source address, and the destination address.
-    #[inline(always)]
-    pub fn addresses(&self) -> [[u8; 4]; 2] {
-        [self.source, self.destination]
     }
 
     /// The source address.

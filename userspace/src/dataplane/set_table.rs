@@ -27,7 +27,7 @@ pub struct SetTable<T, const N: usize> {
     /// Of a table that has any.
     filters: Option<MmapRaw>,
     /// So that whoever looks at the daemon's descriptors finds them.
-    _maps: [Option<MapData>; 2],
+    _maps: (MapData, Option<MapData>),
     of: PhantomData<T>,
 }
 
@@ -57,7 +57,7 @@ impl<T: Pod, const N: usize> SetTable<T, N> {
             }
             None => None,
         };
-        let _maps = [Some(map), filters];
+        let _maps = (map, filters);
         Ok(Self { name, hash_key, memory, sets, filters: filter_memory, _maps, of: PhantomData })
     }
 
@@ -134,16 +134,17 @@ impl<T: Pod, const N: usize> SweptTable<FlowKey, T> for SetTable<T, N> {
 
     fn remove(&mut self, keys: &[FlowKey]) -> Result<(), TableError> {
         for key in keys {
-            table::remove(self, key);
-            table::tidy(self, key);
+            table::remove_tidily(self, key);
         }
         Ok(())
     }
 
     fn write(&mut self, keys: &[FlowKey], values: &[T]) -> Result<(), TableError> {
         debug_assert_eq!(keys.len(), values.len());
+        // A table that refuses is one with filters.
+        let when_full = if self.filters.is_some() { WhenFull::Refuse } else { WhenFull::Evict };
         for (key, value) in keys.iter().zip(values) {
-            table::insert(self, key, &Self::words(value), Existing::Goes, WhenFull::Refuse)
+            table::insert(self, key, &Self::words(value), Existing::Goes, when_full)
                 .map_err(|error| TableError::writing(self.name)(Refused(error)))?;
         }
         Ok(())
