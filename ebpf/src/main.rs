@@ -4,12 +4,18 @@
 
 mod kernel;
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+use aya_ebpf::{
+    bindings::{xdp_action, xdp_md},
+    macros::xdp,
+    programs::XdpContext,
+};
 use core::mem::MaybeUninit;
 
-use kernel::{KernelTables, PacketFrame, count, enter, leave, left, look_up, redirect};
+use kernel::{
+    Carried, KernelTables, PacketFrame, count, enter, leave, leave_note, left, look_up, redirect,
+};
 use pointsman_ebpf::{
-    path::{self, End, Note, Stage, Step},
+    path::{self, End, Stage, Step},
     verdict::{DropReason, Verdict},
     wire::Frame as _,
 };
@@ -21,63 +27,116 @@ pub(crate) fn pointsman(context: XdpContext) -> u32 {
     let mut place = MaybeUninit::uninit();
     let ifindex = context.ingress_ifindex() as u32;
     let end = Action { len: frame.len() };
-    match path::established(
-        &mut frame,
-        &KernelTables::<{ look_up::IN_PLACE }>,
-        ifindex,
-        &mut place,
-        &end,
-    ) {
-        Step::Done(action) => action,
-        Step::Next(stage, packet, note) => {
-            leave(packet);
-            end.go_on(stage, note, &context)
-        }
+    let tables = KernelTables::<{ look_up::IN_PLACE }>::new();
+    let Some(step) = path::established(&mut frame, &tables, ifindex, &mut place, &end) else {
+        enter(Stage::Ipv6, &context);
+        return end.done(Verdict::Drop(DropReason::NotReady));
+    };
+    if let Step::Next(_, packet, _) = step {
+        leave(packet);
     }
+    end.go_on(step, &context, |action| action)
 }
 
-/// The programs of the other stages, which are entered from one another, and how they look up flows.
+/// The program that packets of IPv6 go to from there: [`path::Stage::Ipv6`].
+#[xdp]
+pub(crate) fn pointsman_ipv6(context: XdpContext) -> u32 {
+    let mut frame = PacketFrame::<false>::new(&context);
+    let mut place = MaybeUninit::uninit();
+    let ifindex = context.ingress_ifindex() as u32;
+    let end = Action { len: frame.len() };
+    let tables = KernelTables::<{ look_up::IN_PLACE }, _>::with_routes(&context);
+    let step = path::established6(&mut frame, &tables, ifindex, &mut place, &end);
+    if let Step::Next(_, packet, _) = step {
+        leave(packet);
+    }
+    end.go_on(step, &context, |action| action)
+}
+
+/// What the stages of IPv4 look things up in.
+#[inline(always)]
+fn without_routes<const LOOK_UP: u8>(_context: &XdpContext) -> KernelTables<LOOK_UP> {
+    KernelTables::new()
+}
+
+/// What those of IPv6 do.
+#[inline(always)]
+fn with_routes<const LOOK_UP: u8>(context: &XdpContext) -> KernelTables<LOOK_UP, *mut xdp_md> {
+    KernelTables::with_routes(context)
+}
+
+/// How long the packet was, where it becomes a message about itself.
+#[inline(always)]
+fn first(before: usize, _frame: &PacketFrame<true>) -> usize {
+    before
+}
+
+/// How long the packet is, where it stays as long as it was: so nothing of it is kept meanwhile.
+#[inline(always)]
+fn last(_before: usize, frame: &PacketFrame<true>) -> usize {
+    frame.len()
+}
+
+/// The programs of the other stages, which are entered from one another, how they look up flows, and when
+/// they take the packet's length.
 macro_rules! programs {
-    ($($(#[$doc:meta])+ $name:ident = $stage:path, $look_up:ident,)+) => {$(
+    ($tables:ident;
+     $($(#[$doc:meta])+ $name:ident = $stage:path, $look_up:ident, $len:ident,)+) => {$(
         $(#[$doc])+
         #[xdp]
         pub(crate) fn $name(context: XdpContext) -> u32 {
             let mut frame = PacketFrame::<true>::new(&context);
-            // Before it may become the frame of a message about the packet.
-            let end = Action { len: frame.len() };
+            let before = frame.len();
             let ifindex = context.ingress_ifindex() as u32;
+            let tables = $tables::<{ look_up::$look_up }>(&context);
             let step = match left() {
-                Some((packet, note)) => {
-                    $stage(&mut frame, &KernelTables::<{ look_up::$look_up }>, ifindex, packet, note)
-                }
+                Some((packet, note)) => $stage(&mut frame, &tables, ifindex, packet, note),
                 None => Step::Done(Verdict::Drop(DropReason::NotReady)),
             };
-            match step {
-                Step::Done(verdict) => end.done(verdict),
-                Step::Next(stage, _, note) => end.go_on(stage, note, &context),
-            }
+            let end = Action { len: $len(before, &frame) };
+            end.go_on(step, &context, |verdict| end.done(verdict))
         }
     )+};
 }
 programs! {
+    without_routes;
     /// [`path::Stage::Outbound`].
-    pointsman_outbound = path::outbound, HIDDEN,
+    pointsman_outbound = path::outbound, HIDDEN, last,
     /// [`path::Stage::Opening`].
-    pointsman_opening = path::opening, CALL,
+    pointsman_opening = path::opening, CALL, last,
     /// [`path::Stage::Mapping`].
-    pointsman_mapping = path::mapping, CALL,
+    pointsman_mapping = path::mapping, CALL, last,
     /// [`path::Stage::Inbound`].
-    pointsman_inbound = path::inbound, CALL,
+    pointsman_inbound = path::inbound, CALL, last,
     /// [`path::Stage::Hairpin`].
-    pointsman_hairpin = path::hairpin, CALL,
+    pointsman_hairpin = path::hairpin, CALL, last,
     /// [`path::Stage::HairpinOpening`].
-    pointsman_hairpin_opening = path::hairpin_opening, CALL,
+    pointsman_hairpin_opening = path::hairpin_opening, CALL, last,
     /// [`path::Stage::Fragment`].
-    pointsman_fragment = path::fragment, CALL,
+    pointsman_fragment = path::fragment, CALL, last,
     /// [`path::Stage::Error`].
-    pointsman_error = path::error, CALL,
+    pointsman_error = path::error, CALL, last,
     /// [`path::Stage::Answer`].
-    pointsman_answer = path::answer, CALL,
+    pointsman_answer = path::answer, CALL, first,
+}
+programs! {
+    with_routes;
+    /// [`path::Stage::Outbound6`].
+    pointsman_outbound6 = path::outbound6, HIDDEN, last,
+    /// [`path::Stage::Opening6`].
+    pointsman_opening6 = path::opening6, CALL, last,
+    /// [`path::Stage::Inbound6`].
+    pointsman_inbound6 = path::inbound6, CALL, last,
+    /// [`path::Stage::Invitation6`].
+    pointsman_invitation6 = path::invitation6, CALL, last,
+    /// [`path::Stage::Hairpin6`].
+    pointsman_hairpin6 = path::hairpin6, CALL, last,
+    /// [`path::Stage::Fragment6`].
+    pointsman_fragment6 = path::fragment6, CALL, last,
+    /// [`path::Stage::Error6`].
+    pointsman_error6 = path::error6, CALL, last,
+    /// [`path::Stage::Answer6`].
+    pointsman_answer6 = path::answer6, CALL, first,
 }
 
 /// The only place where a verdict becomes an XDP action.
@@ -87,10 +146,21 @@ struct Action {
 }
 
 impl Action {
-    /// Goes on with the program of another stage. Where there is none, the packet is dropped.
+    /// What is left of a step. Where a stage has no program, the packet is dropped.
     #[inline(always)]
-    fn go_on(&self, stage: Stage, note: Note, context: &XdpContext) -> u32 {
-        enter(stage, note, context);
+    fn go_on<D, P: Carried>(
+        &self,
+        step: Step<'_, D, P>,
+        context: &XdpContext,
+        done: impl FnOnce(D) -> u32,
+    ) -> u32 {
+        match step {
+            Step::Done(result) => return done(result),
+            Step::Next(stage, _, note) => {
+                leave_note::<P>(note);
+                enter(stage, context);
+            }
+        }
         self.done(Verdict::Drop(DropReason::NotReady))
     }
 }

@@ -96,8 +96,24 @@ reasons! {
         /// An ICMP error whose quoted packet is of no flow, or contradicts its addresses (RFC 5508
         /// section 4).
         IcmpMismatch = "icmp_mismatch",
-        /// An IPv6 packet that is not for the gateway.
+        /// An IPv6 packet that is not for the gateway, where no uplink carries IPv6.
         Ipv6 = "ipv6",
+        /// More IPv6 extension headers, or longer ones, than are looked through.
+        ExtensionHeaders = "extension_headers",
+        /// From an IPv6 address in the LAN that no uplink takes packets from (BCP 38).
+        ForeignSource = "foreign_source",
+        /// From an IPv6 address of a provider whose uplink cannot send at present (RFC 8678).
+        SourceUplinkDown = "source_uplink_down",
+        /// To or from an IPv6 address that has no translation: the words that it could differ in are all
+        /// ones (RFC 6296 section 3.4).
+        NoTranslation = "no_translation",
+        /// To or from an IPv6 address whose translation would be a subnet's routers' (RFC 6296 section
+        /// 3.5).
+        AnycastTranslation = "anycast_translation",
+        /// For an IPv6 address that no LAN interface leads to.
+        NoLanRoute = "no_lan_route",
+        /// For a LAN host whose MAC the kernel does not know: it is asked to find it.
+        NeighbourUnknown = "neighbour_unknown",
         /// A frame with a tag that names no VLAN, only a priority (IEEE 802.1Q): the kernel would
         /// take it for untagged, and might route it.
         PriorityTag = "priority_tag",

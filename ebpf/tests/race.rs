@@ -4,12 +4,13 @@ use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use pointsman_ebpf::abi::{
-    AddressOwner, Binding, Bucket, Direction, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
-    LocalAddress, Port, PortRange, Settings, SharedU64, Uplink,
+    AddressOwner, Binding, Bucket, DigestKey, Direction, Epoch, Flow, FlowKey, Forward, Group,
+    Host, Ipv4, Ipv6, LocalAddress, Pin, Port, PortRange, Settings, SharedU64, SitePrefix, Uplink,
+    Uplink6,
 };
 use pointsman_ebpf::memory::site::{self, A, B, SERVER, lan};
 use pointsman_ebpf::memory::{MemoryTables, PacketBuilder};
-use pointsman_ebpf::path::{FlowTable, InsertError, Tables, process};
+use pointsman_ebpf::path::{FlowTable, InsertError, NextHop, Tables, Tables6, process};
 use pointsman_ebpf::verdict::{DropReason, Verdict};
 use pointsman_ebpf::wire::MemoryFrame;
 
@@ -139,6 +140,42 @@ impl Tables for Racing<'_> {
 
     fn bucket(&self, index: u32) -> Option<Bucket> {
         self.tables.bucket(index)
+    }
+}
+
+impl Tables6 for Racing<'_> {
+    fn digest_key(&self) -> &DigestKey {
+        self.tables.digest_key()
+    }
+
+    fn uplink6(&self, uplink: u8) -> Option<&Uplink6> {
+        self.tables.uplink6(uplink)
+    }
+
+    fn address6(&self, egress: u16) -> Option<Ipv6> {
+        self.tables.address6(egress)
+    }
+
+    fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix> {
+        self.tables.site_prefix(address)
+    }
+
+    fn lan_next_hop(&self, address: &Ipv6) -> NextHop {
+        self.tables.lan_next_hop(address)
+    }
+
+    fn pin(&self, table: FlowTable, key: &FlowKey) -> Option<&Pin<SharedU64>> {
+        self.tables.pin(table, key)
+    }
+
+    fn replace_pin(&self, table: FlowTable, key: &FlowKey, pin: &Pin) -> Result<(), InsertError> {
+        self.before_write();
+        self.tables.replace_pin(table, key, pin)
+    }
+
+    fn retract_pin(&self, table: FlowTable, key: &FlowKey) {
+        self.before_write();
+        self.tables.retract_pin(table, key);
     }
 }
 

@@ -41,6 +41,19 @@ impl FlowKey {
         }
     }
 
+    /// As [`Self::new`], with a digest that stands for both addresses.
+    #[inline(always)]
+    pub(super) const fn of_digest(
+        digest: u64,
+        source_port: L4Port,
+        destination_port: L4Port,
+        protocol: u8,
+    ) -> Self {
+        let zero = Ipv4::new([0; 4]);
+        let key = Self::new((zero, source_port), (zero, destination_port), protocol, LAN_REALM);
+        Self { addresses: digest, ..key }
+    }
+
     /// The key as two words: addresses, and all else. Of the second, as a little-endian number, no
     /// more than the lowest 49 bits are ever set.
     #[inline(always)]

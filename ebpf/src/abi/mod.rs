@@ -11,11 +11,15 @@ mod counters;
 mod flow;
 mod forward;
 mod group;
+mod ipv6;
 mod mac;
+mod nptv6;
+mod pin;
 mod port;
 mod settings;
 mod shared;
 mod uplink;
+mod uplink6;
 
 pub use binding::{Binding, Host, has_mapped_ports, mapping_remote};
 pub use counters::{COUNTERS, Counter, CounterId};
@@ -24,7 +28,10 @@ pub use flow::{
 };
 pub use forward::{FORWARD_SOURCES, Forward, MAX_FORWARDS};
 pub use group::{BUCKETS_PER_GROUP, Bucket, Group, RANKS, Sticky};
+pub use ipv6::Ipv6;
 pub use mac::{LanSide, Mac, MacPair};
+pub use nptv6::{PrefixTranslation, Untranslated};
+pub use pin::{DigestKey, Pin, Track};
 pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortRole};
 pub use settings::{
     AddressOwner, Filtering, LAN_PREFIXES, LOCAL_FILTER_WORDS, LanPrefix, LocalAddress,
@@ -32,10 +39,11 @@ pub use settings::{
 };
 pub use shared::SharedU64;
 pub use uplink::{POOL_ADDRESSES, Uplink};
+pub use uplink6::{Inbound, Ipv6Mode, SITE_PREFIXES, SitePrefix, Uplink6, WantedNeighbour};
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
 /// object; a daemon does not write into maps of another version.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// How many uplinks there can be: one bit each in a mask of 64.
 pub const MAX_UPLINKS: usize = 64;
@@ -171,9 +179,13 @@ impl_pod!(
     Group,
     Host,
     Ipv4,
-    LocalAddress,
+    Ipv6,
+    Pin,
     Port,
     Settings,
+    SitePrefix,
     TokenBucket,
     Uplink,
+    Uplink6,
+    WantedNeighbour,
 );

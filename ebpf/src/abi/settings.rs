@@ -1,4 +1,4 @@
-use super::{Ipv4, L4Port, assert_layout};
+use super::{Ipv4, Ipv6, L4Port, assert_layout};
 
 /// How many IPv4 prefixes the LAN may have.
 pub const LAN_PREFIXES: usize = 16;
@@ -80,7 +80,7 @@ pub enum Filtering {
     AddressAndPort = 2,
 }
 
-/// What holds for the whole gateway. 176 bytes, the only element of its map.
+/// What holds for the whole gateway. 184 bytes, the only element of its map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Settings {
@@ -100,18 +100,22 @@ pub struct Settings {
     pub icmp_burst: u32,
     /// How many of the [`Forward`](super::Forward)s hold, from the first on.
     pub forwards: u32,
+    /// The kernel's index of the LAN interface whose view of the kernel's routes holds.
+    pub lan_interface: u32,
     /// A [`Filtering`].
     pub filtering: u8,
+    /// Whether an uplink is configured for IPv6: one, or zero.
+    pub ipv6: u8,
     /// Always zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 6],
     /// The LAN's own prefixes: a packet from one to another is no transit. Unused ones hold the
     /// default.
     pub lan_prefixes: [LanPrefix; LAN_PREFIXES],
 }
 
-assert_layout!(Settings, size 176, align 8,
+assert_layout!(Settings, size 184, align 8,
     hash_key: 16, abi_version: 4, nat_ports: 4, host_mappings_max: 4, host_unreplied_max: 4,
-    icmp_rate: 4, icmp_burst: 4, forwards: 4, filtering: 1, reserved: 3, lan_prefixes: 128);
+    icmp_rate: 4, icmp_burst: 4, forwards: 4, lan_interface: 4, filtering: 1, ipv6: 1, reserved: 6, lan_prefixes: 128);
 
 impl Settings {
     /// Whether the address is of one of the LAN's own prefixes.
@@ -174,30 +178,10 @@ impl TokenBucket {
     }
 }
 
-/// One of the gateway's own addresses: IPv6 as it is, IPv4 mapped (RFC 4291 section 2.5.5.2). 16
-/// bytes, big-endian.
-///
-/// It is two words for the reason that [`FlowKey`](super::FlowKey) is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(C)]
-pub struct LocalAddress {
-    upper: u64,
-    lower: u64,
-}
+/// One of the gateway's own addresses: IPv6 as it is, IPv4 mapped (RFC 4291 section 2.5.5.2).
+pub type LocalAddress = Ipv6;
 
-assert_layout!(LocalAddress, size 16, align 8, upper: 8, lower: 8);
-
-impl From<[u8; 16]> for LocalAddress {
-    /// From the octets of an IPv6 address.
-    #[inline(always)]
-    fn from(octets: [u8; 16]) -> Self {
-        let [a, b, c, d, e, f, g, h, lower @ ..] = octets;
-        let upper = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
-        Self { upper, lower: u64::from_ne_bytes(lower) }
-    }
-}
-
-impl From<Ipv4> for LocalAddress {
+impl From<Ipv4> for Ipv6 {
     #[inline(always)]
     fn from(address: Ipv4) -> Self {
         let [a, b, c, d] = address.octets();

@@ -3,15 +3,18 @@
 use core::hint::black_box;
 
 use pointsman_ebpf::{
-    abi::{Binding, Flow, FlowKey, SharedU64},
+    abi::{Binding, Flow, FlowKey, Pin, SharedU64},
     path::InsertError,
     table::{
-        self, Age, BINDING_WORDS, Existing, FLOW_WORDS, Filter, HashKey, Keys, Set, Slot, Storage,
-        Survey, WhenFull,
+        self, Age, BINDING_WORDS, Existing, FLOW_WORDS, Filter, HashKey, Keys, PIN_WORDS, Set,
+        Slot, Storage, Survey, WhenFull,
     },
 };
 
-use super::maps::{BINDINGS, BINDINGS_FILTER, FLOWS, FLOWS_FILTER, INVITED, Section, UNREPLIED};
+use super::maps::{
+    BINDINGS, BINDINGS_FILTER, FLOWS, FLOWS_FILTER, INVITED, INVITED_PINS, PINS, PINS_FILTER,
+    Section, UNREPLIED, UNREPLIED_PINS,
+};
 use super::tables::jiffies;
 
 /// [`Storage::hash_key`] of all tables. The loader sets it. It is no constant, so that the compiler
@@ -36,6 +39,18 @@ static INVITED_SET_COUNT: u32 = 1;
 /// How many elements [`BINDINGS`] has.
 #[unsafe(no_mangle)]
 static BINDINGS_SET_COUNT: u32 = 1;
+
+/// How many elements [`PINS`] has.
+#[unsafe(no_mangle)]
+static PINS_SET_COUNT: u32 = 1;
+
+/// How many elements [`UNREPLIED_PINS`] has.
+#[unsafe(no_mangle)]
+static UNREPLIED_PINS_SET_COUNT: u32 = 1;
+
+/// How many elements [`INVITED_PINS`] has.
+#[unsafe(no_mangle)]
+static INVITED_PINS_SET_COUNT: u32 = 1;
 
 /// A global that the loader may have set: past the optimiser, which knows only its first value.
 macro_rules! setting {
@@ -191,6 +206,18 @@ storages! {
     Bindings: [Binding; BINDING_WORDS],
         in BINDINGS of BINDINGS_SET_COUNT, filtered by |index| BINDINGS_FILTER.get(index),
         by locate_binding, insert_binding and remove_binding;
+    /// Answered flows that keep their ports.
+    Pins: [Pin; PIN_WORDS],
+        in PINS of PINS_SET_COUNT, filtered by |index| PINS_FILTER.get(index),
+        by locate_pin, insert_pin and remove_pin;
+    /// Such flows from the LAN that nobody has answered.
+    UnrepliedPins: [Pin; PIN_WORDS],
+        in UNREPLIED_PINS of UNREPLIED_PINS_SET_COUNT, filtered by |_| None,
+        by locate_unreplied_pin, insert_unreplied_pin and remove_unreplied_pin;
+    /// Such flows from outside that the LAN has not answered.
+    InvitedPins: [Pin; PIN_WORDS],
+        in INVITED_PINS of INVITED_PINS_SET_COUNT, filtered by |_| None,
+        by locate_invited_pin, insert_invited_pin and remove_invited_pin;
 }
 
 impl Flows {
@@ -219,6 +246,30 @@ impl Invited {
 
 impl Bindings {
     const WHEN_FULL: WhenFull = WhenFull::Refuse;
+}
+
+impl Pins {
+    const WHEN_FULL: WhenFull = WhenFull::Refuse;
+}
+
+impl UnrepliedPins {
+    /// [`table::prefetch`].
+    #[inline(always)]
+    pub(super) fn prefetch(&self, key: &FlowKey) {
+        table::prefetch(self, key);
+    }
+
+    const WHEN_FULL: WhenFull = WhenFull::Evict;
+}
+
+impl InvitedPins {
+    /// [`table::prefetch`].
+    #[inline(always)]
+    pub(super) fn prefetch(&self, key: &FlowKey) {
+        table::prefetch(self, key);
+    }
+
+    const WHEN_FULL: WhenFull = WhenFull::Evict;
 }
 
 /// [`Keys::survey`] as a global BPF function, as for insertion.

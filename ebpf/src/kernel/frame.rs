@@ -5,7 +5,7 @@ use aya_ebpf::{
     helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
     programs::XdpContext,
 };
-use pointsman_ebpf::wire::{Frame, Wire, mss};
+use pointsman_ebpf::wire::{self, Frame, Wire, mss};
 
 /// The packet between `data` and `data_end` of the XDP context.
 ///
@@ -93,6 +93,11 @@ impl<const ANEW: bool> Frame for PacketFrame<ANEW> {
     }
 
     #[inline(always)]
+    fn walk_extensions(&self, start: usize, next: u8, len: usize) -> u64 {
+        black_box(walk_extensions(self.context, start as u32, u32::from(next), len as u32))
+    }
+
+    #[inline(always)]
     fn grow_front(&mut self, bytes: usize) -> Option<()> {
         // SAFETY: the context is the program's own. Whatever was read from it is read anew below.
         let grown = unsafe { bpf_xdp_adjust_head(self.context, -(bytes as i32)) };
@@ -121,4 +126,13 @@ extern "C" fn find_mss(context: *mut xdp_md, transport: u32, header_len: u32) ->
     // The masks tell the verifier what the callers keep to.
     let (transport, header_len) = (transport as usize & 0x7f, header_len as usize & 0x3f);
     mss::find(&frame, transport, header_len).map_or(0, |at| at as u32)
+}
+
+/// [`wire::walk`] as a global BPF function, as [`find_mss`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn walk_extensions(context: *mut xdp_md, start: u32, next: u32, len: u32) -> u64 {
+    let frame = PacketFrame::<true>::new(&XdpContext::new(context));
+    // The mask tells the verifier what the callers keep to.
+    wire::walk(&frame, start as usize & 0x1ff, next as u8, len as usize)
 }

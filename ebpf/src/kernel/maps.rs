@@ -6,18 +6,18 @@ use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, xdp_action},
     helpers::generated::bpf_redirect_map,
     macros::map,
-    maps::{Array, DevMap, HashMap, LruHashMap, PerCpuArray, ProgramArray},
+    maps::{Array, DevMap, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
     programs::XdpContext,
 };
 use pointsman_ebpf::{
     abi::{
-        AddressOwner, BUCKETS_PER_GROUP, Bucket, COUNTERS, Counter, CounterId, Flow, FlowKey,
-        Forward, Group, Host, Ipv4, LOCAL_FILTER_WORDS, LocalAddress, MAX_FORWARDS, MAX_GROUPS,
-        MAX_UPLINKS, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port, Settings, SharedU64,
-        TokenBucket, Uplink,
+        self, AddressOwner, BUCKETS_PER_GROUP, Bucket, COUNTERS, Counter, CounterId, Flow, FlowKey,
+        Forward, Group, Host, Ipv4, Ipv6, LOCAL_FILTER_WORDS, LocalAddress, MAX_FORWARDS,
+        MAX_GROUPS, MAX_UPLINKS, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port, Settings,
+        SharedU64, SitePrefix, TokenBucket, Uplink, Uplink6,
     },
-    path::{Note, Packet, Stage},
-    table::{BINDING_WORDS, FLOW_WORDS, Filter, Set},
+    path::{Note, Packet, Packet6, Stage},
+    table::{BINDING_WORDS, FLOW_WORDS, Filter, PIN_WORDS, Set},
 };
 
 /// The uplinks that are alive, a bit each: one element of eight bytes, which the daemon writes
@@ -108,6 +108,41 @@ pub(super) static BINDINGS: Array<Set<BINDING_WORDS>> = Array::with_max_entries(
 #[map]
 pub(super) static BINDINGS_FILTER: Array<Filter> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
+/// Answered flows that keep their ports, one entry for both directions: a table as above.
+#[map]
+pub(super) static PINS: Array<Set<PIN_WORDS>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// The filters of that.
+#[map]
+pub(super) static PINS_FILTER: Array<Filter> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Such flows from the LAN that nobody has answered.
+#[map]
+pub(super) static UNREPLIED_PINS: Array<Set<PIN_WORDS>> =
+    Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Such flows from outside that the LAN has not answered.
+#[map]
+pub(super) static INVITED_PINS: Array<Set<PIN_WORDS>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// [`Uplink6`]s by identifier.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data.uplinks6")]
+pub(super) static UPLINKS6: Section<[Uplink6; MAX_UPLINKS]> = Section::zeroed();
+
+/// The gateway's own IPv6 addresses, by an interface's index in the device map.
+#[map]
+pub(super) static ADDRESSES6: Array<Ipv6> = Array::with_max_entries(PORT_SLOTS as u32, 0);
+
+/// [`SitePrefix`]es, by address as it stands in the packet.
+#[map]
+pub(super) static SITE_PREFIXES: LpmTrie<[u32; 4], SitePrefix> =
+    LpmTrie::with_max_entries(abi::SITE_PREFIXES as u32, 0);
+
+/// Neighbours that the kernel is asked to find.
+#[map]
+pub(super) static WANTED: RingBuf = RingBuf::with_byte_size(1 << 14, 0);
+
 /// What LAN hosts take of the tables.
 #[map]
 pub(super) static HOSTS: LruHashMap<Ipv4, Host> = LruHashMap::with_max_entries(1 << 12, 0);
@@ -125,21 +160,46 @@ pub(super) static POOL: Array<Ipv4> =
 #[map]
 pub(super) static OWN_PORTS: Array<u64> = Array::with_max_entries(OWN_PORT_WORDS as u32, 0);
 
-/// What ICMP messages of the gateway's own take their tokens from.
+/// What ICMP messages of the gateway's own take their tokens from, and then what the neighbours do that
+/// the kernel is asked to find.
 #[map]
-pub(super) static TOKENS: PerCpuArray<TokenBucket> = PerCpuArray::with_max_entries(1, 0);
+pub(super) static TOKENS: PerCpuArray<TokenBucket> = PerCpuArray::with_max_entries(2, 0);
 
 /// What one stage of a packet's path leaves for the next.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Left {
-    packet: Packet,
+pub(crate) struct Left<P> {
+    packet: P,
     note: Note,
 }
 
 /// What the packet in hand has left on its way through the stages.
 #[map]
-static LEFT: PerCpuArray<Left> = PerCpuArray::with_max_entries(1, 0);
+static LEFT: PerCpuArray<Left<Packet>> = PerCpuArray::with_max_entries(1, 0);
+
+/// The same of one of IPv6.
+#[map]
+static LEFT6: PerCpuArray<Left<Packet6>> = PerCpuArray::with_max_entries(1, 0);
+
+/// A packet that goes from stage to stage.
+pub(crate) trait Carried: Copy + 'static {
+    /// Where it is left.
+    fn map() -> &'static PerCpuArray<Left<Self>>;
+}
+
+impl Carried for Packet {
+    #[inline(always)]
+    fn map() -> &'static PerCpuArray<Left<Self>> {
+        &LEFT
+    }
+}
+
+impl Carried for Packet6 {
+    #[inline(always)]
+    fn map() -> &'static PerCpuArray<Left<Self>> {
+        &LEFT6
+    }
+}
 
 /// The gateway's own addresses, and whose they are.
 #[map]
@@ -163,8 +223,8 @@ static STAGES: ProgramArray = ProgramArray::with_max_entries(Stage::ALL.len() as
 
 /// Leaves what was parsed of the packet for all stages to come.
 #[inline(always)]
-pub(crate) fn leave(packet: &Packet) {
-    if let Some(left) = LEFT.get_ptr_mut(0) {
+pub(crate) fn leave<P: Carried>(packet: &P) {
+    if let Some(left) = P::map().get_ptr_mut(0) {
         // SAFETY: the element is this CPU's own, and an XDP program is not interrupted by another
         // on its CPU. That holds until the last of a packet's stages ends.
         unsafe { (*left).packet = *packet };
@@ -173,19 +233,24 @@ pub(crate) fn leave(packet: &Packet) {
 
 /// What the stages before have left.
 #[inline(always)]
-pub(crate) fn left() -> Option<(&'static Packet, Note)> {
-    let left = LEFT.get(0)?;
+pub(crate) fn left<P: Carried>() -> Option<(&'static P, Note)> {
+    let left = P::map().get(0)?;
     Some((&left.packet, left.note))
+}
+
+/// Leaves word for the stage that goes on.
+#[inline(always)]
+pub(crate) fn leave_note<P: Carried>(note: Note) {
+    if let Some(left) = P::map().get_ptr_mut(0) {
+        // SAFETY: as for `leave`.
+        unsafe { (*left).note = note };
+    }
 }
 
 /// Goes on with the program of another stage. It comes back only where the daemon has not put it in
 /// its place.
 #[inline(always)]
-pub(crate) fn enter(stage: Stage, note: Note, context: &XdpContext) {
-    if let Some(left) = LEFT.get_ptr_mut(0) {
-        // SAFETY: as for `leave`.
-        unsafe { (*left).note = note };
-    }
+pub(crate) fn enter(stage: Stage, context: &XdpContext) {
     // SAFETY: the program is of the same type, for the daemon and the kernel see to that.
     unsafe { STAGES.tail_call(context, stage as u32) };
 }

@@ -1,11 +1,13 @@
 //! What the path is generic over, backed by the kernel.
 
+mod fib;
 mod flow_tables;
 mod frame;
 mod maps;
 mod tables;
+mod tables6;
 
 pub(crate) use flow_tables::look_up;
 pub(crate) use frame::PacketFrame;
-pub(crate) use maps::{count, enter, leave, left, redirect};
+pub(crate) use maps::{Carried, count, enter, leave, leave_note, left, redirect};
 pub(crate) use tables::KernelTables;

@@ -1,9 +1,10 @@
 use aya_ebpf::{
-    bindings::{BPF_ANY, BPF_NOEXIST},
+    bindings::{BPF_ANY, BPF_NOEXIST, xdp_md},
     helpers::{
         bpf_get_prandom_u32,
         generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
     },
+    programs::XdpContext,
 };
 use pointsman_ebpf::{
     abi::{
@@ -31,9 +32,14 @@ pub(super) fn jiffies() -> u64 {
 }
 
 /// The BPF maps, of which the tables of flows and mappings are looked up by [`LOOK_UP`](look_up).
-pub(crate) struct KernelTables<const LOOK_UP: u8>;
+///
+/// `C` is the program's context, which helpers take that know the kernel's routes, or nothing, where
+/// none of those is called.
+pub(crate) struct KernelTables<const LOOK_UP: u8, C = ()> {
+    pub(super) context: C,
+}
 
-impl<const LOOK_UP: u8> Tables for KernelTables<LOOK_UP> {
+impl<const LOOK_UP: u8, C> Tables for KernelTables<LOOK_UP, C> {
     #[inline(always)]
     fn now(&self) -> u64 {
         // SAFETY: the helper takes nothing and has no precondition.
@@ -167,19 +173,7 @@ impl<const LOOK_UP: u8> Tables for KernelTables<LOOK_UP> {
 
     #[inline(always)]
     fn take_token(&self, now: u64, rate: u32, burst: u32) -> bool {
-        let Some(bucket) = TOKENS.get_ptr_mut(0) else {
-            return false;
-        };
-        // SAFETY: the element is this CPU's own, and an XDP program is not interrupted by another
-        // on its CPU.
-        let bucket = unsafe { &mut *bucket };
-        match bucket.take(now, rate, burst) {
-            Some(rest) => {
-                *bucket = rest;
-                true
-            }
-            None => false,
-        }
+        take_token(0, now, rate, burst)
     }
 
     #[inline(always)]
@@ -213,6 +207,24 @@ impl<const LOOK_UP: u8> Tables for KernelTables<LOOK_UP> {
     }
 }
 
+/// Takes a token from the bucket of this index.
+#[inline(always)]
+pub(super) fn take_token(index: u32, now: u64, rate: u32, burst: u32) -> bool {
+    let Some(bucket) = TOKENS.get_ptr_mut(index) else {
+        return false;
+    };
+    // SAFETY: the element is this CPU's own, and an XDP program is not interrupted by another on its
+    // CPU.
+    let bucket = unsafe { &mut *bucket };
+    match bucket.take(now, rate, burst) {
+        Some(rest) => {
+            *bucket = rest;
+            true
+        }
+        None => false,
+    }
+}
+
 /// [`path::find_forward`] as a global BPF function: the symbol is exported, so the verifier takes
 /// nothing from the caller for granted, and checks it once. Such a function takes integers and
 /// pointers only.
@@ -225,8 +237,8 @@ extern "C" fn find_forward(key: *const FlowKey, uplink: u32) -> u32 {
     let Some(key) = (unsafe { key.as_ref() }) else {
         return 0;
     };
-    path::find_forward(&KernelTables::<{ look_up::CALL }>, key, uplink as u8)
-        .map_or(0, |index| index + 1)
+    let tables = KernelTables::<{ look_up::CALL }> { context: () };
+    path::find_forward(&tables, key, uplink as u8).map_or(0, |index| index + 1)
 }
 
 /// An element of a map.
@@ -245,6 +257,20 @@ unsafe fn shared<'a, T>(element: *const T) -> &'a T {
 }
 
 impl<const LOOK_UP: u8> KernelTables<LOOK_UP> {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Self { context: () }
+    }
+}
+
+impl<const LOOK_UP: u8> KernelTables<LOOK_UP, *mut xdp_md> {
+    #[inline(always)]
+    pub(crate) fn with_routes(context: &XdpContext) -> Self {
+        Self { context: context.ctx }
+    }
+}
+
+impl<const LOOK_UP: u8, C> KernelTables<LOOK_UP, C> {
     #[inline(always)]
     fn insert(
         &self,

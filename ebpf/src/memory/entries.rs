@@ -3,7 +3,7 @@ use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
-use crate::abi::{Binding, Flow, Host, SharedU64};
+use crate::abi::{Binding, Flow, Host, Pin, SharedU64};
 use crate::path::InsertError;
 
 /// A type of entry as the path sees it, with words that others write meanwhile.
@@ -31,7 +31,7 @@ macro_rules! impl_entry {
         }
     )+};
 }
-impl_entry!(Flow, Binding, Host);
+impl_entry!(Flow, Binding, Host, Pin);
 
 /// What a table does when there is no more room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 mod checks;
 mod counts;
 mod entries;
+mod ipv6;
 mod packet;
 mod random;
 pub mod sequence;
@@ -15,6 +16,7 @@ mod state;
 
 pub use checks::{repair_checksums, verify, verify_header, verify_quote, verify_transport};
 pub use counts::Counts;
+pub use ipv6::{DIGEST_KEY, Ipv6Tables, PIN_TABLES};
 pub use packet::{PacketBuilder, answer_to};
 pub use random::Random;
 
@@ -60,6 +62,8 @@ pub struct MemoryTables {
     pub settings: Option<Settings>,
     /// Uplinks by identifier. One that was not written has generation zero.
     pub uplinks: [Uplink; MAX_UPLINKS],
+    /// What IPv6 is looked up in besides.
+    pub ipv6: Ipv6Tables,
     alive: Cell<u64>,
     clock: Cell<u64>,
     counts: Counting,
@@ -84,6 +88,7 @@ impl MemoryTables {
             ports: BTreeMap::new(),
             settings: None,
             uplinks: [Uplink::default(); MAX_UPLINKS],
+            ipv6: Ipv6Tables::new(),
             alive: Cell::new(0),
             clock: Cell::new(0),
             counts: Counting::default(),

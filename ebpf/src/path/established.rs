@@ -15,7 +15,8 @@ use crate::abi::{Direction, Flow, Port, PortRole, SharedU64, Uplink};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::{ETHERNET_LEN, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp};
 
-/// [`Stage::Established`]. What is parsed of the packet is in `place`.
+/// [`Stage::Established`]. What is parsed of the packet is in `place`. Nothing where it is of IPv6:
+/// [`Stage::Ipv6`] begins anew.
 ///
 /// The end is called with the verdict, if there is one, at each place where one is found: there, the
 /// compiler knows what kind it is.
@@ -26,27 +27,28 @@ pub fn established<'p, F: Frame, T: Tables, E: End>(
     ifindex: u32,
     place: &'p mut MaybeUninit<Packet>,
     end: &E,
-) -> Step<'p, E::Done> {
+) -> Option<Step<'p, E::Done>> {
     let Some(port) = tables.port(ifindex) else {
-        return Step::Done(end.done(Verdict::Pass(PassReason::UnknownPort)));
+        return Some(Step::Done(end.done(Verdict::Pass(PassReason::UnknownPort))));
     };
     // So the compiler knows that all the headers are there.
     if frame.read::<[u8; PLAIN_LEN]>(0).is_some()
-        && let Ok(header) = parse::header(frame, tables, port)
+        && let Ok(header) = parse::header(frame, port)
         && header.is_plain()
     {
         if header.protocol == Protocol::TCP {
             let header = header.known_plain(Protocol::TCP);
-            return shaped(frame, tables, port, &header, place, end);
+            return Some(shaped(frame, tables, port, &header, place, end));
         }
         if header.protocol == Protocol::UDP {
             let header = header.known_plain(Protocol::UDP);
-            return shaped(frame, tables, port, &header, place, end);
+            return Some(shaped(frame, tables, port, &header, place, end));
         }
     }
-    match parse::header(frame, tables, port) {
-        Ok(header) => shaped(frame, tables, port, &header, place, end),
-        Err(stop) => Step::Done(end.done(refused(stop))),
+    match parse::header(frame, port) {
+        Ok(header) => Some(shaped(frame, tables, port, &header, place, end)),
+        Err(Stop::Next(..)) => None,
+        Err(stop) => Some(Step::Done(end.done(refused(stop)))),
     }
 }
 
@@ -94,7 +96,7 @@ fn shaped<'p, F: Frame, T: Tables, E: End>(
 
 /// What becomes of a packet that is not worth another stage.
 #[inline(always)]
-fn refused(stop: Stop) -> Verdict {
+pub(super) fn refused(stop: Stop) -> Verdict {
     match stop {
         Stop::Pass(reason) => Verdict::Pass(reason),
         Stop::Drop(reason) => Verdict::Drop(reason),

@@ -64,13 +64,7 @@ pub(super) fn find_translated<'a, T: Tables>(
     is_answered.then_some(Route { flow, uplink })
 }
 
-/// Marks the entry for the daemon's sweep. A plain store, and only of what is new: two CPUs may
-/// lose a bit to each other, which the next packet sets again.
-///
-/// The epoch stands in for the clock, which is only read where an epoch has passed.
-///
-/// A reset whose sequence number cannot be of the connection leaves no mark: whoever made it up
-/// does not end the connection (RFC 5382 section 5; the receiver judges by itself, RFC 5961).
+/// Marks the entry for the daemon's sweep: [`mark_words`].
 #[inline(always)]
 pub(super) fn mark<F: Frame, T: Tables>(
     frame: &F,
@@ -78,21 +72,43 @@ pub(super) fn mark<F: Frame, T: Tables>(
     flow: &Flow<SharedU64>,
     packet: &Packet,
 ) {
-    let old = Mark(flow.mark.load());
-    let before = if packet.starts && is_over(old.seen()) { 0 } else { old.seen() };
-    let (epoch, seen) = (tables.epoch(), before | packet.seen);
+    let (seen, protocol) = ((packet.seen, packet.starts), packet.key.protocol());
+    let sequence = || packet.sequence(frame);
+    mark_words(tables, (&flow.mark, &flow.progress), seen, protocol, sequence);
+}
+
+/// Writes what an entry notes of a direction: the mark, and the progress, where a packet that sets
+/// these bits, and starts a connection or not, makes a difference. `sequence` is asked for the sequence
+/// number of a TCP segment; nothing where it is cut short.
+///
+/// A plain store, and only of what is new: two CPUs may lose a bit to each other, which the next packet
+/// sets again. The epoch stands in for the clock, which is only read where an epoch has passed.
+///
+/// A reset whose sequence number cannot be of the connection leaves no mark: whoever made it up
+/// does not end the connection (RFC 5382 section 5; the receiver judges by itself, RFC 5961).
+#[inline(always)]
+pub(super) fn mark_words<T: Tables>(
+    tables: &T,
+    (mark, progress): (&SharedU64, &SharedU64),
+    (bits, starts): (u32, bool),
+    protocol: u8,
+    sequence: impl FnOnce() -> Option<u32>,
+) {
+    let old = Mark(mark.load());
+    let before = if starts && is_over(old.seen()) { 0 } else { old.seen() };
+    let (epoch, seen) = (tables.epoch(), before | bits);
     if old.epoch() == epoch && old.seen() == seen {
         return;
     }
-    if packet.key.protocol() == Protocol::TCP {
-        let Some(sequence) = packet.sequence(frame) else { return };
-        if !packet.is_reset() {
-            flow.progress.store(Progress::new(sequence).0);
-        } else if !Progress(flow.progress.load()).is_plausible(sequence) {
+    if protocol == Protocol::TCP {
+        let Some(sequence) = sequence() else { return };
+        if bits & Mark::RST == 0 {
+            progress.store(Progress::new(sequence).0);
+        } else if !Progress(progress.load()).is_plausible(sequence) {
             return;
         }
     }
-    flow.mark.store(Mark::new(ticks(tables.now()), epoch, seen).0);
+    mark.store(Mark::new(ticks(tables.now()), epoch, seen).0);
 }
 
 /// Whether what a direction has seen so far is not of a connection that still stands: a SYN in the
@@ -105,5 +121,11 @@ fn is_over(seen: u32) -> bool {
 /// The mark of an entry that this packet makes.
 #[inline(always)]
 pub(super) fn first_mark<T: Tables>(tables: &T, packet: &Packet) -> Mark {
-    Mark::new(ticks(tables.now()), tables.epoch(), packet.seen)
+    mark_of(tables, packet.seen)
+}
+
+/// The mark of a packet that sets these bits, now.
+#[inline(always)]
+pub(super) fn mark_of<T: Tables>(tables: &T, seen: u32) -> Mark {
+    Mark::new(ticks(tables.now()), tables.epoch(), seen)
 }

@@ -5,7 +5,7 @@ use super::parse::Packet;
 use super::{Stop, Tables, fragment, mss, translate};
 use crate::abi::{Direction, Flow, LanSide, MacPair, SharedU64, Uplink};
 use crate::verdict::{DropReason, Verdict};
-use crate::wire::{ETHERNET_LEN, Frame};
+use crate::wire::{ETHERNET_LEN, Frame, IPV4_LEN, Protocol};
 
 /// How a packet leaves.
 #[derive(Clone, Copy)]
@@ -49,17 +49,18 @@ impl Way {
     /// Where its TTL is used up, or the egress interface does not take it. The sender is told.
     #[inline(always)]
     pub(super) fn check<F: Frame>(&self, frame: &F, packet: &Packet) -> Result<(), Stop> {
-        check(frame, packet, self.mtu)
+        check(frame, packet.ttl, self.mtu)
     }
 }
 
-/// Whether the packet may go by an interface that takes IPv4 packets of up to `mtu` bytes.
+/// Whether a packet with this TTL, or hop limit, may go by an interface that takes packets of up to
+/// `mtu` bytes.
 ///
 /// # Errors
 /// As for [`Way::check`].
 #[inline(always)]
-pub(super) fn check<F: Frame>(frame: &F, packet: &Packet, mtu: u16) -> Result<(), Stop> {
-    if packet.ttl <= 1 {
+pub(super) fn check<F: Frame>(frame: &F, ttl: u8, mtu: u16) -> Result<(), Stop> {
+    if ttl <= 1 {
         return Err(Stop::Answer(DropReason::TtlExceeded, 0));
     }
     if frame.len() > ETHERNET_LEN + usize::from(mtu) {
@@ -96,12 +97,13 @@ pub(super) fn send_first<F: Frame, T: Tables, M>(
     if packet.is_first_fragment() {
         fragment::record(frame, tables, packet, flow)?;
     }
-    if packet.starts {
+    if packet.starts && packet.key.protocol() == Protocol::TCP {
         let mtu = match way.direction {
             Direction::Hairpin => flow.lan.mtu(),
             _ => flow.lan.mtu().min(uplink.mtu),
         };
-        let _ = mss::clamp(frame, packet, mtu);
+        let len = |frame: &F| packet.body(frame).map(usize::from);
+        let _ = mss::clamp(frame, packet.transport(), len, mss::limit(mtu, IPV4_LEN));
     }
     send(frame, packet, flow, way)
 }

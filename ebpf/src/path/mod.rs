@@ -1,7 +1,7 @@
 //! The path of a packet.
 //!
 //! 1. Parse (`parse.rs`): Ethernet, IPv4 with options and fragments, TCP, UDP, ICMP, all else.
-//! 2. Not sent to the interface's MAC, or not IPv4: to the kernel untouched.
+//! 2. Not sent to the interface's MAC, or not IP: to the kernel untouched.
 //! 3. Flow (`flow.rs`): ONE hash look-up decides an established packet, in either direction.
 //! 4. On a miss, by where the packet came from: from the LAN an unanswered flow (`outbound.rs`), or a
 //!    new one (`opening.rs`): group, bucket and uplink (`select.rs`), a mapping (`mapping.rs`); by an
@@ -15,6 +15,9 @@
 //! Later fragments have no ports, and go the way of the first (`fragment.rs`). ICMP errors go the
 //! way of the packet that they quote (`error.rs`). Some of what is dropped is answered by an ICMP
 //! error of the gateway's own (`answer.rs`).
+//!
+//! IPv6 goes the same steps, by stages of its own (`ipv6/`): its addresses are translated by prefix or
+//! not at all, so a flow is only pinned to an uplink.
 //!
 //! The path is cut into [`Stage`]s, each a BPF program of its own that the one before ends in, so
 //! that none runs short of stack, the verifier checks each alone, and the frequent stage, that of
@@ -40,6 +43,7 @@ mod forward;
 mod fragment;
 mod hairpin;
 mod inbound;
+mod ipv6;
 mod mapping;
 mod mss;
 mod opening;
@@ -51,8 +55,13 @@ mod translate;
 
 pub use established::established;
 pub use inbound::find_forward;
+pub use ipv6::{
+    Packet6, answer as answer6, error as error6, established as established6,
+    fragment as fragment6, hairpin as hairpin6, inbound as inbound6, invitation as invitation6,
+    opening as opening6, outbound as outbound6,
+};
 pub use parse::Packet;
-pub use tables::{FlowTable, InsertError, Tables};
+pub use tables::{FlowTable, InsertError, NextHop, Tables, Tables6};
 
 use core::mem::MaybeUninit;
 
@@ -83,11 +92,29 @@ pub enum Stage {
     Error = 8,
     /// An ICMP error of the gateway's own.
     Answer = 9,
+    /// IPv6 of established flows: where every packet of IPv6 goes from the first stage.
+    Ipv6 = 10,
+    /// IPv6 from the LAN.
+    Outbound6 = 11,
+    /// IPv6 from the LAN, and of no flow.
+    Opening6 = 12,
+    /// IPv6 from an uplink.
+    Inbound6 = 13,
+    /// IPv6 from an uplink, and of no flow.
+    Invitation6 = 14,
+    /// IPv6 from the LAN to the LAN, by a public address.
+    Hairpin6 = 15,
+    /// Later fragments of IPv6.
+    Fragment6 = 16,
+    /// ICMPv6 errors.
+    Error6 = 17,
+    /// An ICMPv6 error of the gateway's own.
+    Answer6 = 18,
 }
 
 impl Stage {
     /// Every stage, by discriminant.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 19] = [
         Self::Established,
         Self::Outbound,
         Self::Opening,
@@ -98,6 +125,15 @@ impl Stage {
         Self::Fragment,
         Self::Error,
         Self::Answer,
+        Self::Ipv6,
+        Self::Outbound6,
+        Self::Opening6,
+        Self::Inbound6,
+        Self::Invitation6,
+        Self::Hairpin6,
+        Self::Fragment6,
+        Self::Error6,
+        Self::Answer6,
     ];
 
     /// The name of its program in the object.
@@ -113,6 +149,15 @@ impl Stage {
             Self::Fragment => "pointsman_fragment",
             Self::Error => "pointsman_error",
             Self::Answer => "pointsman_answer",
+            Self::Ipv6 => "pointsman_ipv6",
+            Self::Outbound6 => "pointsman_outbound6",
+            Self::Opening6 => "pointsman_opening6",
+            Self::Inbound6 => "pointsman_inbound6",
+            Self::Invitation6 => "pointsman_invitation6",
+            Self::Hairpin6 => "pointsman_hairpin6",
+            Self::Fragment6 => "pointsman_fragment6",
+            Self::Error6 => "pointsman_error6",
+            Self::Answer6 => "pointsman_answer6",
         }
     }
 }
@@ -120,11 +165,11 @@ impl Stage {
 /// What a stage ends in.
 #[derive(Clone, Copy)]
 #[must_use]
-pub enum Step<'p, D = Verdict> {
+pub enum Step<'p, D = Verdict, P = Packet> {
     /// The packet is decided, and rewritten. The caller counts it ([`Verdict::counter`]) and acts.
     Done(D),
     /// Another stage goes on, with what was parsed of the packet, and word from this one.
-    Next(Stage, &'p Packet, Note),
+    Next(Stage, &'p P, Note),
 }
 
 /// What happens to a packet that is decided.
@@ -227,17 +272,17 @@ impl From<PassReason> for Stop {
 }
 
 /// Takes a packet through all stages.
-pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T, ifindex: u32) -> Verdict {
+pub fn process<F: Frame, T: Tables6>(frame: &mut F, tables: &T, ifindex: u32) -> Verdict {
     let mut place = MaybeUninit::uninit();
-    let mut step = established(frame, tables, ifindex, &mut place, &NoEnd);
+    let Some(mut step) = established(frame, tables, ifindex, &mut place, &NoEnd) else {
+        return process6(frame, tables, ifindex);
+    };
     loop {
         let (stage, packet, note) = match step {
             Step::Done(verdict) => return verdict,
             Step::Next(stage, packet, note) => (stage, packet, note),
         };
         let run = match stage {
-            // No stage leads back to the first.
-            Stage::Established => return Verdict::Drop(DropReason::NotReady),
             Stage::Outbound => outbound,
             Stage::Opening => opening,
             Stage::Mapping => mapping,
@@ -247,43 +292,72 @@ pub fn process<F: Frame, T: Tables>(frame: &mut F, tables: &T, ifindex: u32) -> 
             Stage::Fragment => fragment,
             Stage::Error => error,
             Stage::Answer => answer,
+            // No stage leads back to the first, or to those of IPv6.
+            _ => return Verdict::Drop(DropReason::NotReady),
         };
         step = run(frame, tables, ifindex, packet, note);
     }
 }
 
+/// Takes a packet of IPv6 through all of its stages.
+fn process6<F: Frame, T: Tables6>(frame: &mut F, tables: &T, ifindex: u32) -> Verdict {
+    let mut place = MaybeUninit::uninit();
+    let mut step = established6(frame, tables, ifindex, &mut place, &NoEnd);
+    loop {
+        let (stage, packet, note) = match step {
+            Step::Done(verdict) => return verdict,
+            Step::Next(stage, packet, note) => (stage, packet, note),
+        };
+        let run = match stage {
+            Stage::Outbound6 => outbound6,
+            Stage::Opening6 => opening6,
+            Stage::Inbound6 => inbound6,
+            Stage::Invitation6 => invitation6,
+            Stage::Hairpin6 => hairpin6,
+            Stage::Fragment6 => fragment6,
+            Stage::Error6 => error6,
+            Stage::Answer6 => answer6,
+            _ => return Verdict::Drop(DropReason::NotReady),
+        };
+        step = run(frame, tables, ifindex, packet, note);
+    }
+}
+
+/// What a stage ends in, whose messages to senders are those of the stage `answer`.
 #[inline(always)]
-fn step(result: Result<Verdict, Stop>, packet: &Packet) -> Step<'_> {
+fn step<P>(result: Result<Verdict, Stop>, packet: &P, answer: Stage) -> Step<'_, Verdict, P> {
     match result {
         Ok(verdict) => Step::Done(verdict),
         Err(Stop::Pass(reason)) => Step::Done(Verdict::Pass(reason)),
         Err(Stop::Drop(reason)) => Step::Done(Verdict::Drop(reason)),
-        Err(Stop::Answer(reason, mtu)) => {
-            Step::Next(Stage::Answer, packet, Note::dropped(reason, mtu))
-        }
+        Err(Stop::Answer(reason, mtu)) => Step::Next(answer, packet, Note::dropped(reason, mtu)),
         Err(Stop::Next(stage, note)) => Step::Next(stage, packet, note),
     }
 }
 
 macro_rules! stages {
-    ($($(#[$doc:meta])+ $name:ident: $run:path,)+) => {$(
+    ($tables:ident, $packet:ident, $answer:path;
+     $($(#[$doc:meta])+ $name:ident: $run:path,)+) => {$(
         $(#[$doc])+
         #[inline(always)]
-        pub fn $name<'p, F: Frame, T: Tables>(
+        pub fn $name<'p, F: Frame, T: $tables>(
             frame: &mut F,
             tables: &T,
             ifindex: u32,
-            packet: &'p Packet,
+            packet: &'p $packet,
             note: Note,
-        ) -> Step<'p> {
+        ) -> Step<'p, Verdict, $packet> {
             match tables.port(ifindex) {
-                Some(port) => step($run(frame, tables, port, packet, note), packet),
+                Some(port) => step($run(frame, tables, port, packet, note), packet, $answer),
                 None => Step::Done(Verdict::Pass(PassReason::UnknownPort)),
             }
         }
     )+};
 }
+use stages;
+
 stages! {
+    Tables, Packet, Stage::Answer;
     /// [`Stage::Outbound`].
     outbound: outbound::run,
     /// [`Stage::Opening`].

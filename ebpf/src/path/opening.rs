@@ -28,7 +28,7 @@ pub(super) fn run<F: Frame, T: Tables>(
     if uplink.generation == 0 {
         return Err(Stop::Answer(DropReason::NoUplink, 0));
     }
-    forward::check(frame, packet, uplink.mtu)?;
+    forward::check(frame, packet.ttl, uplink.mtu)?;
     let mut out = Place::uninit();
     let inside = Inside::sender(frame, packet, port)?;
     let out = open(tables, settings, packet, &inside, (id, uplink), moves, &mut out)?;

@@ -2,12 +2,12 @@
 
 use core::mem::MaybeUninit;
 
-use super::{Stop, Tables};
-use crate::abi::{FlowKey, L4Port, LAN_REALM, LocalAddress, Mac, Mark, Port, PortRole};
+use super::{Stage, Stop};
+use crate::abi::{FlowKey, L4Port, LAN_REALM, Mac, Mark, Port, PortRole};
 use crate::verdict::{DropReason, PassReason};
 use crate::wire::{
-    ETHERNET_LEN, Echo, EtherType, Ethernet, Frame, IPV4_LEN, IPV6_DESTINATION, Ipv4Header,
-    Protocol, Tcp, Udp, icmp_type, tcp_flags,
+    ETHERNET_LEN, Echo, EtherType, Ethernet, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp, Udp,
+    icmp_type, tcp_flags,
 };
 
 /// The bits of a tag that name the VLAN (IEEE 802.1Q).
@@ -90,6 +90,8 @@ pub(super) enum Kind {
     Error,
     /// A message of ICMP that is not translated.
     Untranslatable,
+    /// A message of ICMPv6 that concerns one link only.
+    OfLink,
 }
 
 /// Reads the IPv4 header of a frame that came in on `port`. Nothing of it is checked.
@@ -97,17 +99,13 @@ pub(super) enum Kind {
 /// # Errors
 /// Where the frame is not for the gateway, or not of IPv4.
 #[inline(always)]
-pub(super) fn header<F: Frame, T: Tables>(
-    frame: &F,
-    tables: &T,
-    port: &Port,
-) -> Result<Ipv4Header, Stop> {
+pub(super) fn header<F: Frame>(frame: &F, port: &Port) -> Result<Ipv4Header, Stop> {
     let ethernet: Ethernet = frame.read(0).ok_or(DropReason::Truncated)?;
     if ethernet.destination() != port.mac {
         return Err(PassReason::NotForUs.into());
     }
     if ethernet.ether_type != EtherType::IPV4 {
-        return Err(not_ipv4(frame, tables, ethernet.ether_type));
+        return Err(not_ipv4(frame, ethernet.ether_type));
     }
     frame.read(ETHERNET_LEN).ok_or(DropReason::Truncated.into())
 }
@@ -167,54 +165,50 @@ fn check_header<F: Frame>(frame: &F, header: &Ipv4Header) -> Result<(), Stop> {
     }
 }
 
-/// Step 2: a frame of another protocol. IPv6 is not routed, so only what is addressed to the
-/// gateway reaches the kernel, which might route the rest behind our back.
-fn not_ipv4<F: Frame, T: Tables>(frame: &F, tables: &T, ether_type: [u8; 2]) -> Stop {
+/// Step 2: a frame of another protocol.
+fn not_ipv4<F: Frame>(frame: &F, ether_type: [u8; 2]) -> Stop {
     match ether_type {
         EtherType::VLAN | EtherType::SERVICE_VLAN => match frame.read::<[u8; 2]>(ETHERNET_LEN) {
             Some(tag) if u16::from_be_bytes(tag) & VLAN_ID == 0 => DropReason::PriorityTag.into(),
             Some(_) => PassReason::Vlan.into(),
             None => DropReason::Truncated.into(),
         },
-        EtherType::IPV6 => match frame.read::<[u8; 16]>(ETHERNET_LEN + IPV6_DESTINATION) {
-            Some(destination) if is_link_local(destination) => PassReason::Local.into(),
-            Some(destination) if tables.local(&LocalAddress::from(destination)).is_some() => {
-                PassReason::Local.into()
-            }
-            Some(_) => DropReason::Ipv6.into(),
-            None => DropReason::Truncated.into(),
-        },
+        EtherType::IPV6 => Stop::to(Stage::Ipv6),
         _ => PassReason::NotIp.into(),
     }
 }
 
-/// Whether an IPv6 address is in fe80::/10 (RFC 4291 section 2.5.6).
-#[inline(always)]
-fn is_link_local(address: [u8; 16]) -> bool {
-    address[0] == 0xfe && address[1] & 0xc0 == 0x80
-}
-
 /// What stands in the place of a port where there is none.
-const NO_PORT: [u8; 2] = [0; 2];
+pub(super) const NO_PORT: [u8; 2] = [0; 2];
 
 /// What the path reads of a transport header.
-struct Transport {
+pub(super) struct Transport {
     /// Or what stands for them in a [`FlowKey`].
-    ports: [[u8; 2]; 2],
-    seen: u32,
-    starts: bool,
-    kind: Kind,
+    pub(super) ports: [[u8; 2]; 2],
+    pub(super) seen: u32,
+    pub(super) starts: bool,
+    pub(super) kind: Kind,
 }
 
 impl Transport {
     #[inline(always)]
-    fn new(kind: Kind, ports: [[u8; 2]; 2]) -> Self {
+    pub(super) fn new(kind: Kind, ports: [[u8; 2]; 2]) -> Self {
         Self { ports, seen: Mark::ANY, starts: false, kind }
     }
 
     #[inline(always)]
-    fn without_ports(kind: Kind) -> Self {
+    pub(super) fn without_ports(kind: Kind) -> Self {
         Self::new(kind, [NO_PORT; 2])
+    }
+
+    /// Of TCP.
+    #[inline(always)]
+    pub(super) fn of_tcp(tcp: &Tcp) -> Self {
+        // A segment in mid-stream opens a flow too: it is how a connection whose uplink died goes
+        // on, or learns from its peer's reset that it cannot.
+        let kind = if tcp.flags & tcp_flags::RST == 0 { Kind::Opens } else { Kind::Continues };
+        let starts = tcp.flags & tcp_flags::SYN != 0;
+        Self { ports: tcp.ports.octets(), seen: seen(tcp.flags), starts, kind }
     }
 }
 
@@ -225,11 +219,7 @@ fn transport<F: Frame>(frame: &F, header: &Ipv4Header, offset: usize) -> Result<
     match header.protocol {
         Protocol::TCP if room >= size_of::<Tcp>() => {
             let tcp: Tcp = frame.read(offset).ok_or(DropReason::Truncated)?;
-            // A segment in mid-stream opens a flow too: it is how a connection whose uplink died
-            // goes on, or learns from its peer's reset that it cannot.
-            let kind = if tcp.flags & tcp_flags::RST == 0 { Kind::Opens } else { Kind::Continues };
-            let starts = tcp.flags & tcp_flags::SYN != 0;
-            Ok(Transport { ports: tcp.ports.octets(), seen: seen(tcp.flags), starts, kind })
+            Ok(Transport::of_tcp(&tcp))
         }
         Protocol::UDP if room >= size_of::<Udp>() => {
             let udp: Udp = frame.read(offset).ok_or(DropReason::Truncated)?;

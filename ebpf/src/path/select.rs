@@ -1,7 +1,7 @@
 //! 4. Which uplink a new flow takes.
 
 use super::Tables;
-use crate::abi::{BUCKETS_PER_GROUP, FlowKey, Ipv4, Settings, Sticky};
+use crate::abi::{BUCKETS_PER_GROUP, FlowKey, Group, Ipv4, Ipv6, Settings, Sticky};
 
 /// The uplink that the group prefers for the flow of `key` among those that are alive.
 #[inline(always)]
@@ -13,9 +13,38 @@ pub(super) fn uplink<T: Tables>(
 ) -> Option<u8> {
     let record = tables.group(group)?;
     let hash = hash(settings.hash_key, record.sticky, key);
+    choose(tables, group, record, hash, u64::MAX)
+}
+
+/// As [`uplink`], for a flow of IPv6 between these addresses, among those of `uplinks`.
+#[inline(always)]
+pub(super) fn uplink6<T: Tables>(
+    tables: &T,
+    settings: &Settings,
+    group: u8,
+    (inside, outside): (Ipv6, Ipv6),
+    key: &FlowKey,
+    uplinks: u64,
+) -> Option<u8> {
+    let record = tables.group(group)?;
+    let [a, b, c, d] = [inside.upper, inside.lower, outside.upper, outside.lower];
+    let hash = if record.sticky == Sticky::Source as u8 {
+        sip13(settings.hash_key, [a, b])
+    } else if record.sticky == Sticky::SourceDestination as u8 {
+        sip13(settings.hash_key, [a, b, c, d])
+    } else {
+        let [_, transport] = key.words();
+        sip13(settings.hash_key, [a, b, c, d, transport])
+    };
+    choose(tables, group, record, hash, uplinks)
+}
+
+/// The uplink of the bucket that the hash falls on, among those of `uplinks` that are alive.
+#[inline(always)]
+fn choose<T: Tables>(tables: &T, group: u8, record: &Group, hash: u64, uplinks: u64) -> Option<u8> {
     let index = hash as u32 & (BUCKETS_PER_GROUP as u32 - 1);
     let bucket = tables.bucket(u32::from(group) * BUCKETS_PER_GROUP as u32 + index)?;
-    let usable = record.usable & tables.alive();
+    let usable = record.usable & tables.alive() & uplinks;
     bucket.choose(record.preferred, usable)
 }
 
@@ -44,27 +73,33 @@ pub(super) fn hash_host(key: [u64; 2], address: Ipv4) -> u32 {
     sip13(key, [u64::from(u32::from_ne_bytes(address.octets())), 1]) as u32
 }
 
-/// SipHash-1-3 (Aumasson and Bernstein, 2012) of two words: keyed, so that nobody outside can aim
+/// SipHash-1-3 (Aumasson and Bernstein, 2012) of some words: keyed, so that nobody outside can aim
 /// flows at a bucket.
 #[inline(always)]
-fn sip13(key: [u64; 2], words: [u64; 2]) -> u64 {
+fn sip13<const N: usize>(key: [u64; 2], words: [u64; N]) -> u64 {
     let mut v = [
         key[0] ^ 0x736f_6d65_7073_6575,
         key[1] ^ 0x646f_7261_6e64_6f6d,
         key[0] ^ 0x6c79_6765_6e65_7261,
         key[1] ^ 0x7465_6462_7974_6573,
     ];
-    // The last word states the length in bytes, as for any message.
-    for word in [words[0], words[1], 16 << 56] {
-        v[3] ^= word;
-        round(&mut v);
-        v[0] ^= word;
+    for word in words {
+        compress(&mut v, word);
     }
+    // The last word states the length in bytes, as for any message.
+    compress(&mut v, (size_of_val(&words) as u64) << 56);
     v[2] ^= 0xff;
     for _ in 0..3 {
         round(&mut v);
     }
     v[0] ^ v[1] ^ v[2] ^ v[3]
+}
+
+#[inline(always)]
+fn compress(v: &mut [u64; 4], word: u64) {
+    v[3] ^= word;
+    round(v);
+    v[0] ^= word;
 }
 
 #[inline(always)]

@@ -1,6 +1,6 @@
 use crate::abi::{
-    AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, LocalAddress,
-    Port, Settings, SharedU64, Uplink,
+    AddressOwner, Binding, Bucket, DigestKey, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
+    Ipv6, LanSide, LocalAddress, Pin, Port, Settings, SharedU64, SitePrefix, Uplink, Uplink6,
 };
 
 /// What the path looks things up in: BPF maps in the kernel, ordinary collections elsewhere.
@@ -106,6 +106,54 @@ pub trait Tables {
 
     /// The bucket of this index among the buckets of all groups.
     fn bucket(&self, index: u32) -> Option<Bucket>;
+}
+
+/// What IPv6 is looked up in besides.
+pub trait Tables6: Tables {
+    /// The key of the digests of addresses.
+    fn digest_key(&self) -> &DigestKey;
+
+    /// What is known of the uplink of this identifier for IPv6; of one that was never written, the
+    /// generation is zero.
+    fn uplink6(&self, uplink: u8) -> Option<&Uplink6>;
+
+    /// The gateway's own address on the interface with this index in the device map: the source of
+    /// ICMPv6 messages that are sent by it.
+    fn address6(&self, egress: u16) -> Option<Ipv6>;
+
+    /// What is known of the longest prefix that holds the address.
+    fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix>;
+
+    /// How the LAN host of this address is reached, as the kernel's routes and neighbours say. Where the
+    /// neighbour is not known, somebody is asked to find it.
+    fn lan_next_hop(&self, address: &Ipv6) -> NextHop;
+
+    /// The entry of this key in a table of pinned flows. There is none of fragments.
+    fn pin(&self, table: FlowTable, key: &FlowKey) -> Option<&Pin<SharedU64>>;
+
+    /// Says that this key will be looked up among the flows that are not answered: a hint, for speed.
+    #[inline(always)]
+    fn prefetch_unanswered_pin(&self, _key: &FlowKey) {}
+
+    /// Makes or replaces an entry in a table of pinned flows.
+    ///
+    /// # Errors
+    /// Where there is no room.
+    fn replace_pin(&self, table: FlowTable, key: &FlowKey, pin: &Pin) -> Result<(), InsertError>;
+
+    /// Takes back an entry that is moved to another table.
+    fn retract_pin(&self, table: FlowTable, key: &FlowKey);
+}
+
+/// How a LAN host is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextHop {
+    /// By this interface and MAC.
+    Lan(LanSide),
+    /// By a neighbour whose MAC is not known.
+    Unknown,
+    /// By no LAN interface.
+    Nowhere,
 }
 
 /// A table of flows.

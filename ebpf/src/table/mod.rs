@@ -49,7 +49,7 @@ pub use filter::Filter;
 pub use insert::{Existing, WhenFull, insert};
 pub use keys::{Age, Keys, Survey, WAYS};
 
-use crate::abi::{Binding, Flow, FlowKey, SharedU64};
+use crate::abi::{Binding, Flow, FlowKey, Pin, SharedU64};
 use keys::{PRESENT, Way};
 
 /// The length of a [`Flow`], in words.
@@ -57,6 +57,9 @@ pub const FLOW_WORDS: usize = size_of::<Flow>() / size_of::<u64>();
 
 /// The length of a [`Binding`], in words.
 pub const BINDING_WORDS: usize = size_of::<Binding>() / size_of::<u64>();
+
+/// The length of a [`Pin`], in words.
+pub const PIN_WORDS: usize = size_of::<Pin>() / size_of::<u64>();
 
 /// Seven keys, and the entry of each, which is `N` words. Whole cache lines.
 #[derive(Debug)]

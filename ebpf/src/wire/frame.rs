@@ -1,4 +1,4 @@
-use super::mss;
+use super::{ipv6, mss};
 
 /// A type that can be copied out of and into a packet.
 ///
@@ -38,6 +38,15 @@ pub trait Frame {
         Self: Sized,
     {
         mss::find(self, transport, header_len)
+    }
+
+    /// What the extension headers from `start` on lead to: [`ipv6::walk`]. It is here for the reason
+    /// that the one before is.
+    fn walk_extensions(&self, start: usize, next: u8, len: usize) -> u64
+    where
+        Self: Sized,
+    {
+        ipv6::walk(self, start, next, len)
     }
 
     /// Puts this many bytes before the frame, whatever they hold.

@@ -17,8 +17,8 @@ pub use ethernet::{ETHERNET_LEN, EtherType, Ethernet};
 pub use frame::MemoryFrame;
 pub use frame::{Frame, Wire};
 pub use ipv4::{IPV4_LEN, Ipv4Header};
-pub use ipv6::IPV6_DESTINATION;
+pub use ipv6::{ExtensionError, IPV6_LEN, Ipv6Header, Upper, is_extension, walk};
 pub use transport::{
-    Echo, ICMP_LEN, Ports, Protocol, Tcp, Udp, icmp_type, offset, tcp_flags, tcp_option,
-    unreachable_code,
+    Echo, ICMP_LEN, Ports, Protocol, Tcp, Udp, icmp_type, icmpv6_type, offset, tcp_flags,
+    tcp_option, unreachable_code, unreachable6_code,
 };

@@ -12,6 +12,18 @@ impl Protocol {
     pub const TCP: u8 = 6;
     /// UDP (RFC 768).
     pub const UDP: u8 = 17;
+    /// ICMP for IPv6 (RFC 4443).
+    pub const ICMPV6: u8 = 58;
+    /// IPv6 hop-by-hop options (RFC 8200 section 4.3).
+    pub const HOP_BY_HOP: u8 = 0;
+    /// The IPv6 routing header (RFC 8200 section 4.4).
+    pub const ROUTING: u8 = 43;
+    /// The IPv6 fragment header (RFC 8200 section 4.5).
+    pub const FRAGMENT: u8 = 44;
+    /// The authentication header (RFC 4302).
+    pub const AUTHENTICATION: u8 = 51;
+    /// IPv6 destination options (RFC 8200 section 4.6).
+    pub const DESTINATION_OPTIONS: u8 = 60;
 }
 
 /// The ports that a TCP and a UDP header start with. 4 bytes, big-endian.
@@ -157,6 +169,41 @@ pub mod icmp_type {
     pub const TIME_EXCEEDED: u8 = 11;
     /// Parameter problem.
     pub const PARAMETER_PROBLEM: u8 = 12;
+}
+
+/// Types of ICMPv6 messages. Those below 128 are errors (RFC 4443 section 2.1).
+pub mod icmpv6_type {
+    /// Destination unreachable.
+    pub const UNREACHABLE: u8 = 1;
+    /// Packet too big.
+    pub const PACKET_TOO_BIG: u8 = 2;
+    /// Time exceeded.
+    pub const TIME_EXCEEDED: u8 = 3;
+    /// Parameter problem.
+    pub const PARAMETER_PROBLEM: u8 = 4;
+    /// Echo request.
+    pub const ECHO_REQUEST: u8 = 128;
+    /// Echo reply.
+    pub const ECHO_REPLY: u8 = 129;
+    /// The first of those that concern one link only: multicast listeners (RFC 2710), and neighbours
+    /// (RFC 4861).
+    pub const FIRST_OF_LINK: u8 = 130;
+    /// Redirect, the last of those in a row.
+    pub const REDIRECT: u8 = 137;
+    /// A report of multicast listeners (RFC 3810), the other one of those.
+    pub const LISTENER_REPORT: u8 = 143;
+}
+
+/// Codes of ICMPv6's destination unreachable (RFC 4443 section 3.1).
+pub mod unreachable6_code {
+    /// No route.
+    pub const NO_ROUTE: u8 = 0;
+    /// The administrator prohibits it.
+    pub const PROHIBITED: u8 = 1;
+    /// The address is unreachable.
+    pub const ADDRESS: u8 = 3;
+    /// The source address has failed the policy.
+    pub const SOURCE_POLICY: u8 = 5;
 }
 
 /// Codes of ICMP's destination unreachable (RFC 792; RFC 1812 section 5.2.7.1).

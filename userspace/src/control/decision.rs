@@ -92,7 +92,9 @@ impl Controller {
             // The configuration has no more than there is room for.
             forwards: self.config().forwards.len() as u32,
             filtering: nat.filtering as u8,
-            reserved: [0; 3],
+            lan_interface: 0,
+            ipv6: 0,
+            reserved: [0; 6],
             lan_prefixes,
         }
     }

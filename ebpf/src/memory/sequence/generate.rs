@@ -298,7 +298,7 @@ impl Generator<'_> {
             }
             // Another protocol than IPv4, with a VLAN of its own or none.
             2 => {
-                let [high, low] = self.pick(&[[0x86, 0xdd], [0x81, 0], [0x88, 0xa8], [8, 6]]);
+                let [high, low] = self.pick(&[[0x81, 0], [0x88, 0xa8], [8, 6]]);
                 let third = self.pick(&[0, 0x45, 0xfe]);
                 packet.damage =
                     [Some((12, high)), Some((13, low)), Some((14, third)), Some((38, third))];

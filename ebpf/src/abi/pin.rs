@@ -1,0 +1,121 @@
+use super::{FlowKey, Ipv6, L4Port, LanSide, assert_layout};
+
+/// A flow whose packets keep their ports: which uplink it is pinned to, and how its LAN host is
+/// reached. 96 bytes. There is one for both directions: an address that crosses an uplink follows from
+/// the uplink's prefix, so a packet from outside is known by the internal address that it is for.
+///
+/// `M` is as for [`Flow`](super::Flow).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Pin<M = u64> {
+    /// The LAN host's address.
+    pub inside: Ipv6,
+    /// The address of who is outside.
+    pub outside: Ipv6,
+    /// How the LAN host is reached.
+    pub lan: LanSide,
+    /// The generation of the uplink that it was made for.
+    pub generation: u32,
+    /// When the entry was made, in [`ticks`](super::ticks).
+    pub created: u32,
+    /// The uplink's identifier.
+    pub uplink: u8,
+    /// The group that chose the uplink.
+    pub group: u8,
+    /// An [`Opener`](super::Opener).
+    pub opener: u8,
+    /// Always zero.
+    pub reserved: [u8; 5],
+    /// What has passed from the LAN.
+    pub out: Track<M>,
+    /// What has passed to the LAN.
+    pub into: Track<M>,
+}
+
+assert_layout!(Pin, size 96, align 8,
+    inside: 16, outside: 16, lan: 16, generation: 4, created: 4, uplink: 1, group: 1, opener: 1,
+    reserved: 5, out: 16, into: 16);
+const _: () = assert!(size_of::<Pin<super::SharedU64>>() == 96);
+
+/// What the data plane notes of one direction of a flow. 16 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Track<M = u64> {
+    /// A [`Mark`](super::Mark): when the last packet passed, and what passed.
+    pub mark: M,
+    /// A [`Progress`](super::Progress) of TCP, written together with the mark.
+    pub progress: M,
+}
+
+impl<M> Track<M> {
+    /// The same with other words: `with` of each.
+    pub fn map<N>(&self, with: impl Fn(&M) -> N) -> Track<N> {
+        Track { mark: with(&self.mark), progress: with(&self.progress) }
+    }
+}
+
+impl<M> Pin<M> {
+    /// The same entry with other words for what the data plane writes: `with` of each.
+    pub fn map<N>(&self, with: impl Fn(&M) -> N) -> Pin<N> {
+        Pin {
+            inside: self.inside,
+            outside: self.outside,
+            lan: self.lan,
+            generation: self.generation,
+            created: self.created,
+            uplink: self.uplink,
+            group: self.group,
+            opener: self.opener,
+            reserved: self.reserved,
+            out: self.out.map(&with),
+            into: self.into.map(&with),
+        }
+    }
+
+    /// Whether it is between these addresses: its key has only a digest of them.
+    #[inline(always)]
+    pub fn is_between(&self, inside: Ipv6, outside: Ipv6) -> bool {
+        self.inside == inside && self.outside == outside
+    }
+}
+
+/// What the digests in the keys of [`Pin`]s are keyed by, so that nobody outside can make two flows
+/// that have one in common.
+pub type DigestKey = [u64; 12];
+
+impl FlowKey {
+    /// The key of a [`Pin`], for which the addresses stand as a digest of 64 bits.
+    ///
+    /// Two sums that are each strongly universal over random keys (see the hash of
+    /// [`table`](crate::table)), over keys that are shifted against each other (the Toeplitz
+    /// construction: Black, Halevi, Krawczyk, Krovetz, Rogaway, "UMAC", CRYPTO '99, section 4.2), of
+    /// which the upper halves count: two pairs of addresses have both in common once in 2^64 times.
+    #[inline(always)]
+    pub const fn pinned(
+        key: &DigestKey,
+        (inside, inside_port): (Ipv6, L4Port),
+        (outside, outside_port): (Ipv6, L4Port),
+        protocol: u8,
+    ) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *key;
+        let words = [inside.upper, inside.lower, outside.upper, outside.lower];
+        let upper = a.wrapping_add(sum(words, [c, d, e, f, g, h, i, j]));
+        let lower = b.wrapping_add(sum(words, [e, f, g, h, i, j, k, l]));
+        let digest = upper >> 32 << 32 | lower >> 32;
+        Self::of_digest(digest, inside_port, outside_port, protocol)
+    }
+}
+
+/// The sum over pairs of halves of words, each half added to a word of the key.
+#[inline(always)]
+const fn sum([a, b, c, d]: [u64; 4], [i, j, k, l, m, n, o, p]: [u64; 8]) -> u64 {
+    pair(a, i, j)
+        .wrapping_add(pair(b, k, l))
+        .wrapping_add(pair(c, m, n))
+        .wrapping_add(pair(d, o, p))
+}
+
+#[inline(always)]
+const fn pair(word: u64, low: u64, high: u64) -> u64 {
+    low.wrapping_add(word & 0xffff_ffff).wrapping_mul(high.wrapping_add(word >> 32))
+}

@@ -1,0 +1,179 @@
+//! 3. Packets of established flows: where every packet of IPv6 starts.
+//!
+//! TCP and UDP without extension headers have code of their own, as those of IPv4 have.
+
+use core::mem::MaybeUninit;
+
+use super::parse::{self, Packet6};
+use super::{pin, send, translate};
+use crate::abi::{FlowKey, Ipv6, L4Port, Pin, Port, PortRole, SharedU64, Uplink6};
+use crate::path::established::refused;
+use crate::path::parse::{Kind, Transport};
+use crate::path::{End, FlowTable, Note, Stage, Step, Stop, Tables6};
+use crate::verdict::{DropReason, PassReason, Verdict};
+use crate::wire::{ETHERNET_LEN, Frame, IPV6_LEN, Ipv6Header, Protocol, Tcp, Upper, is_extension};
+
+/// The length of the headers of a TCP segment, in bytes. A shorter frame takes the general way.
+const PLAIN_LEN: usize = ETHERNET_LEN + IPV6_LEN + size_of::<Tcp>();
+
+/// [`Stage::Ipv6`]. What is parsed of the packet is in `place`. The end is called as by
+/// [`crate::path::established`], which has looked at the Ethernet header.
+#[inline(always)]
+pub fn established<'p, F: Frame, T: Tables6, E: End>(
+    frame: &mut F,
+    tables: &T,
+    ifindex: u32,
+    place: &'p mut MaybeUninit<Packet6>,
+    end: &E,
+) -> Step<'p, E::Done, Packet6> {
+    let Some(port) = tables.port(ifindex) else {
+        return Step::Done(end.done(Verdict::Pass(PassReason::UnknownPort)));
+    };
+    // So the compiler knows that all the headers are there.
+    if frame.read::<[u8; PLAIN_LEN]>(0).is_some()
+        && let Some(header) = frame.read::<Ipv6Header>(ETHERNET_LEN)
+    {
+        if header.next_header == Protocol::TCP {
+            let upper = Upper::direct(Protocol::TCP);
+            return shaped(frame, tables, port, &header, upper, place, end);
+        }
+        if header.next_header == Protocol::UDP {
+            let upper = Upper::direct(Protocol::UDP);
+            return shaped(frame, tables, port, &header, upper, place, end);
+        }
+    }
+    let Some(header) = frame.read::<Ipv6Header>(ETHERNET_LEN) else {
+        return Step::Done(end.done(Verdict::Drop(DropReason::Truncated)));
+    };
+    let next = header.next_header;
+    let bits = if is_extension(next) {
+        frame.walk_extensions(ETHERNET_LEN + IPV6_LEN, next, header.payload_len())
+    } else {
+        Upper::direct(next).to_bits()
+    };
+    match Upper::from_bits(bits) {
+        Ok(upper) => shaped(frame, tables, port, &header, upper, place, end),
+        Err(error) => Step::Done(end.done(Verdict::Drop(parse::refuse(error)))),
+    }
+}
+
+/// A packet of which the compiler knows what it knows of the header and what that leads to.
+#[inline(always)]
+fn shaped<'p, F: Frame, T: Tables6, E: End>(
+    frame: &mut F,
+    tables: &T,
+    port: &Port,
+    header: &Ipv6Header,
+    upper: Upper,
+    place: &'p mut MaybeUninit<Packet6>,
+    end: &E,
+) -> Step<'p, E::Done, Packet6> {
+    let parsed = if port.role == PortRole::Lan as u8 {
+        outgoing(frame, tables, header, upper, place)
+    } else {
+        incoming(frame, tables, port, header, upper, place)
+    };
+    let (packet, foreign) = match parsed {
+        Ok(parsed) => parsed,
+        Err(stop) => return Step::Done(end.done(refused(stop))),
+    };
+    if foreign {
+        return Step::Next(Stage::Inbound6, packet, Note::NOTHING);
+    }
+    let pin = match find(tables, packet) {
+        Ok(pin) => pin,
+        Err((stage, note)) => return Step::Next(stage, packet, note),
+    };
+    // Either direction is sent by code of its own.
+    let sent = if !packet.from_lan {
+        send::inward(frame, tables, packet, pin, port)
+    } else if let Some(uplink) = pin::sending(tables, pin) {
+        send::outward(frame, tables, packet, pin, uplink)
+    } else {
+        return Step::Next(Stage::Outbound6, packet, Note::NOTHING);
+    };
+    match sent {
+        Ok(verdict) => Step::Done(end.done(verdict)),
+        Err(Stop::Answer(reason, mtu)) => {
+            Step::Next(Stage::Answer6, packet, Note::dropped(reason, mtu))
+        }
+        Err(stop) => Step::Done(end.done(refused(stop))),
+    }
+}
+
+/// Parses a packet from the LAN.
+#[inline(always)]
+fn outgoing<'p, F: Frame, T: Tables6>(
+    frame: &F,
+    tables: &T,
+    header: &Ipv6Header,
+    upper: Upper,
+    place: &'p mut MaybeUninit<Packet6>,
+) -> Result<(&'p Packet6, bool), Stop> {
+    parse::check_header(frame, header)?;
+    let (inside, outside) = (header.source(), header.destination());
+    let key = |transport: Transport| {
+        let [source, destination] = transport.ports.map(L4Port::new);
+        let ends = ((inside, source), (outside, destination));
+        (key(tables, ends, upper.protocol()), inside, outside, transport)
+    };
+    Ok((parse::packet(frame, header, upper, true, key, place)?, false))
+}
+
+/// Parses a packet from an uplink, and says whether it is for no address of the LAN.
+#[inline(always)]
+fn incoming<'p, F: Frame, T: Tables6>(
+    frame: &F,
+    tables: &T,
+    port: &Port,
+    header: &Ipv6Header,
+    upper: Upper,
+    place: &'p mut MaybeUninit<Packet6>,
+) -> Result<(&'p Packet6, bool), Stop> {
+    parse::check_header(frame, header)?;
+    let uplink: &Uplink6 = tables.uplink6(port.uplink).ok_or(DropReason::NotReady)?;
+    let (outside, destination) = (header.source(), header.destination());
+    let internal = translate::internal(uplink, destination);
+    let inside = internal.unwrap_or(destination);
+    let key = |transport: Transport| {
+        let [source, destination] = transport.ports.map(L4Port::new);
+        let ends = ((inside, destination), (outside, source));
+        (key(tables, ends, upper.protocol()), inside, outside, transport)
+    };
+    let packet = parse::packet(frame, header, upper, false, key, place)?;
+    Ok((packet, internal.is_err()))
+}
+
+#[inline(always)]
+fn key<T: Tables6>(
+    tables: &T,
+    (inside, outside): ((Ipv6, L4Port), (Ipv6, L4Port)),
+    protocol: u8,
+) -> FlowKey {
+    FlowKey::pinned(tables.digest_key(), inside, outside, protocol)
+}
+
+/// The packet's flow.
+///
+/// # Errors
+/// Where to go on, where there is none, or the packet needs more than it.
+#[inline(always)]
+fn find<'a, T: Tables6>(
+    tables: &'a T,
+    packet: &Packet6,
+) -> Result<&'a Pin<SharedU64>, (Stage, Note)> {
+    let stage = if packet.from_lan { Stage::Outbound6 } else { Stage::Inbound6 };
+    match packet.kind {
+        Kind::Tail => return Err((Stage::Fragment6, Note::NOTHING)),
+        Kind::Error => return Err((Stage::Error6, Note::NOTHING)),
+        // What a flow's first packets need besides, only the other stages do.
+        Kind::Opens | Kind::Continues if !packet.starts && !packet.is_first_fragment() => {}
+        _ => return Err((stage, Note::NOTHING)),
+    }
+    pin::find(tables, FlowTable::Established, packet).ok_or_else(|| {
+        if packet.from_lan {
+            tables.prefetch_unanswered_pin(&packet.key);
+        }
+        (stage, Note::MISSED)
+    })
+}

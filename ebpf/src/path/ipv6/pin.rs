@@ -1,0 +1,112 @@
+//! 3. The pin of a flow, by one look-up, and what it notes of the packet.
+
+use core::hint::black_box;
+use core::mem::MaybeUninit;
+
+use super::parse::Packet6;
+use crate::abi::{FlowKey, Ipv6, LanSide, Opener, Pin, SharedU64, Track, Uplink6, ticks};
+use crate::path::entry::DEFAULT_GROUP;
+use crate::path::{FlowTable, Tables6, flow};
+use crate::verdict::DropReason;
+use crate::wire::Frame;
+
+/// The pin of the packet's flow in this table.
+#[inline(always)]
+pub(super) fn find<'a, T: Tables6>(
+    tables: &'a T,
+    table: FlowTable,
+    packet: &Packet6,
+) -> Option<&'a Pin<SharedU64>> {
+    of_key(tables, table, &packet.key, (packet.inside, packet.outside))
+}
+
+/// The pin of this key between these addresses, which the key has only a digest of.
+#[inline(always)]
+pub(super) fn of_key<'a, T: Tables6>(
+    tables: &'a T,
+    table: FlowTable,
+    key: &FlowKey,
+    (inside, outside): (Ipv6, Ipv6),
+) -> Option<&'a Pin<SharedU64>> {
+    tables.pin(table, key).filter(|pin| pin.is_between(inside, outside))
+}
+
+/// The uplink that the flow is pinned to, unless it has another prefix by now, or cannot send.
+#[inline(always)]
+pub(super) fn sending<'a, T: Tables6>(tables: &'a T, pin: &Pin<SharedU64>) -> Option<&'a Uplink6> {
+    let can_send = tables.alive() >> (pin.uplink & 63) & 1 == 1;
+    let uplink = tables.uplink6(pin.uplink)?;
+    (can_send && uplink.generation == pin.generation).then_some(uplink)
+}
+
+/// Marks the packet's direction for the daemon's sweep.
+#[inline(always)]
+pub(super) fn mark<F: Frame, T: Tables6>(
+    frame: &F,
+    tables: &T,
+    pin: &Pin<SharedU64>,
+    packet: &Packet6,
+) {
+    let track = if packet.from_lan { &pin.out } else { &pin.into };
+    let (seen, protocol) = ((packet.seen, packet.starts), packet.key.protocol());
+    let sequence = || packet.sequence(frame);
+    flow::mark_words(tables, (&track.mark, &track.progress), seen, protocol, sequence);
+}
+
+/// A place on the stack for a pin, for the reason that [`crate::path::entry::Place`] is one.
+pub(super) type Place = MaybeUninit<Pin>;
+
+/// The pin of a new flow of this packet.
+#[inline(always)]
+pub(super) fn new<'p, T: Tables6>(
+    tables: &T,
+    packet: &Packet6,
+    (id, generation): (u8, u32),
+    lan: LanSide,
+    place: &'p mut Place,
+) -> &'p mut Pin {
+    // The compiler would make one call to clear several fields in a row, byte by byte.
+    let zero = black_box(0);
+    let seen = flow::mark_of(tables, packet.seen).0;
+    let (out, into) = if packet.from_lan { (seen, zero) } else { (zero, seen) };
+    let opener = if packet.from_lan { Opener::Lan } else { Opener::Remote };
+    place.write(Pin {
+        inside: packet.inside,
+        outside: packet.outside,
+        lan,
+        generation,
+        created: ticks(tables.now()),
+        uplink: id,
+        group: black_box(DEFAULT_GROUP),
+        opener: opener as u8,
+        reserved: [0; 5],
+        out: Track { mark: out, progress: zero },
+        into: Track { mark: into, progress: black_box(0) },
+    })
+}
+
+/// Makes an unanswered flow, which this packet answers, an established one: it leaves `table`.
+///
+/// # Errors
+/// Where there is no room for it.
+#[inline(always)]
+pub(super) fn establish<T: Tables6>(
+    tables: &T,
+    table: FlowTable,
+    packet: &Packet6,
+    pin: &Pin<SharedU64>,
+    place: &mut Place,
+) -> Result<(), DropReason> {
+    let copy = place.write(pin.map(SharedU64::load));
+    let seen = flow::mark_of(tables, packet.seen).0;
+    if packet.from_lan {
+        copy.out.mark = seen;
+    } else {
+        copy.into.mark = seen;
+    }
+    tables
+        .replace_pin(FlowTable::Established, &packet.key, copy)
+        .map_err(|_| DropReason::FlowTableFull)?;
+    tables.retract_pin(table, &packet.key);
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! 6. Where a packet goes.
+
+use super::parse::Packet6;
+use super::{fragment, pin, translate};
+use crate::abi::{Direction, Ipv6, Ipv6Mode, LanSide, MacPair, Pin, Port, SharedU64, Uplink6};
+use crate::path::{Stop, Tables6, forward, mss};
+use crate::verdict::{DropReason, Verdict};
+use crate::wire::{ETHERNET_LEN, Frame, IPV6_LEN, Ipv6Header, Protocol};
+
+/// Sends a packet of a known flow out by the uplink that it is pinned to, and marks it.
+///
+/// # Errors
+/// Where the packet may not go there. The sender is told.
+#[inline(always)]
+pub(super) fn outward<F: Frame, T: Tables6>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet6,
+    pin: &Pin<SharedU64>,
+    uplink: &Uplink6,
+) -> Result<Verdict, Stop> {
+    let source = check_outward(frame, packet, uplink)?;
+    pin::mark(frame, tables, pin, packet);
+    write_outward(frame, packet, (pin.uplink, uplink), source)
+}
+
+/// Sends a packet of a known flow, which came in by `port`, to the LAN, and marks it.
+///
+/// # Errors
+/// As for [`outward`].
+#[inline(always)]
+pub(super) fn inward<F: Frame, T: Tables6>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet6,
+    pin: &Pin<SharedU64>,
+    port: &Port,
+) -> Result<Verdict, Stop> {
+    check_inward(frame, packet, pin.lan)?;
+    pin::mark(frame, tables, pin, packet);
+    write_inward(frame, packet, pin.lan, port.uplink)
+}
+
+/// Whether a packet may leave by the uplink, and from which address.
+///
+/// # Errors
+/// Why not.
+#[inline(always)]
+pub(super) fn check_outward<F: Frame>(
+    frame: &F,
+    packet: &Packet6,
+    uplink: &Uplink6,
+) -> Result<Ipv6, Stop> {
+    forward::check(frame, packet.hop_limit, uplink.mtu)?;
+    translate::external(uplink, packet.inside).map_err(|reason| match reason {
+        DropReason::ForeignSource => reason.into(),
+        // The pointer of a parameter problem is to the source.
+        _ => Stop::Answer(reason, Ipv6Header::SOURCE as u16),
+    })
+}
+
+/// Whether a packet may go to a LAN host.
+///
+/// # Errors
+/// Why not.
+#[inline(always)]
+pub(super) fn check_inward<F: Frame>(
+    frame: &F,
+    packet: &Packet6,
+    lan: LanSide,
+) -> Result<(), Stop> {
+    forward::check(frame, packet.hop_limit, lan.mtu())
+}
+
+/// Writes a packet that was checked as it leaves by the uplink.
+#[inline(always)]
+pub(super) fn write_outward<F: Frame>(
+    frame: &mut F,
+    packet: &Packet6,
+    (id, uplink): (u8, &Uplink6),
+    source: Ipv6,
+) -> Result<Verdict, Stop> {
+    let written = write_link(frame, packet, uplink.macs).and_then(|()| {
+        if uplink.mode != Ipv6Mode::Nptv6 as u8 {
+            return Some(());
+        }
+        frame.write(ETHERNET_LEN + Ipv6Header::SOURCE, source.to_wire())
+    });
+    written.ok_or(DropReason::Truncated)?;
+    Ok(Verdict::Forward { egress: uplink.egress, uplink: id, direction: Direction::Out })
+}
+
+/// Writes a packet that was checked, and came in by an uplink, as it goes to a LAN host.
+#[inline(always)]
+pub(super) fn write_inward<F: Frame>(
+    frame: &mut F,
+    packet: &Packet6,
+    lan: LanSide,
+    uplink: u8,
+) -> Result<Verdict, Stop> {
+    let written = write_link(frame, packet, lan.macs()).and_then(|()| {
+        frame.write(ETHERNET_LEN + Ipv6Header::DESTINATION, packet.inside.to_wire())
+    });
+    written.ok_or(DropReason::Truncated)?;
+    Ok(Verdict::Forward { egress: lan.egress(), uplink, direction: Direction::In })
+}
+
+/// Writes MACs and hop limit.
+#[inline(always)]
+pub(super) fn write_link<F: Frame>(frame: &mut F, packet: &Packet6, macs: MacPair) -> Option<()> {
+    frame.write(0, macs.words())?;
+    frame.write(ETHERNET_LEN + Ipv6Header::HOP_LIMIT, packet.hop_limit - 1)
+}
+
+/// Does for a packet what one of the first of its flow may need: the first fragment leaves word for the
+/// others, and SYN and SYN-ACK get the maximum segment size that both interfaces take.
+#[inline(always)]
+pub(super) fn prepare_first<F: Frame, T: Tables6>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet6,
+    (id, uplink): (u8, &Uplink6),
+    lan: LanSide,
+) -> Result<(), DropReason> {
+    if packet.is_first_fragment() {
+        fragment::record(frame, tables, packet, (id, uplink.generation), lan)?;
+    }
+    if packet.starts && packet.key.protocol() == Protocol::TCP {
+        let mtu = lan.mtu().min(uplink.mtu);
+        let len = |frame: &F| packet.body(frame);
+        let _ = mss::clamp(frame, packet.transport(), len, mss::limit(mtu, IPV6_LEN));
+    }
+    Ok(())
+}
