@@ -11,7 +11,7 @@ use super::*;
 use crate::config;
 use crate::dataplane::Fake;
 use crate::netlink::{
-    Address, DefaultRoute, Fact, Link, Neighbour, NeighbourState, Snapshot, Update,
+    Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState, Snapshot, Update,
 };
 use crate::uplink::State;
 
@@ -56,7 +56,7 @@ fn has_address(index: u32, ip: [u8; 4]) -> Fact {
 }
 
 fn neighbour(index: u32, address: Ipv4Addr, mac: Option<[u8; 6]>, state: NeighbourState) -> Fact {
-    Fact::Neighbour { index, address, neighbour: Neighbour { mac, state } }
+    Fact::Neighbour { index, address: address.into(), neighbour: Neighbour { mac, state } }
 }
 
 fn resolved(index: u32, address: Ipv4Addr) -> Fact {
@@ -64,7 +64,7 @@ fn resolved(index: u32, address: Ipv4Addr) -> Fact {
 }
 
 fn cable_route(gateway: Ipv4Addr) -> DefaultRoute {
-    DefaultRoute { metric: 101, index: CABLE, gateway: Some(gateway) }
+    DefaultRoute { family: Family::Ipv4, metric: 101, index: CABLE, gateway: Some(gateway.into()) }
 }
 
 fn host() -> Snapshot {
@@ -181,7 +181,7 @@ fn a_lost_carrier_is_one_store() {
 fn a_carrier_that_returns_waits_for_the_next_hop() {
     let mut gateway = Gateway::running();
     gateway.fact(link(FIBER, "wan0", false));
-    gateway.fact(Fact::NeighbourGone { index: FIBER, address: FIBER_GATEWAY });
+    gateway.fact(Fact::NeighbourGone { index: FIBER, address: FIBER_GATEWAY.into() });
     gateway.fact(link(FIBER, "wan0", true));
     assert_eq!(gateway.dataplane.alive, 0b10);
     assert_eq!(gateway.controller.resolutions_due(gateway.now), [(FIBER, FIBER_GATEWAY)]);
@@ -250,7 +250,7 @@ fn an_interface_that_returns_is_attached_again() {
 fn auto_follows_the_default_route() {
     let mut gateway = Gateway::running();
     let other = Ipv4Addr::new(198, 51, 100, 254);
-    gateway.fact(Fact::DefaultRouteReplaced { metric: 101 });
+    gateway.fact(Fact::DefaultRouteReplaced { family: Family::Ipv4, metric: 101 });
     assert_eq!(gateway.state(1), (State::Down, "no next hop is known on wan1".into()));
     gateway.fact(Fact::DefaultRoute(cable_route(other)));
     assert_eq!(gateway.controller.resolutions_due(gateway.now), [(CABLE, other)]);

@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_REPLACE, NetlinkHeader};
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
@@ -11,7 +11,7 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::{Address, DefaultRoute, Fact, Link, Neighbour};
+use super::{Address, DefaultRoute, Fact, Family, Link, Neighbour};
 
 /// What a message says that anyone here wants to know; often nothing.
 pub(super) fn facts(header: NetlinkHeader, message: RouteNetlinkMessage) -> Vec<Fact> {
@@ -19,11 +19,7 @@ pub(super) fn facts(header: NetlinkHeader, message: RouteNetlinkMessage) -> Vec<
         RouteNetlinkMessage::NewLink(message) => link(&message).into_iter().collect(),
         RouteNetlinkMessage::DelLink(message) => link_gone(&message).into_iter().collect(),
         RouteNetlinkMessage::NewAddress(message) => {
-            let secondary = message.header.flags.contains(AddressHeaderFlags::Secondary);
-            address(&message)
-                .map(|address| Fact::Address { address, secondary })
-                .into_iter()
-                .collect()
+            address(&message).map(|address| address_fact(address, &message)).into_iter().collect()
         }
         RouteNetlinkMessage::DelAddress(message) => {
             address(&message).map(Fact::AddressGone).into_iter().collect()
@@ -38,10 +34,10 @@ pub(super) fn facts(header: NetlinkHeader, message: RouteNetlinkMessage) -> Vec<
             .collect(),
         RouteNetlinkMessage::NewRoute(message) => {
             let routes = default_routes(&message);
-            let replaced = routes
-                .first()
-                .filter(|_| header.flags & NLM_F_REPLACE != 0)
-                .map(|route| Fact::DefaultRouteReplaced { metric: route.metric });
+            let replaced =
+                routes.first().filter(|_| header.flags & NLM_F_REPLACE != 0).map(|route| {
+                    Fact::DefaultRouteReplaced { family: route.family, metric: route.metric }
+                });
             replaced.into_iter().chain(routes.into_iter().map(Fact::DefaultRoute)).collect()
         }
         RouteNetlinkMessage::DelRoute(message) => {
@@ -98,12 +94,35 @@ fn address(message: &AddressMessage) -> Option<Address> {
     Some(Address { index: header.index, address, prefix_length: header.prefix_len })
 }
 
-fn neighbour(message: &NeighbourMessage) -> Option<(u32, Ipv4Addr, Neighbour)> {
+/// What it means that the kernel has this address.
+fn address_fact(address: Address, message: &AddressMessage) -> Fact {
+    let has = |flag| message.header.flags.contains(flag);
+    if address.address.is_ipv4() {
+        return Fact::Address { address, secondary: has(AddressHeaderFlags::Secondary) };
+    }
+    // A tentative address may be somebody else's, and one that has failed the check is; the kernel
+    // tells again when it has passed (RFC 4862 section 5.4). An optimistic one may be used
+    // meanwhile (RFC 4429).
+    let tentative = has(AddressHeaderFlags::Tentative) && !has(AddressHeaderFlags::Optimistic);
+    if tentative || has(AddressHeaderFlags::Dadfailed) {
+        return Fact::AddressGone(address);
+    }
+    // The flag that says "secondary" of an IPv4 address says "temporary" here (RFC 8981).
+    Fact::Address { address, secondary: has(AddressHeaderFlags::Deprecated) }
+}
+
+fn neighbour(message: &NeighbourMessage) -> Option<(u32, IpAddr, Neighbour)> {
     if message.header.flags.contains(NeighbourFlags::Proxy) {
         return None;
     }
     let address = find(&message.attributes, |attribute| match attribute {
-        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => Some(*address),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => {
+            Some(IpAddr::V4(*address))
+        }
+        // The kernel tells that it forgets the MAC of a multicast group, but not that it has it.
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => {
+            (!address.is_multicast()).then_some(IpAddr::V6(*address))
+        }
         _ => None,
     })?;
     let mac = find(&message.attributes, |attribute| match attribute {
@@ -115,9 +134,9 @@ fn neighbour(message: &NeighbourMessage) -> Option<(u32, Ipv4Addr, Neighbour)> {
 }
 
 fn default_routes(message: &RouteMessage) -> Vec<DefaultRoute> {
-    if !is_default(message) {
+    let Some(family) = family_of_default(message) else {
         return Vec::new();
-    }
+    };
     let metric = find(&message.attributes, |attribute| match attribute {
         RouteAttribute::Priority(metric) => Some(*metric),
         _ => None,
@@ -131,6 +150,7 @@ fn default_routes(message: &RouteMessage) -> Vec<DefaultRoute> {
         Some(next_hops) => next_hops
             .iter()
             .map(|next_hop| DefaultRoute {
+                family,
                 metric,
                 index: next_hop.interface_index,
                 gateway: gateway(&next_hop.attributes),
@@ -140,24 +160,33 @@ fn default_routes(message: &RouteMessage) -> Vec<DefaultRoute> {
             RouteAttribute::Oif(index) => Some(*index),
             _ => None,
         })
-        .map(|index| DefaultRoute { metric, index, gateway: gateway(&message.attributes) })
+        .map(|index| DefaultRoute { family, metric, index, gateway: gateway(&message.attributes) })
         .into_iter()
         .collect(),
     }
 }
 
-fn is_default(message: &RouteMessage) -> bool {
+/// The family of a default route of the main table that any packet of it may take; `None` of any
+/// other route.
+fn family_of_default(message: &RouteMessage) -> Option<Family> {
     let header = &message.header;
-    header.address_family == AddressFamily::Inet
-        && header.destination_prefix_length == 0
+    let family = match header.address_family {
+        AddressFamily::Inet => Family::Ipv4,
+        AddressFamily::Inet6 => Family::Ipv6,
+        _ => return None,
+    };
+    let any_packet = header.destination_prefix_length == 0
+        && header.source_prefix_length == 0
         && header.tos == 0
         && header.table == RouteHeader::RT_TABLE_MAIN
-        && header.kind == RouteType::Unicast
+        && header.kind == RouteType::Unicast;
+    any_packet.then_some(family)
 }
 
-fn gateway(attributes: &[RouteAttribute]) -> Option<Ipv4Addr> {
+fn gateway(attributes: &[RouteAttribute]) -> Option<IpAddr> {
     find(attributes, |attribute| match attribute {
-        RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => Some(*gateway),
+        RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => Some(IpAddr::V4(*gateway)),
+        RouteAttribute::Gateway(RouteAddress::Inet6(gateway)) => Some(IpAddr::V6(*gateway)),
         _ => None,
     })
 }
@@ -171,11 +200,15 @@ fn find<'a, Attribute, Value>(
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use netlink_packet_route::neighbour::NeighbourState;
     use netlink_packet_route::route::RouteNextHop;
 
     use super::*;
 
     const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+    const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
     fn told(message: RouteNetlinkMessage) -> Vec<Fact> {
         facts(NetlinkHeader::default(), message)
@@ -244,10 +277,11 @@ mod tests {
     fn a_route_that_replaces_another_says_so_first() {
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REPLACE;
-        let route = DefaultRoute { metric: 7, index: 4, gateway: Some(GATEWAY) };
+        let family = Family::Ipv4;
+        let route = DefaultRoute { family, metric: 7, index: 4, gateway: Some(GATEWAY.into()) };
         assert_eq!(
             facts(header, RouteNetlinkMessage::NewRoute(default_route())),
-            [Fact::DefaultRouteReplaced { metric: 7 }, Fact::DefaultRoute(route)]
+            [Fact::DefaultRouteReplaced { family, metric: 7 }, Fact::DefaultRoute(route)]
         );
     }
 
@@ -261,11 +295,72 @@ mod tests {
             next_hop
         });
         message.attributes = vec![RouteAttribute::MultiPath(next_hops.into())];
-        let route = |index| DefaultRoute { metric: 0, index, gateway: Some(GATEWAY) };
+        let gateway = Some(GATEWAY.into());
+        let route = |index| DefaultRoute { family: Family::Ipv4, metric: 0, index, gateway };
         assert_eq!(
             told(RouteNetlinkMessage::DelRoute(message)),
             [4, 5].map(|index| Fact::DefaultRouteGone(route(index)))
         );
+    }
+
+    #[test]
+    fn a_router_of_ipv6_is_told_from_one_of_ipv4() {
+        let mut message = default_route();
+        message.header.address_family = AddressFamily::Inet6;
+        message.attributes[2] = RouteAttribute::Gateway(RouteAddress::Inet6(ROUTER));
+        let route = DefaultRoute {
+            family: Family::Ipv6,
+            metric: 7,
+            index: 4,
+            gateway: Some(ROUTER.into()),
+        };
+        assert_eq!(
+            told(RouteNetlinkMessage::NewRoute(message.clone())),
+            [Fact::DefaultRoute(route)]
+        );
+        // Without a gateway, the family is all that tells them apart.
+        message.attributes.truncate(2);
+        let route = DefaultRoute { gateway: None, ..route };
+        assert_eq!(told(RouteNetlinkMessage::DelRoute(message)), [Fact::DefaultRouteGone(route)]);
+    }
+
+    #[test]
+    fn an_ipv6_address_is_there_when_it_can_be_used() {
+        let address = Address { index: 4, address: ROUTER.into(), prefix_length: 64 };
+        let (there, gone) =
+            (|secondary| Fact::Address { address, secondary }, Fact::AddressGone(address));
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet6;
+        message.header.index = 4;
+        message.header.prefix_len = 64;
+        message.attributes = vec![AddressAttribute::Address(ROUTER.into())];
+        for (flags, fact) in [
+            (AddressHeaderFlags::Permanent, there(false)),
+            (AddressHeaderFlags::Secondary, there(false)),
+            (AddressHeaderFlags::Deprecated, there(true)),
+            (AddressHeaderFlags::Tentative, gone.clone()),
+            (AddressHeaderFlags::Tentative | AddressHeaderFlags::Optimistic, there(false)),
+            (AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed, gone),
+        ] {
+            message.header.flags = flags;
+            assert_eq!(told(RouteNetlinkMessage::NewAddress(message.clone())), [fact]);
+        }
+    }
+
+    #[test]
+    fn a_multicast_group_is_no_neighbour() {
+        let mut message = NeighbourMessage::default();
+        message.header.ifindex = 4;
+        message.header.state = NeighbourState::Stale;
+        let mut after = |address: Ipv6Addr| {
+            let address = NeighbourAddress::Inet6(address);
+            message.attributes = vec![NeighbourAttribute::Destination(address)];
+            told(RouteNetlinkMessage::NewNeighbour(message.clone()))
+        };
+        assert_eq!(after(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1)), []);
+        let neighbour = Neighbour { mac: None, state: NeighbourState::Stale };
+        let address = ROUTER.into();
+        assert_eq!(after(ROUTER), [Fact::Neighbour { index: 4, address, neighbour }]);
     }
 
     #[test]
@@ -275,7 +370,7 @@ mod tests {
             |header| header.table = 100,
             |header| header.kind = RouteType::BlackHole,
             |header| header.tos = 4,
-            |header| header.address_family = AddressFamily::Inet6,
+            |header| header.source_prefix_length = 48,
         ];
         for change in changes {
             let mut message = default_route();

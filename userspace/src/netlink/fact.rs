@@ -1,4 +1,4 @@
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 pub use netlink_packet_route::neighbour::NeighbourState;
 
@@ -28,7 +28,7 @@ pub struct Address {
     pub prefix_length: u8,
 }
 
-/// What the kernel knows of an IPv4 neighbour.
+/// What the kernel knows of a neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neighbour {
     /// Its MAC, where known.
@@ -37,15 +37,26 @@ pub struct Neighbour {
     pub state: NeighbourState,
 }
 
-/// One next hop of an IPv4 default route of the main table. A route of several is several of these.
+/// The version of IP that a route is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+/// One next hop of a default route of the main table. A route of several is several of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DefaultRoute {
+    /// The packets that it is for.
+    pub family: Family,
     /// The kernel prefers the route with the lowest.
     pub metric: u32,
     /// The kernel's index of the interface that it leaves by.
     pub index: u32,
     /// The next hop; `None` where the destination itself is on the link.
-    pub gateway: Option<Ipv4Addr>,
+    pub gateway: Option<IpAddr>,
 }
 
 /// One thing that has come to hold, or has ceased to.
@@ -67,17 +78,18 @@ pub enum Fact {
     Address {
         /// The address.
         address: Address,
-        /// Whether it is one more of a prefix that the interface has an address of already.
+        /// Whether others are to be preferred. Of IPv4: it is one more of a prefix that the
+        /// interface has an address of already. Of IPv6: it is deprecated (RFC 4862 section 5.5.4).
         secondary: bool,
     },
-    /// An address is gone.
+    /// An address is gone, or cannot be used any more.
     AddressGone(Address),
     /// A neighbour is there, or has changed.
     Neighbour {
         /// The kernel's index of the interface.
         index: u32,
         /// The neighbour's address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The neighbour.
         neighbour: Neighbour,
     },
@@ -86,14 +98,16 @@ pub enum Fact {
         /// The kernel's index of the interface.
         index: u32,
         /// The neighbour's address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// A default route is there.
     DefaultRoute(DefaultRoute),
     /// A default route is gone.
     DefaultRouteGone(DefaultRoute),
-    /// The default route with this metric is about to be replaced.
+    /// The default route with this metric is about to be replaced, with all its next hops.
     DefaultRouteReplaced {
+        /// The packets that it is for.
+        family: Family,
         /// The metric.
         metric: u32,
     },

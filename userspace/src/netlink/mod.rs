@@ -1,4 +1,5 @@
-//! What the kernel knows of links, addresses, neighbours and default routes, as typed facts.
+//! What the kernel knows of links, addresses, neighbours and default routes, as typed facts, of
+//! IPv4 and IPv6.
 //!
 //! A [`Watcher`] hands out a [`Snapshot`] first and then every change as a [`Fact`]; a
 //! [`Resolver`] asks the kernel to find or confirm a neighbour's MAC.
@@ -8,12 +9,13 @@
 
 mod decode;
 mod fact;
+mod replacement;
 mod resolver;
 mod snapshot;
 mod socket;
 mod watcher;
 
-pub use fact::{Address, DefaultRoute, Fact, Link, Neighbour, NeighbourState};
+pub use fact::{Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState};
 pub use resolver::Resolver;
 pub use snapshot::{Resolution, Snapshot};
 pub use socket::Error;

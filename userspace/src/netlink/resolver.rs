@@ -1,5 +1,5 @@
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd as _;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NetlinkPayload};
@@ -26,18 +26,19 @@ impl Resolver {
         Ok(Self { socket: socket::open()?, sequence: 0, buffer: vec![0; DATAGRAM] })
     }
 
-    /// Sends ARP for the neighbour now, and returns at once. A [`super::Watcher`] tells the
-    /// outcome: a MAC, or after some three seconds `failed`. It does not tell that ARP is under
-    /// way.
+    /// Sends ARP or a Neighbor Solicitation (RFC 4861 section 7.2.2) for the neighbour now, and
+    /// returns at once. A [`super::Watcher`] tells the outcome: a MAC, or after some three seconds
+    /// `failed`. It does not tell that the search is under way.
     ///
     /// A known MAC stays in use while it is confirmed; where nobody has it any more, a second call
-    /// after `failed` finds the new one. Where ARP is under way already, nothing changes. An entry
+    /// after `failed` finds the new one. Where the kernel searches already, nothing changes. An entry
     /// that the administrator has made permanent becomes an ordinary one, so do not ask for one of
     /// those.
     ///
     /// # Errors
     /// [`Error::Unresolvable`] if there is no such interface, or permission lacks.
-    pub fn resolve(&mut self, index: u32, address: Ipv4Addr) -> Result<(), Error> {
+    pub fn resolve(&mut self, index: u32, address: impl Into<IpAddr>) -> Result<(), Error> {
+        let address = address.into();
         let answer = match self.request(index, address, Kind::Confirm)? {
             // There is no entry, or one without a MAC.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL)) => {
@@ -49,11 +50,15 @@ impl Resolver {
     }
 
     /// Sends a request and reads the kernel's answer to it.
-    fn request(&mut self, index: u32, address: Ipv4Addr, kind: Kind) -> io::Result<io::Result<()>> {
+    fn request(&mut self, index: u32, address: IpAddr, kind: Kind) -> io::Result<io::Result<()>> {
         let mut message = NeighbourMessage::default();
-        message.header.family = AddressFamily::Inet;
+        let (family, destination) = match address {
+            IpAddr::V4(address) => (AddressFamily::Inet, NeighbourAddress::Inet(address)),
+            IpAddr::V6(address) => (AddressFamily::Inet6, NeighbourAddress::Inet6(address)),
+        };
+        message.header.family = family;
         message.header.ifindex = index;
-        message.attributes = vec![NeighbourAttribute::Destination(NeighbourAddress::Inet(address))];
+        message.attributes = vec![NeighbourAttribute::Destination(destination)];
         let flags = match kind {
             // An entry that is used for sending stays in doubt for five seconds before it is
             // confirmed; in the state `probe` it is confirmed at once.

@@ -1,18 +1,18 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Address, DefaultRoute, Fact, Link, Neighbour, NeighbourState};
+use super::{Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState};
 
 /// All facts that hold at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Interfaces by index.
     pub links: BTreeMap<u32, Link>,
-    /// Addresses of all interfaces, and whether each is secondary.
+    /// Addresses of all interfaces that can be used, and whether each is secondary.
     pub addresses: BTreeMap<Address, bool>,
     /// Neighbours by interface and address.
-    pub neighbours: BTreeMap<(u32, Ipv4Addr), Neighbour>,
-    /// IPv4 default routes of the main table, the preferred one first.
+    pub neighbours: BTreeMap<(u32, IpAddr), Neighbour>,
+    /// Default routes of the main table, the preferred one of each family first.
     pub default_routes: BTreeSet<DefaultRoute>,
 }
 
@@ -52,7 +52,7 @@ impl Snapshot {
         match fact {
             Fact::Link { index, link } => {
                 if !link.admin_up {
-                    self.forget_routes(index);
+                    self.forget_ipv4_routes(index);
                 }
                 self.links.insert(index, link);
             }
@@ -60,7 +60,7 @@ impl Snapshot {
                 self.links.remove(&index);
                 self.addresses.retain(|address, _| address.index != index);
                 self.neighbours.retain(|(interface, _), _| *interface != index);
-                self.forget_routes(index);
+                self.default_routes.retain(|route| route.index != index);
             }
             Fact::Address { address, secondary } => {
                 self.addresses.insert(address, secondary);
@@ -69,7 +69,7 @@ impl Snapshot {
                 self.addresses.remove(&address);
                 if address.address.is_ipv4() && self.ipv4_addresses(address.index).next().is_none()
                 {
-                    self.forget_routes(address.index);
+                    self.forget_ipv4_routes(address.index);
                 }
             }
             Fact::Neighbour { index, address, neighbour } => {
@@ -84,16 +84,21 @@ impl Snapshot {
             Fact::DefaultRouteGone(route) => {
                 self.default_routes.remove(&route);
             }
-            Fact::DefaultRouteReplaced { metric } => {
-                self.default_routes.retain(|route| route.metric != metric);
+            Fact::DefaultRouteReplaced { family, metric } => {
+                self.default_routes
+                    .retain(|route| (route.family, route.metric) != (family, metric));
             }
         }
     }
 
     /// The kernel drops the IPv4 routes of an interface that is set down or loses its last
     /// address, and sends no notification of it.
-    fn forget_routes(&mut self, index: u32) {
-        self.default_routes.retain(|route| route.index != index);
+    ///
+    /// Of IPv6 it tells each route that it drops. It keeps the routes of an interface without
+    /// addresses, and of one that is set down the next hops that stand beside those of another
+    /// interface: it marks them dead, which it does not tell, and they work again later.
+    fn forget_ipv4_routes(&mut self, index: u32) {
+        self.default_routes.retain(|route| (route.family, route.index) != (Family::Ipv4, index));
     }
 
     /// The interface with this name, and its index.
@@ -103,13 +108,28 @@ impl Snapshot {
 
     /// The IPv4 addresses of an interface with their prefix lengths, primary ones first.
     pub fn ipv4_addresses(&self, index: u32) -> impl Iterator<Item = (Ipv4Addr, u8)> {
+        self.addresses_of(index).filter_map(|(address, length)| match address {
+            IpAddr::V4(address) => Some((address, length)),
+            IpAddr::V6(_) => None,
+        })
+    }
+
+    /// The IPv6 addresses of an interface with their prefix lengths, link-local ones among them and
+    /// deprecated ones last.
+    pub fn ipv6_addresses(&self, index: u32) -> impl Iterator<Item = (Ipv6Addr, u8)> {
+        self.addresses_of(index).filter_map(|(address, length)| match address {
+            IpAddr::V6(address) => Some((address, length)),
+            IpAddr::V4(_) => None,
+        })
+    }
+
+    /// The addresses of an interface with their prefix lengths, secondary ones last.
+    fn addresses_of(&self, index: u32) -> impl Iterator<Item = (IpAddr, u8)> {
         let with = move |wanted: bool| {
-            self.addresses.iter().filter_map(move |(address, secondary)| match address.address {
-                IpAddr::V4(ip) if address.index == index && *secondary == wanted => {
-                    Some((ip, address.prefix_length))
-                }
-                _ => None,
-            })
+            self.addresses
+                .iter()
+                .filter(move |(address, secondary)| address.index == index && **secondary == wanted)
+                .map(|(address, _)| (address.address, address.prefix_length))
         };
         with(false).chain(with(true))
     }
@@ -119,17 +139,34 @@ impl Snapshot {
         self.addresses.keys().map(|address| address.address)
     }
 
-    /// The next hop of the preferred default route that leaves by this interface.
+    /// The next hop of the preferred IPv4 default route that leaves by this interface.
     pub fn default_gateway(&self, index: u32) -> Option<Ipv4Addr> {
-        self.default_routes
-            .iter()
-            .filter(|route| route.index == index)
-            .find_map(|route| route.gateway)
+        self.gateways(Family::Ipv4, index).find_map(|gateway| match gateway {
+            IpAddr::V4(gateway) => Some(gateway),
+            IpAddr::V6(_) => None,
+        })
+    }
+
+    /// The next hop of the preferred IPv6 default route that leaves by this interface; most often
+    /// the link-local address of a router that sends Router Advertisements. Of several with the
+    /// same metric it is the lowest, whatever their preference (RFC 4191).
+    pub fn default_gateway6(&self, index: u32) -> Option<Ipv6Addr> {
+        self.gateways(Family::Ipv6, index).find_map(|gateway| match gateway {
+            IpAddr::V6(gateway) => Some(gateway),
+            IpAddr::V4(_) => None,
+        })
+    }
+
+    fn gateways(&self, family: Family, index: u32) -> impl Iterator<Item = IpAddr> {
+        let routes = self.default_routes.iter();
+        routes
+            .filter(move |route| (route.family, route.index) == (family, index))
+            .filter_map(|route| route.gateway)
     }
 
     /// Whether the MAC of this neighbour is known.
-    pub fn resolution(&self, index: u32, address: Ipv4Addr) -> Resolution {
-        let Some(neighbour) = self.neighbours.get(&(index, address)) else {
+    pub fn resolution(&self, index: u32, address: impl Into<IpAddr>) -> Resolution {
+        let Some(neighbour) = self.neighbours.get(&(index, address.into())) else {
             return Resolution::Unknown;
         };
         match (neighbour.state, neighbour.mac) {
@@ -161,11 +198,12 @@ mod tests {
     }
 
     fn route(metric: u32, index: u32, gateway: Ipv4Addr) -> DefaultRoute {
-        DefaultRoute { metric, index, gateway: Some(gateway) }
+        DefaultRoute { family: Family::Ipv4, metric, index, gateway: Some(gateway.into()) }
     }
 
     fn neighbour(state: NeighbourState, mac: Option<[u8; 6]>) -> Fact {
-        Fact::Neighbour { index: WAN, address: GATEWAY, neighbour: Neighbour { mac, state } }
+        let address = GATEWAY.into();
+        Fact::Neighbour { index: WAN, address, neighbour: Neighbour { mac, state } }
     }
 
     fn snapshot(facts: impl IntoIterator<Item = Fact>) -> Snapshot {
@@ -242,7 +280,7 @@ mod tests {
         let mut snapshot = snapshot([
             Fact::DefaultRoute(route(100, WAN, GATEWAY)),
             Fact::DefaultRoute(route(50, WAN, other)),
-            Fact::DefaultRoute(DefaultRoute { metric: 10, index: WAN, gateway: None }),
+            Fact::DefaultRoute(DefaultRoute { gateway: None, ..route(10, WAN, GATEWAY) }),
         ]);
         assert_eq!(snapshot.default_gateway(WAN), Some(other));
         snapshot.apply(Fact::DefaultRouteGone(route(50, WAN, other)));
@@ -254,10 +292,54 @@ mod tests {
         let other = Ipv4Addr::new(203, 0, 113, 254);
         let snapshot = snapshot([
             Fact::DefaultRoute(route(100, WAN, GATEWAY)),
-            Fact::DefaultRouteReplaced { metric: 100 },
+            Fact::DefaultRouteReplaced { family: Family::Ipv4, metric: 100 },
             Fact::DefaultRoute(route(100, WAN, other)),
         ]);
         assert_eq!(snapshot.default_routes, [route(100, WAN, other)].into());
+    }
+
+    #[test]
+    fn ipv6_routes_outlast_what_ends_those_of_ipv4() {
+        let router = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+        let route6 = DefaultRoute {
+            family: Family::Ipv6,
+            metric: 100,
+            index: WAN,
+            gateway: Some(router.into()),
+        };
+        let mut snapshot = full();
+        snapshot.apply(Fact::DefaultRoute(route6));
+        assert_eq!(snapshot.default_gateway(WAN), Some(GATEWAY));
+        assert_eq!(snapshot.default_gateway6(WAN), Some(router));
+        assert_eq!(snapshot.default_gateway6(WAN + 1), None);
+        for fact in [
+            Fact::DefaultRouteReplaced { family: Family::Ipv4, metric: 100 },
+            Fact::AddressGone(address(WAN, [203, 0, 113, 2])),
+            link(false),
+        ] {
+            snapshot.apply(fact);
+            assert_eq!(snapshot.default_gateway6(WAN), Some(router));
+        }
+        assert_eq!(snapshot.default_gateway(WAN), None);
+        snapshot.apply(Fact::DefaultRouteReplaced { family: Family::Ipv6, metric: 100 });
+        assert_eq!(snapshot.default_gateway6(WAN), None);
+        snapshot.apply(Fact::DefaultRoute(route6));
+        snapshot.apply(Fact::LinkGone { index: WAN });
+        assert_eq!(snapshot.default_gateway6(WAN), None);
+    }
+
+    #[test]
+    fn deprecated_ipv6_addresses_come_last() {
+        let address = |last| {
+            let ip = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
+            Address { index: WAN, address: ip.into(), prefix_length: 64 }
+        };
+        let mut snapshot = full();
+        snapshot.apply(Fact::Address { address: address(1), secondary: true });
+        snapshot.apply(Fact::Address { address: address(2), secondary: false });
+        let last = |(ip, length): (Ipv6Addr, u8)| (ip.segments()[7], length);
+        assert_eq!(snapshot.ipv6_addresses(WAN).map(last).collect::<Vec<_>>(), [(2, 64), (1, 64)]);
+        assert_eq!(snapshot.ipv4_addresses(WAN).count(), 1);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub enum Error {
         /// The kernel's index of the interface.
         index: u32,
         /// The neighbour's address.
-        address: std::net::Ipv4Addr,
+        address: std::net::IpAddr,
         /// The kernel's answer.
         source: io::Error,
     },

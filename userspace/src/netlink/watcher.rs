@@ -15,6 +15,7 @@ use nix::sys::socket::{MsgFlags, setsockopt, sockopt::RcvBufForce};
 use socket2::{SockFilter, SockRef};
 use tokio::io::unix::AsyncFd;
 
+use super::replacement::Replacements;
 use super::socket::{self, DATAGRAM};
 use super::{Error, Fact, Snapshot, decode};
 
@@ -105,6 +106,12 @@ impl Watcher {
                 self.updates.push_back(Update::Resync(snapshot));
             }
         }
+        if self.stream.in_doubt {
+            log::info!(
+                "an IPv6 default route may have replaced one of several; listing everything again"
+            );
+            self.stream = Stream::open(self.receive_buffer)?;
+        }
         Ok(())
     }
 }
@@ -113,6 +120,9 @@ impl Watcher {
 struct Stream {
     socket: AsyncFd<Socket>,
     listing: Option<Listing>,
+    replacements: Replacements,
+    /// The notifications do not tell what holds now: only a new list does.
+    in_doubt: bool,
 }
 
 /// How far the reading of the kernel's lists has come.
@@ -140,7 +150,12 @@ impl Stream {
         // SAFETY: the socket is moved in; it owns its descriptor, and keeps it open and the same
         // until it is dropped.
         let socket = unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)?;
-        let stream = Self { socket, listing: Some(Listing::default()) };
+        let stream = Self {
+            socket,
+            listing: Some(Listing::default()),
+            replacements: Replacements::default(),
+            in_doubt: false,
+        };
         stream.request(0)?;
         Ok(stream)
     }
@@ -174,7 +189,8 @@ impl Stream {
         }
         match message.payload {
             NetlinkPayload::InnerMessage(inner) => {
-                let facts = decode::facts(message.header, inner);
+                let mut facts = decode::facts(message.header, inner);
+                self.in_doubt |= !self.replacements.settle(&mut facts);
                 if let Some(listing) = &mut self.listing {
                     facts.iter().cloned().for_each(|fact| listing.snapshot.apply(fact));
                 }
@@ -213,12 +229,13 @@ impl Stream {
     }
 }
 
-const GROUPS: [u32; 5] = [
+const GROUPS: [u32; 6] = [
     libc::RTNLGRP_LINK,
     libc::RTNLGRP_IPV4_IFADDR,
     libc::RTNLGRP_IPV6_IFADDR,
     libc::RTNLGRP_NEIGH,
     libc::RTNLGRP_IPV4_ROUTE,
+    libc::RTNLGRP_IPV6_ROUTE,
 ];
 
 /// Something that the kernel lists on request.
@@ -227,29 +244,29 @@ struct List {
     request: fn() -> RouteNetlinkMessage,
 }
 
-const LISTS: [List; 4] = [
+const LISTS: [List; 6] = [
     List { what: "links", request: || RouteNetlinkMessage::GetLink(LinkMessage::default()) },
     List {
         what: "addresses",
         request: || RouteNetlinkMessage::GetAddress(AddressMessage::default()),
     },
-    List {
-        what: "neighbours",
-        request: || {
-            let mut message = NeighbourMessage::default();
-            message.header.family = AddressFamily::Inet;
-            RouteNetlinkMessage::GetNeighbour(message)
-        },
-    },
-    List {
-        what: "routes",
-        request: || {
-            let mut message = RouteMessage::default();
-            message.header.address_family = AddressFamily::Inet;
-            RouteNetlinkMessage::GetRoute(message)
-        },
-    },
+    List { what: "IPv4 neighbours", request: || neighbours(AddressFamily::Inet) },
+    List { what: "IPv6 neighbours", request: || neighbours(AddressFamily::Inet6) },
+    List { what: "IPv4 routes", request: || routes(AddressFamily::Inet) },
+    List { what: "IPv6 routes", request: || routes(AddressFamily::Inet6) },
 ];
+
+fn neighbours(family: AddressFamily) -> RouteNetlinkMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = family;
+    RouteNetlinkMessage::GetNeighbour(message)
+}
+
+fn routes(family: AddressFamily) -> RouteNetlinkMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family;
+    RouteNetlinkMessage::GetRoute(message)
+}
 
 /// Keeps the changes of a BGP table out of the socket, where they would delay the loss of a
 /// carrier: a notification of a route passes if its prefix length is zero.

@@ -71,7 +71,7 @@ fn a_forward_has_no_way_until_its_host_answers() {
 
     gateway.fact(neighbour(LAN, WEB, Some([6; 6]), NeighbourState::Reachable));
     assert_eq!(gateway.dataplane.forwards[&0].lan, way([6; 6]));
-    gateway.fact(Fact::NeighbourGone { index: LAN, address: WEB });
+    gateway.fact(Fact::NeighbourGone { index: LAN, address: WEB.into() });
     assert_eq!(gateway.dataplane.forwards[&0].lan, way([6; 6]), "nobody has contradicted it");
     gateway.fact(neighbour(LAN, WEB, None, NeighbourState::Failed));
     assert!(!gateway.dataplane.forwards[&0].lan.is_resolved());

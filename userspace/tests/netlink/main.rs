@@ -1,112 +1,16 @@
 //! The kernel's notifications, seen in namespaces of the laboratory.
 
+mod ipv6;
+mod lab;
+
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use pointsman::netlink::{Fact, Resolution, Resolver, Snapshot, Update, Watcher};
-use pointsman_lab::{Cable, CableOptions, Namespace};
+use pointsman::netlink::{Fact, Resolution, Resolver, Snapshot, Update};
 
-const NEAR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
-const FAR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+use crate::lab::{FAR, Lab, NEAR};
+
 const ABSENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 99);
-
-/// How long a notification may take before the test gives up.
-const BOUND: Duration = Duration::from_secs(10);
-
-/// A host with an uplink to another host.
-struct Lab {
-    host: Namespace,
-    cable: Cable,
-}
-
-impl Lab {
-    fn new() -> Result<Self> {
-        let (host, isp) = (Namespace::new("host")?, Namespace::new("isp")?);
-        let cable = Cable::new(&host, "wan0", &isp, "site0", CableOptions::default())?;
-        host.ip(&format!("address add {NEAR}/24 dev wan0"))?;
-        isp.ip(&format!("address add {FAR}/24 dev site0"))?;
-        Ok(Self { host, cable })
-    }
-
-    fn index(&self) -> u32 {
-        self.cable.near().index()
-    }
-
-    /// Runs a test in the host, with a watcher and what it saw first.
-    fn watch(
-        &self,
-        receive_buffer: Option<usize>,
-        test: impl AsyncFnOnce(&mut Watched) -> Result<()> + Send,
-    ) -> Result<()> {
-        self.host.run(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                let mut watched = Watched::new(receive_buffer).await?;
-                test(&mut watched).await
-            })
-        })
-    }
-}
-
-/// A watcher, and the snapshot that its updates lead to.
-struct Watched {
-    watcher: Watcher,
-    snapshot: Snapshot,
-    resyncs: usize,
-}
-
-impl Watched {
-    async fn new(receive_buffer: Option<usize>) -> Result<Self> {
-        let watcher = match receive_buffer {
-            Some(bytes) => Watcher::with_receive_buffer(bytes),
-            None => Watcher::new(),
-        }?;
-        let mut watched = Self { watcher, snapshot: Snapshot::default(), resyncs: 0 };
-        let first = watched.take().await?;
-        ensure!(matches!(first, Update::Resync(_)), "the first update is {first:?}");
-        Ok(watched)
-    }
-
-    async fn take(&mut self) -> Result<Update> {
-        let update = tokio::time::timeout(BOUND, self.watcher.next())
-            .await
-            .with_context(|| format!("no update came; the last state is {:#?}", self.snapshot))??;
-        match update.clone() {
-            Update::Resync(snapshot) => {
-                self.snapshot = snapshot;
-                self.resyncs += 1;
-            }
-            Update::Fact(fact) => self.snapshot.apply(fact),
-        }
-        Ok(update)
-    }
-
-    /// Takes updates until the snapshot is as wanted.
-    async fn until(&mut self, wanted: impl Fn(&Snapshot) -> bool) -> Result<()> {
-        while !wanted(&self.snapshot) {
-            self.take().await?;
-        }
-        Ok(())
-    }
-
-    /// Takes all updates there are: those up to a change that is made for the purpose.
-    async fn settle(&mut self, host: &Namespace) -> Result<()> {
-        host.ip("link set lo mtu 60000")?;
-        let mtu = |snapshot: &Snapshot| snapshot.link_named("lo").map(|(_, link)| link.mtu);
-        self.until(|snapshot| mtu(snapshot) == Some(60000)).await?;
-        host.ip("link set lo mtu 65536")?;
-        self.until(|snapshot| mtu(snapshot) == Some(65536)).await
-    }
-
-    /// Whether following the changes has led to what a new watcher is told at once.
-    async fn assert_in_step(&mut self, host: &Namespace) -> Result<()> {
-        self.settle(host).await?;
-        let fresh = Self::new(None).await?;
-        assert_eq!(self.snapshot, fresh.snapshot, "left: followed, right: listed anew");
-        Ok(())
-    }
-}
 
 #[test]
 fn the_first_update_is_all_there_is() -> Result<()> {
@@ -261,7 +165,7 @@ fn a_stale_neighbour_is_confirmed_on_request() -> Result<()> {
         Resolver::new()?.resolve(index, FAR)?;
         watched
             .until(|snapshot| {
-                let neighbour = &snapshot.neighbours[&(index, FAR)];
+                let neighbour = &snapshot.neighbours[&(index, IpAddr::V4(FAR))];
                 neighbour.state == pointsman::netlink::NeighbourState::Reachable
             })
             .await
