@@ -1,10 +1,10 @@
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{Filtering, Sticky};
 
 /// What the operator wants: a whole configuration file, checked, with its defaults filled in.
@@ -44,15 +44,66 @@ pub struct Uplink {
     pub name: String,
     /// The kernel's name of its interface, which nothing else uses.
     pub interface: String,
-    /// The next hop.
+    /// The next hop of IPv4 packets.
     pub gateway: Gateway,
     /// Its share of the flows, relative to the other uplinks of its tier: 1 to 1000.
     pub weight: u32,
     /// The public addresses that flows are translated to, each once, at most
     /// [`pointsman_ebpf::abi::POOL_ADDRESSES`]; none: the interface's own.
     pub addresses: Vec<Ipv4Addr>,
+    /// How it carries IPv6; `None`: not at all.
+    pub ipv6: Option<Ipv6>,
     /// How its health is watched; `None`: by carrier only.
     pub health: Option<Health>,
+}
+
+/// How an uplink carries IPv6.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ipv6 {
+    /// What becomes of the LAN's addresses.
+    pub mode: Ipv6Mode,
+    /// What the provider routes here: at least one and at most four, none within another; with
+    /// [`Ipv6Mode::Nptv6`] one, of up to 64 bits. No other uplink has any of the same addresses,
+    /// unless both are [`Ipv6Mode::Routed`].
+    pub prefixes: Vec<Ipv6Net>,
+    /// What is translated to the prefix, with [`Ipv6Mode::Nptv6`] only: a prefix of up to 64 bits
+    /// that has none of the same addresses. `None`: the /48 of the LAN's unique local addresses
+    /// (RFC 4193).
+    pub internal: Option<Ipv6Net>,
+    /// What may come in.
+    pub inbound: Inbound,
+    /// The next hop of IPv6 packets.
+    pub gateway: Gateway6,
+}
+
+/// What becomes of the LAN's IPv6 addresses on an uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ipv6Mode {
+    /// Their prefix is translated to the uplink's (RFC 6296).
+    Nptv6,
+    /// Nothing: the prefixes are the site's own, and reach it through several uplinks.
+    Routed,
+    /// Nothing: hosts have an address of each uplink, and it decides which one a packet takes
+    /// (RFC 8678).
+    Source,
+}
+
+/// What may come in by an uplink to IPv6 addresses of the LAN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inbound {
+    /// Answers to what the LAN has opened (RFC 6092).
+    Answers,
+    /// Everything.
+    All,
+}
+
+/// An uplink's next hop of IPv6 packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gateway6 {
+    /// Whatever the kernel's IPv6 default route through the interface says.
+    Auto,
+    /// This address; most often a link-local one.
+    Address(Ipv6Addr),
 }
 
 /// An uplink's next hop.

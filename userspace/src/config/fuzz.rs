@@ -14,6 +14,8 @@ fn survive(text: &str) {
             used.sort_unstable();
             assert!(used.windows(2).all(|pair| pair[0] < pair[1]));
             assert!(used.iter().all(|index| *index < config.uplinks.len()));
+            let mut prefixes = config.uplinks.iter().flat_map(|uplink| &uplink.ipv6);
+            assert!(prefixes.all(|ipv6| (1..=4).contains(&ipv6.prefixes.len())));
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
@@ -27,6 +29,7 @@ fn any_value() -> impl Strategy<Value = String> {
         "[a-z0-9. -]{0,20}".prop_map(|text| format!("\"{text}\"")),
         "\\PC{0,20}".prop_map(|text| format!("'{text}'")),
         Just("\"99999999999999999999y\"".to_owned()),
+        "[0-9a-f:]{0,9}::[0-9a-f]{0,4}(/[0-9]{1,3})?".prop_map(|prefix| format!("\"{prefix}\"")),
         Just("[[], [[]], [\"fiber\"]]".to_owned()),
         Just("{ a.b = {} }".to_owned()),
         Just("1979-05-27T07:32:00Z".to_owned()),

@@ -12,6 +12,7 @@ mod fuzz;
 mod group;
 mod health;
 mod interface;
+mod ipv6;
 mod nat;
 mod ports;
 mod section;
@@ -30,8 +31,8 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use self::desired::{
-    Api, Config, Forward, Gateway, Group, Health, Lan, Nat, PortProtocol, TableSizes, Timers,
-    Uplink,
+    Api, Config, Forward, Gateway, Gateway6, Group, Health, Inbound, Ipv6, Ipv6Mode, Lan, Nat,
+    PortProtocol, TableSizes, Timers, Uplink,
 };
 use self::diagnostic::Report;
 pub use self::diagnostic::{ConfigError, Diagnostic, Severity};

@@ -65,6 +65,13 @@ fn example() -> Config {
                 gateway: Gateway::Address(Ipv4Addr::new(203, 0, 113, 1)),
                 weight: 3,
                 addresses: vec![Ipv4Addr::new(203, 0, 113, 10), Ipv4Addr::new(203, 0, 113, 11)],
+                ipv6: Some(Ipv6 {
+                    mode: Ipv6Mode::Nptv6,
+                    prefixes: vec!["2001:db8:1::/48".parse().expect("a prefix")],
+                    internal: Some("fd00:1::/48".parse().expect("a prefix")),
+                    inbound: Inbound::Answers,
+                    gateway: Gateway6::Auto,
+                }),
                 health: Some(health(vec![probe_one, probe_two], 100)),
             },
             Uplink {
@@ -73,6 +80,7 @@ fn example() -> Config {
                 gateway: Gateway::Auto,
                 weight: 1,
                 addresses: Vec::new(),
+                ipv6: None,
                 health: Some(health(vec![probe_one], 200)),
             },
         ],
@@ -162,7 +170,8 @@ fn least_configuration_has_the_defaults() {
     assert_eq!(config.api, example().api);
     let uplink = &config.uplinks[1];
     assert_eq!((uplink.gateway, uplink.weight), (Gateway::Auto, 1));
-    assert_eq!((&*uplink.addresses, &uplink.health), (&[][..], &None));
+    assert_eq!((&*uplink.addresses, &uplink.ipv6), (&[][..], &None));
+    assert_eq!(uplink.health, None);
 }
 
 #[test]
@@ -254,13 +263,12 @@ fn line_ends_and_byte_order_marks_of_other_systems_are_read() {
 #[test]
 fn unknown_keys_get_a_suggestion_and_planned_ones_an_answer() {
     assert_eq!(
-        complaints("wieght = 2\nvlan = 35\nipv6 = {}\nmetric = 1"),
+        complaints("wieght = 2\nvlan = 35\nmetric = 1"),
         [
             "9:1: uplink \"cable\": wieght is not a known key; did you mean weight?",
             "10:1: uplink \"cable\": vlan is not supported yet; remove it",
-            "11:1: uplink \"cable\": ipv6 is not supported yet; remove it",
-            "12:1: uplink \"cable\": metric is not a known key; known here: name, interface, \
-             gateway, weight, ipv4, health",
+            "11:1: uplink \"cable\": metric is not a known key; known here: name, interface, \
+             gateway, weight, ipv4, ipv6, health",
         ]
     );
     assert_eq!(

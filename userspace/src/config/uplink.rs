@@ -7,11 +7,12 @@ use super::desired::{Gateway, Uplink};
 use super::diagnostic::Report;
 use super::health;
 use super::interface::Interfaces;
+use super::ipv6;
 use super::section::{Field, Section};
 use super::suggest::quoted;
 
-const KEYS: &[&str] = &["name", "interface", "gateway", "weight", "ipv4", "health"];
-const PLANNED: &[&str] = &["vlan", "ipv6"];
+const KEYS: &[&str] = &["name", "interface", "gateway", "weight", "ipv4", "ipv6", "health"];
+const PLANNED: &[&str] = &["vlan"];
 const TABLES: &str = "write [[uplink]] above the keys of each uplink";
 
 /// An uplink, and where the file has it.
@@ -81,6 +82,7 @@ fn read(
         gateway: gateway.map_or(Gateway::Auto, |field| read_gateway(report, &field, &addresses)),
         weight,
         addresses,
+        ipv6: section.get("ipv6").and_then(|field| ipv6::read(report, &field, earlier)),
         health: section.get("health").and_then(|field| health::read(report, &field)),
     }
 }
