@@ -1,11 +1,13 @@
 //! What differs from IPv4.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddrV6};
 
 use anyhow::{Context as _, Result, ensure};
 use pointsman::netlink::{Fact, Resolution, Resolver, Snapshot, Update};
+use pointsman_lab::{Cable, CableOptions, Namespace};
+use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::lab::{FAR6, Lab};
+use crate::lab::{FAR6, Lab, ipv6_namespace};
 
 #[test]
 fn following_changes_of_ipv6_leads_to_what_a_listing_tells() -> Result<()> {
@@ -13,11 +15,11 @@ fn following_changes_of_ipv6_leads_to_what_a_listing_tells() -> Result<()> {
     lab.host.ip("link add other0 type veth peer name other1")?;
     lab.host.ip("link set other0 up")?;
     lab.host.ip("link set other1 up")?;
-    lab.host.ip("address add 2001:db8:1::2/64 dev other0 nodad")?;
+    lab.host.ip("address add 2001:db8:1::2/64 dev other0")?;
     lab.watch(None, async |watched| {
         for change in [
-            "address add 2001:db8::2/64 dev wan0 nodad",
-            "address add 2001:db8::3/64 dev wan0 nodad",
+            "address add 2001:db8::2/64 dev wan0",
+            "address add 2001:db8::3/64 dev wan0",
             "address change 2001:db8::3/64 dev wan0 preferred_lft 0",
             "route add ::/0 via fe80::1 dev wan0 metric 1024 proto ra",
             "route append ::/0 via fe80::2 dev wan0 metric 1024 proto ra",
@@ -64,7 +66,7 @@ fn what_ipv6_has_on_an_uplink_comes_and_goes() -> Result<()> {
         let index = lab.index();
         let near = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
         let has = |snapshot: &Snapshot| snapshot.ipv6_addresses(index).any(|a| a == (near, 64));
-        lab.host.ip(&format!("address add {near}/64 dev wan0 nodad"))?;
+        lab.host.ip(&format!("address add {near}/64 dev wan0"))?;
         watched.until(has).await?;
         lab.host.ip(&format!("route add ::/0 via {FAR6} metric 1024"))?;
         watched.until(|snapshot| snapshot.default_gateway6(index) == Some(FAR6)).await?;
@@ -121,6 +123,65 @@ fn an_ipv6_neighbour_that_does_not_answer_fails_and_can_be_asked_again() -> Resu
             ensure!(matches!(update, Update::Fact(Fact::Neighbour { .. })), "{update:?}");
             assert_eq!(watched.snapshot.resolution(index, absent), Resolution::Failed);
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn routers_that_advertise_themselves_come_and_go() -> Result<()> {
+    let lab = Lab::with_ipv6()?;
+    let isp = ipv6_namespace("second")?;
+    let second = Cable::new(&lab.host, "wan1", &isp, "site0", CableOptions::default())?;
+    let (first, second) = ((&lab.isp, lab.index()), (&isp, second.near().index()));
+    lab.watch(None, async |watched| {
+        let known = |snapshot: &Snapshot| {
+            [first, second].map(|(_, index)| snapshot.default_gateway6(index).is_some())
+        };
+        advertise(first.0, 1800, MEDIUM)?;
+        watched.until(|snapshot| known(snapshot) == [true, false]).await?;
+        advertise(second.0, 1800, MEDIUM)?;
+        watched.until(|snapshot| known(snapshot) == [true, true]).await?;
+        let gateway = watched.snapshot.default_gateway6(first.1).context("it is known")?;
+        assert!(gateway.is_unicast_link_local(), "{gateway}");
+        assert_eq!(watched.resyncs, 1);
+
+        // The kernel tells of the new preference as of a route that replaces another.
+        advertise(first.0, 1800, HIGH)?;
+        while watched.resyncs == 1 {
+            watched.take().await?;
+            assert_eq!(known(&watched.snapshot), [true, true]);
+        }
+        watched.assert_in_step(&lab.host).await?;
+
+        // Here it is one that replaces another, the first of both, without a word of which.
+        lab.host.ip("route replace ::/0 via fe80::77 dev wan1 metric 1024")?;
+        watched.until(|snapshot| known(snapshot) == [false, true]).await?;
+        watched.assert_in_step(&lab.host).await?;
+        lab.host.ip("route del ::/0 via fe80::77 dev wan1 metric 1024")?;
+        advertise(second.0, 0, MEDIUM)?;
+        watched.until(|snapshot| known(snapshot) == [false, false]).await?;
+        watched.assert_in_step(&lab.host).await
+    })
+}
+
+/// Preferences of a router, where its advertisement has them (RFC 4191 section 2.2).
+const MEDIUM: u8 = 0;
+const HIGH: u8 = 0b1000;
+
+/// Sends the advertisement of a router by the host's only cable (RFC 4861 section 4.2): what it says
+/// is how many seconds it is one.
+fn advertise(host: &Namespace, lifetime: u16, preference: u8) -> Result<()> {
+    let [high, low] = lifetime.to_be_bytes();
+    // The kernel fills in the checksum. No hop limit, no times, no options.
+    let advertisement = [134, 0, 0, 0, 0, preference, high, low, 0, 0, 0, 0, 0, 0, 0, 0];
+    host.run(|| {
+        let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
+        let index = nix::net::if_::if_nametoindex("site0")?;
+        socket.set_multicast_if_v6(index)?;
+        // Else a host takes it for one from beyond the link.
+        socket.set_multicast_hops_v6(255)?;
+        let everybody = SocketAddrV6::new(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), 0, 0, index);
+        socket.send_to(&advertisement, &everybody.into())?;
         Ok(())
     })
 }

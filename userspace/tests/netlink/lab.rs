@@ -17,6 +17,7 @@ const BOUND: Duration = Duration::from_secs(10);
 /// A host with an uplink to another host.
 pub(crate) struct Lab {
     pub(crate) host: Namespace,
+    pub(crate) isp: Namespace,
     pub(crate) cable: Cable,
 }
 
@@ -26,21 +27,15 @@ impl Lab {
         let cable = Cable::new(&host, "wan0", &isp, "site0", CableOptions::default())?;
         host.ip(&format!("address add {NEAR}/24 dev wan0"))?;
         isp.ip(&format!("address add {FAR}/24 dev site0"))?;
-        Ok(Self { host, cable })
+        Ok(Self { host, isp, cable })
     }
 
-    /// The same, and IPv6 of the far end in 2001:db8::/64; the kernel checks no address.
+    /// The same with IPv6 in place of IPv4. No end checks whether an address is free.
     pub(crate) fn with_ipv6() -> Result<Self> {
-        let (host, isp) = (Namespace::new("host")?, Namespace::new("isp")?);
-        for side in [&host, &isp] {
-            for scope in ["all", "default"] {
-                side.sysctl(&format!("net.ipv6.conf.{scope}.disable_ipv6"), "0")?;
-                side.sysctl(&format!("net.ipv6.conf.{scope}.accept_dad"), "0")?;
-            }
-        }
+        let (host, isp) = (ipv6_namespace("host")?, ipv6_namespace("isp")?);
         let cable = Cable::new(&host, "wan0", &isp, "site0", CableOptions::default())?;
-        isp.ip(&format!("address add {FAR6}/64 dev site0 nodad"))?;
-        Ok(Self { host, cable })
+        isp.ip(&format!("address add {FAR6}/64 dev site0"))?;
+        Ok(Self { host, isp, cable })
     }
 
     pub(crate) fn index(&self) -> u32 {
@@ -61,6 +56,17 @@ impl Lab {
             })
         })
     }
+}
+
+/// A host whose interfaces have IPv6, take addresses unchecked, and listen to routers.
+pub(crate) fn ipv6_namespace(label: &str) -> Result<Namespace> {
+    let namespace = Namespace::new(label)?;
+    for scope in ["all", "default"] {
+        for (setting, value) in [("disable_ipv6", "0"), ("accept_dad", "0"), ("accept_ra", "1")] {
+            namespace.sysctl(&format!("net.ipv6.conf.{scope}.{setting}"), value)?;
+        }
+    }
+    Ok(namespace)
 }
 
 /// A watcher, and the snapshot that its updates lead to.
