@@ -7,6 +7,7 @@ pub mod control;
 pub mod dataplane;
 pub mod demo;
 pub mod netlink;
+pub mod nic;
 pub mod ports;
 pub mod probe;
 pub mod uplink;

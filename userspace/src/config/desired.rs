@@ -26,6 +26,8 @@ pub struct Config {
     pub timers: Timers,
     /// How large the data plane's tables are.
     pub tables: TableSizes,
+    /// What the daemon may change on the host.
+    pub host: Host,
     /// Where the daemon answers.
     pub api: Api,
 }
@@ -237,6 +239,23 @@ pub struct Timers {
     pub tcp_transitory: Duration,
     /// An ICMP echo session (RFC 5508 section 3.2).
     pub icmp: Duration,
+}
+
+/// What the daemon may change on the host, beside its own data plane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    /// What is done about offloads of a NIC that XDP does not work with.
+    pub offloads: Offloads,
+}
+
+/// What is done about offloads of a NIC that XDP does not work with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offloads {
+    /// They are warned of.
+    #[default]
+    Warn,
+    /// They are switched off while the gateway has the interface.
+    Set,
 }
 
 /// Where the daemon answers its command line.

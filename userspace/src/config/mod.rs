@@ -11,6 +11,7 @@ mod forward;
 mod fuzz;
 mod group;
 mod health;
+mod host;
 mod interface;
 mod ipv6;
 mod nat;
@@ -31,8 +32,8 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use self::desired::{
-    Api, Config, Forward, Gateway, Gateway6, Group, Health, Inbound, Ipv6, Ipv6Mode, Lan, Nat,
-    PortProtocol, TableSizes, Timers, Uplink,
+    Api, Config, Forward, Gateway, Gateway6, Group, Health, Host, Inbound, Ipv6, Ipv6Mode, Lan, Nat,
+    Offloads, PortProtocol, TableSizes, Timers, Uplink,
 };
 use self::diagnostic::Report;
 pub use self::diagnostic::{ConfigError, Diagnostic, Severity};
@@ -43,7 +44,8 @@ use self::section::Section;
 /// a device or a log that is named by mistake.
 const FILE_SIZE: u64 = 1 << 18;
 
-const KEYS: &[&str] = &["lan", "uplink", "group", "nat", "forward", "timers", "flows", "api"];
+const KEYS: &[&str] =
+    &["lan", "uplink", "group", "nat", "forward", "timers", "flows", "host", "api"];
 const PLANNED: &[&str] = &["rule"];
 
 /// Reads the configuration in the file at `path`, and what to warn of.
@@ -113,6 +115,7 @@ fn read(report: &mut Report<'_>, root: &Section<'_>) -> Config {
         tables: table_sizes::read(report, root, nat_section.as_ref(), &nat),
         nat,
         timers: settings::read_timers(report, root),
+        host: host::read(report, root),
         api: settings::read_api(report, root),
     }
 }

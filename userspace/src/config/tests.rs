@@ -133,6 +133,7 @@ fn example() -> Config {
             hosts: 4096,
             fragments: 4096,
         },
+        host: Host { offloads: Offloads::Warn },
         api: Api { socket: PathBuf::from("/run/pointsman/pointsman.sock") },
     }
 }
@@ -167,6 +168,7 @@ fn least_configuration_has_the_defaults() {
     assert_eq!(config.forwards, []);
     assert_eq!(config.timers, example().timers);
     assert_eq!(config.tables, example().tables);
+    assert_eq!(config.host, example().host);
     assert_eq!(config.api, example().api);
     let uplink = &config.uplinks[1];
     assert_eq!((uplink.gateway, uplink.weight), (Gateway::Auto, 1));
@@ -277,7 +279,7 @@ fn unknown_keys_get_a_suggestion_and_planned_ones_an_answer() {
             "9:3: rule is not supported yet; remove it",
             "10:2: timer is not a known key; did you mean timers?",
             "11:2: \"a\\u{1b}b\" is not a known key; known here: lan, uplink, group, nat, forward, \
-             timers, flows, api",
+             timers, flows, host, api",
         ]
     );
 }

@@ -98,7 +98,8 @@ impl Daemon {
         startup::check(&controller)?;
         let mut ports = ports::Watch::start()?;
         controller.set_socket_ports(ports.latest());
-        let (dataplane, maps) = Kernel::load(&controller.config().tables)?;
+        let (mut dataplane, maps) = Kernel::load(&controller.config().tables)?;
+        dataplane.set_offloads(controller.config().host.offloads);
         let sweeper =
             Sweeper::start(maps, &controller.config().timers).map_err(StartError::Thread)?;
         let (probers, outcomes) = Probers::new();
@@ -237,6 +238,7 @@ impl Daemon {
             config.api = old.api.clone();
         }
         self.sweeper.set_timers(&config.timers);
+        self.dataplane.set_offloads(config.host.offloads);
         let changes = self.controller.configure(config, Instant::now());
         self.apply(&changes);
     }

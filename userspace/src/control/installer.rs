@@ -43,6 +43,8 @@ pub struct Installer {
     local: BTreeMap<LocalAddress, AddressOwner>,
     /// Interfaces that the program is attached to, by index, with their names.
     attached: BTreeMap<u32, String>,
+    /// Those that it could not be attached to, which the data plane may have changed for that.
+    refused: BTreeSet<u32>,
 }
 
 impl Installer {
@@ -165,13 +167,15 @@ impl Installer {
     fn detach(&mut self, dataplane: &mut impl Dataplane, policy: &Policy) {
         let wanted: BTreeSet<_> =
             policy.interfaces.values().map(|interface| interface.port.ifindex).collect();
-        self.attached.retain(|ifindex, _| {
+        let mut stays = |ifindex: &u32| {
             let stays = wanted.contains(ifindex);
             if !stays {
                 dataplane.detach(*ifindex);
             }
             stays
-        });
+        };
+        self.attached.retain(|ifindex, _| stays(ifindex));
+        self.refused.retain(stays);
     }
 
     fn attach(
@@ -189,8 +193,12 @@ impl Installer {
                 Ok(mode) => {
                     log::info!("{}: attached ({mode})", interface.name);
                     self.attached.insert(ifindex, interface.name.clone());
+                    self.refused.remove(&ifindex);
                 }
-                Err(error) => errors.push(error.into()),
+                Err(error) => {
+                    self.refused.insert(ifindex);
+                    errors.push(error.into());
+                }
             }
         }
     }

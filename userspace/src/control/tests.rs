@@ -1,5 +1,6 @@
 //! The controller and the installer together, over a data plane that is a fake.
 
+mod attach;
 mod nat;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -303,18 +304,6 @@ fn a_reload_adds_and_removes_uplinks() {
     gateway.reload(&[FIBER_CONFIG, CABLE_CONFIG]);
     assert_eq!(gateway.dataplane.alive, 0b1010, "an identifier that was used comes last");
     assert!(gateway.dataplane.uplinks[&3].generation > 101);
-}
-
-#[test]
-fn an_uplink_without_the_program_is_not_alive() {
-    let busy = Fake { busy: [CABLE].into(), ..Fake::default() };
-    let mut gateway = Gateway::bare(&[FIBER_CONFIG, CABLE_CONFIG], busy);
-    let errors = gateway.update(Update::Resync(host()));
-    assert!(matches!(errors[..], [InstallError::Attach(_)]), "{errors:?}");
-    assert_eq!(gateway.dataplane.alive, 0b01);
-    gateway.dataplane.busy.clear();
-    assert!(gateway.install().is_empty());
-    assert_eq!(gateway.dataplane.alive, BOTH);
 }
 
 #[test]

@@ -19,7 +19,8 @@ use super::stages::{self, load_stages};
 use super::swept::SweptMaps;
 use super::switch::Switch;
 use super::tables::Layout;
-use crate::config::TableSizes;
+use crate::config::{Offloads, TableSizes};
+use crate::nic::{Ethtool, Keeper, Remark};
 
 /// The XDP object, as the build script has made it, for aya's loader.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pointsman-xdp"));
@@ -31,6 +32,9 @@ const FIRST: Stage = Stage::Established;
 const PORTS: &str = ".data.ports";
 const UPLINKS: &str = ".data.uplinks";
 
+/// Whether the data plane serves frames with VLAN tags. It passes them to the kernel.
+const TAGS: bool = false;
+
 /// The oldest kernel with all that the object needs: global functions that take pointers (5.12),
 /// the coarse clock (5.11), and links of XDP programs (5.9).
 const KERNEL: (u8, u8, u16) = (5, 12, 0);
@@ -39,6 +43,8 @@ const KERNEL: (u8, u8, u16) = (5, 12, 0);
 pub struct Kernel {
     object: Ebpf,
     links: BTreeMap<u32, Attached>,
+    /// After `links`: a NIC is put back as it was when the program has left it.
+    offloads: Keeper<Ethtool>,
     /// Whether an interface has had to be attached generically, so that all are, until the daemon
     /// ends. A program that runs natively cannot send a packet to an interface whose driver has no
     /// XDP: the kernel drops it after the program has returned.
@@ -96,6 +102,7 @@ impl Kernel {
         let swept = SweptMaps::take(&mut object, layout.hash_key)?;
         let kernel = Self {
             links: BTreeMap::new(),
+            offloads: Keeper::new(Ethtool),
             generic: false,
             switch: Switch::new(&switch).map_err(LoadError::Switch)?,
             settings: take(&mut object, "SETTINGS")?,
@@ -115,6 +122,12 @@ impl Kernel {
             object,
         };
         Ok((kernel, swept))
+    }
+
+    /// Says what is done about offloads that XDP does not work with, of interfaces that are or will
+    /// be attached. Unless set, they are warned of.
+    pub fn set_offloads(&mut self, policy: Offloads) {
+        self.offloads.set_policy(policy).iter().for_each(Remark::log);
     }
 }
 
@@ -162,6 +175,8 @@ impl Dataplane for Kernel {
     }
 
     fn attach(&mut self, interface: &str, ifindex: u32) -> Result<Mode, AttachError> {
+        // First, for drivers refuse a program while they merge packets.
+        self.offloads.take(interface, ifindex, TAGS).iter().for_each(Remark::log);
         let program =
             stages::program(&mut self.object, FIRST).ok_or_else(|| AttachError::Refused {
                 interface: interface.to_owned(),
@@ -181,6 +196,7 @@ impl Dataplane for Kernel {
 
     fn detach(&mut self, ifindex: u32) {
         self.links.remove(&ifindex);
+        self.offloads.release(ifindex).iter().for_each(Remark::log);
     }
 
     fn set_egress(&mut self, slot: u16, ifindex: Option<u32>) -> Result<(), TableError> {

@@ -51,8 +51,8 @@ pub trait Dataplane {
     /// Why not, with the fix.
     fn attach(&mut self, interface: &str, ifindex: u32) -> Result<Mode, AttachError>;
 
-    /// Detaches the program from an interface. Nothing happens where it is not attached or the
-    /// interface is gone.
+    /// Lets go of an interface that the program was attached to, or could not be. Nothing happens
+    /// where the interface is gone.
     fn detach(&mut self, ifindex: u32);
 
     /// Lets an egress slot stand for the interface with this index, or for none.
