@@ -6,6 +6,7 @@ pub mod config;
 pub mod control;
 pub mod dataplane;
 pub mod demo;
+pub mod host;
 pub mod netlink;
 pub mod nic;
 pub mod ports;

@@ -1,12 +1,27 @@
-use std::path::Path;
+use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::{ConfigFile, HOST, host};
 use crate::config::{self, TableSizes};
 use crate::dataplane::tables;
 
-/// Says what there is to say about the file, and how much memory it takes.
-pub(super) fn check(file: &Path) -> anyhow::Result<()> {
+/// What to check.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Also look at the interfaces of the configuration on this host: whether they exist, whether
+    /// their drivers take XDP, and which of their settings break it. The exit code is 3 if there is
+    /// a problem, which keeps the daemon from starting or loses packets; warnings and notes leave
+    /// it 0.
+    #[arg(long)]
+    host: bool,
+}
+
+/// Says what there is to say about the file, how much memory it takes, and about the host.
+pub(super) fn check(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let file = &arguments.file.config;
     let (config, warnings) = config::load(file)?;
     for warning in warnings {
         eprintln!("{warning}");
@@ -18,10 +33,12 @@ pub(super) fn check(file: &Path) -> anyhow::Result<()> {
         counted(config.lan.interfaces.len(), "LAN interface")
     );
     println!("{}", memory(&config.tables));
-    Ok(())
+    let fit = !arguments.host || host::check(&config)?;
+    Ok(if fit { ExitCode::SUCCESS } else { ExitCode::from(HOST) })
 }
 
-fn counted(count: usize, noun: &str) -> String {
+/// How many there are of something.
+pub(super) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 

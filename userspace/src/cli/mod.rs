@@ -2,6 +2,7 @@
 
 mod capability;
 mod check;
+mod host;
 mod run;
 mod status;
 
@@ -17,6 +18,9 @@ use crate::demo;
 /// The exit code where the configuration is wrong.
 const CONFIGURATION: u8 = 2;
 
+/// The exit code of `check --host` where the host is not fit for the gateway.
+const HOST: u8 = 3;
+
 /// A multihoming gateway for Linux: several uplinks, one XDP data plane.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
@@ -29,8 +33,9 @@ struct Arguments {
 enum Command {
     /// Be the gateway, in the foreground, until SIGINT or SIGTERM. SIGHUP reads the file again.
     Run(ConfigFile),
-    /// Say what is wrong with a configuration file, without touching the network.
-    Check(ConfigFile),
+    /// Say what is wrong with a configuration file, and with --host, with this host's interfaces
+    /// for it. Nothing is changed.
+    Check(check::Arguments),
     /// Show how the running daemon and its uplinks are.
     Status(status::Arguments),
     /// Show, on a network of its own, what a gateway with two providers does when one of them
@@ -50,7 +55,7 @@ struct ConfigFile {
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(file) => run::run(file.config).map(succeeded),
-        Command::Check(file) => check::check(&file.config).map(succeeded),
+        Command::Check(arguments) => check::check(&arguments),
         Command::Status(arguments) => status::status(&arguments).map(succeeded),
         Command::Demo(arguments) => demo::run(arguments),
     };

@@ -24,8 +24,8 @@ impl fmt::Display for Occupant {
 
 impl Occupant {
     /// Whose program the interface with this index has. It is for a message only, so nothing is
-    /// said of what goes wrong.
-    pub(super) fn of(ifindex: u32) -> Option<Self> {
+    /// said of what goes wrong. A process that may not look at programs gets no name.
+    pub fn of(ifindex: u32) -> Option<Self> {
         let id = program_id(link(ifindex)?)?;
         let program = loaded_programs().filter_map(Result::ok).find(|program| program.id() == id);
         let name = program.and_then(|program| program.name_as_str().map(str::to_owned));

@@ -1,8 +1,12 @@
 //! Features of real interfaces, read and written, and what the daemon does about them.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pointsman::config::Offloads;
 use pointsman::nic::{Error, Ethtool, Feature, FeatureControl as _, Features, Keeper, State};
-use pointsman_lab::{Cable, CableOptions, Namespace, Nic};
+use pointsman_lab::{Cable, CableOptions, Namespace, Nic, Site};
+
+use super::support::Gateway;
 
 const TAGS: [Feature; 2] = [Feature::VlanStripping, Feature::ServiceTagStripping];
 
@@ -95,4 +99,24 @@ fn an_interface_that_went_away_is_let_go_of_without_a_word() {
         nic.namespace().ip("link del near0").unwrap();
         assert!(keeper.release(nic.index()).is_empty());
     });
+}
+
+#[test]
+fn the_daemon_leaves_alone_what_does_no_harm() {
+    let mut gateway = Gateway::of(Site::builder().build().unwrap(), "[host]\noffloads = \"set\"\n");
+    let nics: Vec<Nic> = [&gateway.site.lan]
+        .into_iter()
+        .chain(gateway.site.uplinks.iter().map(|uplink| &uplink.access))
+        .map(|cable| cable.near().clone())
+        .collect();
+    for nic in &nics {
+        assert_eq!(tags(nic), [true, true], "{}", nic.name());
+    }
+    kill(Pid::from_raw(gateway.daemon.process.id() as i32), Signal::SIGTERM).unwrap();
+    assert!(gateway.daemon.process.wait().unwrap().success());
+    for nic in &nics {
+        assert_eq!(tags(nic), [true, true], "{}", nic.name());
+    }
+    let log = gateway.daemon.log();
+    assert!(!log.contains("offload") && !log.contains("switched"), "{log}");
 }
