@@ -32,8 +32,8 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use self::desired::{
-    Api, Config, Forward, Gateway, Gateway6, Group, Health, Host, Inbound, Ipv6, Ipv6Mode, Lan, Nat,
-    Offloads, PortProtocol, TableSizes, Timers, Uplink,
+    Api, Config, Forward, Gateway, Gateway6, Group, Health, Host, Inbound, Ipv6, Ipv6Mode, Lan,
+    Nat, Offloads, PortProtocol, TableSizes, Timers, Uplink,
 };
 use self::diagnostic::Report;
 pub use self::diagnostic::{ConfigError, Diagnostic, Severity};
