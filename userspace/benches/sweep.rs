@@ -52,6 +52,9 @@ fn load() -> Result<SweptMaps> {
         mappings: FLOWS,
         hosts: 4096,
         fragments: 4096,
+        pins: FLOWS,
+        unreplied_pins: 1024,
+        invited_pins: 1024,
     });
     let mut loader = EbpfLoader::new();
     layout.apply(&mut loader);
@@ -136,6 +139,7 @@ fn measure(name: &str, tables: &mut SweptMaps, per_mapping: u32, seen: u32) -> R
         // All unanswered flows are by one mapping.
         bindings: 2 * (mappings * stays).max(1),
         hosts: census.hosts,
+        ..Census::default()
     };
     ensure!(census == expected, "the pass has left {census:?}, not {expected:?}");
     let entries = 2 * (FLOWS as usize + mappings) + unreplied;

@@ -153,6 +153,9 @@ fn the_sweep_leaves_in_the_kernel_what_is_in_use() {
         mappings: 100,
         hosts: 100,
         fragments: 100,
+        pins: 100,
+        unreplied_pins: 100,
+        invited_pins: 100,
     });
     let mut loader = EbpfLoader::new();
     layout.apply(&mut loader);
@@ -187,7 +190,14 @@ fn the_sweep_leaves_in_the_kernel_what_is_in_use() {
         icmp: 60 * second,
     };
     let census = sweep(&mut tables, NOW, &IdleTicks::from(&timers), &mut || ()).unwrap();
-    let expected = Census { established: 4, unreplied: 1, invited: 1, bindings: 4, hosts: 1 };
+    let expected = Census {
+        established: 4,
+        unreplied: 1,
+        invited: 1,
+        bindings: 4,
+        hosts: 1,
+        ..Census::default()
+    };
     assert_eq!(census, expected);
     let ports = |table: &mut dyn SweptTable<FlowKey, Flow>| {
         let keys = read(table).into_keys().filter(|key| key.realm() == LAN_REALM);

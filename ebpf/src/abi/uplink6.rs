@@ -66,11 +66,13 @@ pub struct SitePrefix {
     pub translated_by: u8,
     /// Whether it is a provider's own, so that packets from it have no other way: one, or zero.
     pub is_bound: u8,
+    /// Whether no uplink takes packets from it, though it is the LAN's: one, or zero.
+    pub is_foreign: u8,
     /// Always zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
 }
 
-assert_layout!(SitePrefix, size 16, align 8, uplinks: 8, translated_by: 1, is_bound: 1, reserved: 6);
+assert_layout!(SitePrefix, size 16, align 8, uplinks: 8, translated_by: 1, is_bound: 1, is_foreign: 1, reserved: 5);
 
 /// How many [`SitePrefix`]es there can be.
 pub const SITE_PREFIXES: usize = 1024;

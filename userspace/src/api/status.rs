@@ -1,16 +1,17 @@
 //! What `GET /v1/status` answers: the schema, and how it is filled in.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{Counter, CounterId, Direction};
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Forward;
+use crate::config::{Forward, Ipv6, Ipv6Mode};
 use crate::control::{ControlledUplink, Controller, Reach, Target};
+use crate::dataplane::Census;
 use crate::probe::Outcome;
 use crate::uplink::State;
 
@@ -64,6 +65,8 @@ pub struct UplinkStatus {
     pub gateway: Option<Ipv4Addr>,
     /// The next hop's MAC, where known.
     pub gateway_mac: Option<String>,
+    /// How it carries IPv6, if it is to.
+    pub ipv6: Option<Ipv6Status>,
     /// The share of new flows, relative to the other uplinks.
     pub weight: u32,
     /// The probes, in the order of the file.
@@ -75,6 +78,21 @@ pub struct UplinkStatus {
     pub back: Traffic,
     /// What went from the LAN to the LAN by its public addresses.
     pub hairpin: Traffic,
+}
+
+/// How an uplink carries IPv6.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ipv6Status {
+    /// `nptv6`, `routed` or `source`.
+    pub mode: String,
+    /// What the provider routes here.
+    pub prefixes: Vec<Ipv6Net>,
+    /// The next hop, where known.
+    pub gateway: Option<Ipv6Addr>,
+    /// The next hop's MAC, where known.
+    pub gateway_mac: Option<String>,
+    /// Why it carries none yet.
+    pub missing: Option<String>,
 }
 
 /// How the latest probe of a target went.
@@ -134,6 +152,10 @@ pub struct FlowsStatus {
     pub entries: usize,
     /// How many there can be.
     pub max: u32,
+    /// Flows of IPv6, which have one entry each, likewise.
+    pub ipv6_entries: usize,
+    /// How many of those there can be.
+    pub ipv6_max: u32,
 }
 
 /// Packets and bytes of one kind since the daemon started.
@@ -149,7 +171,7 @@ pub struct Traffic {
 pub(crate) struct Source<'a> {
     pub(crate) controller: &'a Controller,
     pub(crate) counters: &'a [Counter],
-    pub(crate) flow_entries: usize,
+    pub(crate) census: Census,
     pub(crate) started: Instant,
     pub(crate) last_reload_error: Option<&'a str>,
 }
@@ -170,8 +192,10 @@ impl Source<'_> {
                 .collect(),
             lan: self.lan(),
             flows: FlowsStatus {
-                entries: self.flow_entries,
+                entries: self.census.established,
                 max: self.controller.config().tables.flows,
+                ipv6_entries: self.census.pins,
+                ipv6_max: self.controller.config().tables.pins,
             },
             forwards: self.forwards(),
             drops: self.by_reason(CounterId::dropped),
@@ -197,6 +221,7 @@ impl Source<'_> {
             addresses: uplink.public_addresses().to_vec(),
             gateway: uplink.gateway(),
             gateway_mac: uplink.gateway_mac().map(format_mac),
+            ipv6: uplink.config().ipv6.as_ref().map(|config| ipv6(uplink, config)),
             weight: config.weight,
             probes: targets.map(|target| probe(*target, uplink.last_outcome(*target))).collect(),
             out: self.traffic(CounterId::forwarded(uplink.id(), Direction::Out)),
@@ -255,6 +280,37 @@ impl Source<'_> {
     fn traffic(&self, id: CounterId) -> Traffic {
         let counter = self.counters.get(id.index() as usize).copied().unwrap_or_default();
         Traffic { packets: counter.packets, bytes: counter.bytes }
+    }
+}
+
+fn ipv6(uplink: &ControlledUplink, config: &Ipv6) -> Ipv6Status {
+    let mode = match config.mode {
+        Ipv6Mode::Nptv6 => "nptv6",
+        Ipv6Mode::Routed => "routed",
+        Ipv6Mode::Source => "source",
+    };
+    let missing = match (uplink.carries_ipv6(), uplink.gateway6(), uplink.gateway6_mac()) {
+        (true, ..) => None,
+        (false, None, _) => {
+            let interface = &uplink.config().interface;
+            Some(format!(
+                "no IPv6 default route leaves by {interface}; have its router's advertisements \
+                 accepted (`sysctl -w net.ipv6.conf.{interface}.accept_ra=2`), or set ipv6.gateway"
+            ))
+        }
+        (false, Some(gateway), None) => Some(format!("the router {gateway} does not answer")),
+        (false, ..) => Some(
+            "no LAN interface has a unique local address, whose prefix would be translated; add one, \
+             or set ipv6.internal"
+                .to_owned(),
+        ),
+    };
+    Ipv6Status {
+        mode: mode.to_owned(),
+        prefixes: config.prefixes.clone(),
+        gateway: uplink.gateway6(),
+        gateway_mac: uplink.gateway6_mac().map(format_mac),
+        missing,
     }
 }
 

@@ -68,6 +68,17 @@ fn render(status: &Status) -> String {
             text += &format!("\n{what}: {}", counts.join(", "));
         }
     }
+    if status.flows.ipv6_entries > 0 {
+        text += &format!(
+            "\n{} of {} entries of IPv6 flows in use",
+            status.flows.ipv6_entries, status.flows.ipv6_max
+        );
+    }
+    for uplink in &status.uplinks {
+        if let Some(why) = uplink.ipv6.as_ref().and_then(|ipv6| ipv6.missing.as_ref()) {
+            text += &format!("\nuplink {:?} carries no IPv6 yet: {why}", uplink.name);
+        }
+    }
     for forward in &status.forwards {
         if let Some(why) = &forward.unresolved {
             text += &format!("\nthe forward of {} does not work: {why}", forward.name);
@@ -119,7 +130,7 @@ fn row(uplink: &UplinkStatus) -> [String; 12] {
         uplink.reason.clone(),
         uplink.interface.clone(),
         addresses(uplink),
-        or_none(uplink.gateway.map(|gateway| gateway.to_string())),
+        or_none(gateways(uplink)),
         uplink.weight.to_string(),
         uplink.probes.iter().map(probe).collect::<Vec<_>>().join("\n"),
         uplink.out.packets.to_string(),
@@ -128,8 +139,21 @@ fn row(uplink: &UplinkStatus) -> [String; 12] {
     ]
 }
 
+fn gateways(uplink: &UplinkStatus) -> Option<String> {
+    let gateway6 = uplink.ipv6.as_ref().and_then(|ipv6| ipv6.gateway);
+    let gateway = uplink.gateway.map(|gateway| gateway.to_string());
+    let gateways: Vec<_> = gateway.into_iter().chain(gateway6.map(|it| it.to_string())).collect();
+    (!gateways.is_empty()).then(|| gateways.join("\n"))
+}
+
+/// Of IPv6, the prefixes, and how it is carried.
 fn addresses(uplink: &UplinkStatus) -> String {
-    let addresses: Vec<_> = uplink.addresses.iter().map(ToString::to_string).collect();
+    let prefixes = uplink
+        .ipv6
+        .iter()
+        .flat_map(|ipv6| ipv6.prefixes.iter().map(|prefix| format!("{prefix} {}", ipv6.mode)));
+    let addresses = uplink.addresses.iter().map(ToString::to_string);
+    let addresses: Vec<_> = addresses.chain(prefixes).collect();
     if addresses.is_empty() { "-".into() } else { addresses.join("\n") }
 }
 

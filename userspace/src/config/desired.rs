@@ -226,6 +226,12 @@ pub struct TableSizes {
     pub hosts: u32,
     /// Datagrams in fragments.
     pub fragments: u32,
+    /// Answered flows of IPv6; a flow takes one entry.
+    pub pins: u32,
+    /// Flows of IPv6 from the LAN that nobody has answered.
+    pub unreplied_pins: u32,
+    /// Flows of IPv6 from beyond an uplink that the LAN has not answered.
+    pub invited_pins: u32,
 }
 
 /// How long a flow may be idle before its entries go. All are at least one second.

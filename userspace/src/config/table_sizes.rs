@@ -50,17 +50,28 @@ const FRAGMENTS: SizeRule = SizeRule {
     default: 4096,
 };
 
-/// Reads `[flows]`: how large the tables are. `nat` is what was made of the section `nat_section`.
+const IPV6: SizeRule = SizeRule {
+    key: "ipv6",
+    unit: " flows of IPv6, an entry each",
+    bounds: FEWEST..=4_194_304,
+    default: 131_072,
+};
+/// What tables have that are not needed.
+const FEWEST: u32 = 1024;
+
+/// Reads `[flows]`: how large the tables are. `nat` is what was made of the section `nat_section`, and
+/// `ipv6` says whether an uplink carries IPv6.
 pub(super) fn read(
     report: &mut Report<'_>,
     root: &Section<'_>,
     nat_section: Option<&Section<'_>>,
     nat: &Nat,
+    ipv6: bool,
 ) -> TableSizes {
     let section = optional_table(report, root, "flows");
     let section = section.as_ref();
     if let Some(section) = section {
-        let rules = [FLOWS, UNREPLIED, INVITED, MAPPINGS, HOSTS, FRAGMENTS];
+        let rules = [FLOWS, UNREPLIED, INVITED, MAPPINGS, HOSTS, FRAGMENTS, IPV6];
         section.expect_keys(report, &rules.map(|rule| rule.key), &[]);
     }
     let mut read = |rule: SizeRule| {
@@ -69,13 +80,18 @@ pub(super) fn read(
             .and_then(|field| field.integer(report, rule.bounds, rule.unit))
             .unwrap_or(rule.default)
     };
+    let (unreplied, invited, pins) = (read(UNREPLIED), read(INVITED), read(IPV6));
+    let if_needed = |size| if ipv6 { size } else { FEWEST };
     let sizes = TableSizes {
         flows: read(FLOWS),
-        unreplied: read(UNREPLIED),
-        invited: read(INVITED),
+        unreplied,
+        invited,
         mappings: read(MAPPINGS),
         hosts: read(HOSTS),
         fragments: read(FRAGMENTS),
+        pins: if_needed(pins),
+        unreplied_pins: if_needed(unreplied),
+        invited_pins: if_needed(invited),
     };
     let shares = [
         (UNREPLIED.key, sizes.unreplied, "unreplied_per_host", nat.unreplied_per_host),
@@ -118,7 +134,7 @@ mod tests {
     fn reads_what_is_given() {
         let config = config_with(
             "[flows]\nmax = 1024\nunreplied = 2_097_152\ninvited = 1024\nmappings = 200_000\n\
-             hosts = 256\nfragments = 512",
+             hosts = 256\nfragments = 512\nipv6 = 4096",
         );
         let sizes = TableSizes {
             flows: 1024,
@@ -127,8 +143,24 @@ mod tests {
             mappings: 200_000,
             hosts: 256,
             fragments: 512,
+            pins: 1024,
+            unreplied_pins: 1024,
+            invited_pins: 1024,
         };
         assert_eq!(config.tables, sizes);
+    }
+
+    #[test]
+    fn tables_of_ipv6_are_large_where_an_uplink_carries_it() {
+        let uplink = "[[uplink]]\nname = \"six\"\ninterface = \"wan6\"\n\
+                      ipv6 = { mode = \"routed\", prefix = \"2001:db8:100::/48\" }\n";
+        let sizes = config_with(uplink).tables;
+        assert_eq!(
+            [sizes.pins, sizes.unreplied_pins, sizes.invited_pins],
+            [131_072, 65_536, 16_384]
+        );
+        let sizes = config_with(&format!("{uplink}[flows]\nipv6 = 2048\nunreplied = 32768")).tables;
+        assert_eq!([sizes.pins, sizes.unreplied_pins, sizes.invited_pins], [2048, 32_768, 16_384]);
     }
 
     #[test]
@@ -141,6 +173,7 @@ mod tests {
             ("mappings", "-1", "1024 to 4194304 mappings of all LAN hosts together"),
             ("hosts", "255", "256 to 1048576 LAN hosts that are told apart"),
             ("fragments", "1048577", "256 to 1048576 datagrams in fragments"),
+            ("ipv6", "1023", "1024 to 4194304 flows of IPv6, an entry each"),
         ] {
             assert_eq!(
                 complaints(&format!("[flows]\n{key} = {given}")),

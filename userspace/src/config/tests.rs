@@ -132,6 +132,9 @@ fn example() -> Config {
             mappings: 131_072,
             hosts: 4096,
             fragments: 4096,
+            pins: 131_072,
+            unreplied_pins: 65_536,
+            invited_pins: 16_384,
         },
         host: Host { offloads: Offloads::Warn },
         api: Api { socket: PathBuf::from("/run/pointsman/pointsman.sock") },
@@ -167,7 +170,9 @@ fn least_configuration_has_the_defaults() {
     assert_eq!(config.nat, Nat { reserved_ports: Vec::new(), ..example().nat });
     assert_eq!(config.forwards, []);
     assert_eq!(config.timers, example().timers);
-    assert_eq!(config.tables, example().tables);
+    let without_ipv6 =
+        TableSizes { pins: 1024, unreplied_pins: 1024, invited_pins: 1024, ..example().tables };
+    assert_eq!(config.tables, without_ipv6);
     assert_eq!(config.host, example().host);
     assert_eq!(config.api, example().api);
     let uplink = &config.uplinks[1];

@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use ipnet::Ipv4Net;
 use pointsman_ebpf::abi::{MAX_UPLINKS, PORT_SLOTS};
 
 use super::forward::Target;
+use super::prefixes::internal_prefix;
 use super::register::Register;
 use super::uplink::ControlledUplink;
 use crate::config::Config;
@@ -130,8 +131,9 @@ impl Controller {
             self.next_generation = generation.wrapping_add(1);
             generation
         };
+        let internal = internal_prefix(&self.config, &self.facts);
         for uplink in &mut self.uplinks {
-            uplink.refresh(&self.facts, now, &mut generation);
+            uplink.refresh(&self.facts, internal, now, &mut generation);
         }
         for target in self.targets.values_mut() {
             target.refresh(&self.facts, lan_links(&self.config, &self.facts));
@@ -156,10 +158,14 @@ impl Controller {
     }
 
     /// The neighbours of which the kernel is to find the MAC now, by interface.
-    pub fn resolutions_due(&mut self, now: Instant) -> Vec<(u32, Ipv4Addr)> {
-        let gateways = self.uplinks.iter_mut().filter_map(|uplink| uplink.resolution_due(now));
-        let targets = self.targets.values_mut().filter_map(|target| target.resolution_due(now));
-        gateways.chain(targets).collect()
+    pub fn resolutions_due(&mut self, now: Instant) -> Vec<(u32, IpAddr)> {
+        let of = |(ifindex, address): (u32, Ipv4Addr)| (ifindex, IpAddr::from(address));
+        let of6 = |(ifindex, address): (u32, Ipv6Addr)| (ifindex, IpAddr::from(address));
+        let gateways = self.uplinks.iter_mut().flat_map(|uplink| {
+            [uplink.resolution_due(now).map(of), uplink.resolution_due6(now).map(of6)]
+        });
+        let targets = self.targets.values_mut().map(|target| target.resolution_due(now).map(of));
+        gateways.chain(targets).flatten().collect()
     }
 
     /// The configuration that holds.
@@ -198,7 +204,7 @@ impl Controller {
     }
 }
 
-fn lan_links<'c>(
+pub(super) fn lan_links<'c>(
     config: &'c Config,
     facts: &'c Snapshot,
 ) -> impl Iterator<Item = (&'c str, u32, &'c Link)> {

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -8,12 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::controller::{Change, Controller};
+use super::forwarding;
 use super::installer::{InstallError, Installer};
 use super::probers::{Probers, UplinkProbe};
 use super::startup::{self, Unfit};
 use crate::api::status::{self, Status};
 use crate::config::{self, Config};
-use crate::dataplane::{AttachError, Dataplane as _, Kernel, LoadError, Sweeper};
+use crate::dataplane::{AttachError, Dataplane as _, Kernel, LoadError, Sweeper, Wanted};
 use crate::netlink::{self, Resolver, Update, Watcher};
 use crate::ports;
 
@@ -66,6 +68,7 @@ pub struct Daemon {
     watcher: Watcher,
     resolver: Resolver,
     ports: ports::Watch,
+    wanted: Wanted,
     probers: Probers,
     outcomes: mpsc::Receiver<UplinkProbe>,
     commands: mpsc::Receiver<Command>,
@@ -100,6 +103,7 @@ impl Daemon {
         controller.set_socket_ports(ports.latest());
         let (mut dataplane, maps) = Kernel::load(&controller.config().tables)?;
         dataplane.set_offloads(controller.config().host.offloads);
+        let wanted = dataplane.take_wanted()?;
         let sweeper =
             Sweeper::start(maps, &controller.config().timers).map_err(StartError::Thread)?;
         let (probers, outcomes) = Probers::new();
@@ -111,6 +115,7 @@ impl Daemon {
             watcher,
             resolver,
             ports,
+            wanted,
             probers,
             outcomes,
             commands,
@@ -122,6 +127,7 @@ impl Daemon {
         if let Some(error) = daemon.install().into_iter().next() {
             return Err(error.into());
         }
+        daemon.complain(&[]);
         for uplink in daemon.controller.uplinks() {
             log_state(&uplink.config().name, uplink.verdict());
         }
@@ -151,6 +157,10 @@ impl Daemon {
                     self.controller.set_socket_ports(ports);
                     self.apply(&[]);
                 }
+                wanted = self.wanted.next() => match wanted {
+                    Ok(neighbours) => self.resolve(neighbours),
+                    Err(error) => log::debug!("neighbours: {error}"),
+                },
                 command = self.commands.recv() => match command {
                     Some(Command::Reload) => self.reload(),
                     // Who asked may have gone.
@@ -194,6 +204,7 @@ impl Daemon {
             .filter(|error| !matches!(error, InstallError::Attach(AttachError::Missing { .. })))
             .map(ToString::to_string)
             .chain(startup::check_lan_prefixes(&self.controller).err().map(|e| e.to_string()))
+            .chain(forwarding::complaint(&self.controller))
             .collect();
         for complaint in complaints.difference(&self.complaints) {
             log::error!("{complaint}");
@@ -203,13 +214,19 @@ impl Daemon {
 
     /// What is not urgent: MACs and probes.
     fn follow_up(&mut self) {
-        for (ifindex, address) in self.controller.resolutions_due(Instant::now()) {
+        let due = self.controller.resolutions_due(Instant::now());
+        self.resolve(due);
+        self.probers.update(self.controller.uplinks());
+    }
+
+    /// Has the kernel find the MACs of neighbours.
+    fn resolve<A: Into<IpAddr>>(&mut self, neighbours: Vec<(u32, A)>) {
+        for (ifindex, address) in neighbours {
             if let Err(error) = self.resolver.resolve(ifindex, address) {
                 // The interface may have gone down since; if not, the next time is in a second.
                 log::debug!("{error}");
             }
         }
-        self.probers.update(self.controller.uplinks());
     }
 
     fn reload(&mut self) {
@@ -252,7 +269,7 @@ impl Daemon {
         status::Source {
             controller: &self.controller,
             counters: &counters,
-            flow_entries: self.sweeper.census().established,
+            census: self.sweeper.census(),
             started: self.started,
             last_reload_error: self.last_reload_error.as_deref(),
         }

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use pointsman_ebpf::abi::{
-    ABI_VERSION, AddressOwner, Forward, Group, Ipv4, LAN_PREFIXES, LanPrefix, LanSide,
-    LocalAddress, Mac, MacPair, POOL_ADDRESSES, Port, PortRange, PortRole, Settings,
+    ABI_VERSION, AddressOwner, Forward, Group, Ipv4, Ipv6, LAN_PREFIXES, LanPrefix, LanSide,
+    LocalAddress, Mac, MacPair, POOL_ADDRESSES, Port, PortRange, PortRole, Settings, Uplink6,
 };
 
 use super::Controller;
@@ -39,7 +39,28 @@ impl Controller {
             own_ports: self.own_ports(),
             groups: BTreeMap::from([(DEFAULT_GROUP, self.group())]),
             local: self.local(),
+            uplinks6: self.uplinks6(),
+            addresses6: self.addresses6(),
+            site_prefixes: self.site_prefixes(),
         }
+    }
+
+    fn uplinks6(&self) -> BTreeMap<u8, Uplink6> {
+        let uplinks = self.uplinks().iter().filter_map(|uplink| {
+            let egress = self.slots.get(&uplink.config.interface)?;
+            Some((uplink.id, uplink.to_record6(egress)?))
+        });
+        uplinks.collect()
+    }
+
+    fn addresses6(&self) -> BTreeMap<u16, Ipv6> {
+        let uplinks = self.uplinks().iter().map(|uplink| &uplink.config.interface);
+        let addresses = self.config().lan.interfaces.iter().chain(uplinks).filter_map(|name| {
+            let (ifindex, _) = self.facts().link_named(name)?;
+            let address = self.own_address6(ifindex)?;
+            Some((self.slots.get(name)?, Ipv6::new(address.octets())))
+        });
+        addresses.collect()
     }
 
     fn lan_port(&self, name: &str) -> Option<(u16, Interface)> {
@@ -92,8 +113,8 @@ impl Controller {
             // The configuration has no more than there is room for.
             forwards: self.config().forwards.len() as u32,
             filtering: nat.filtering as u8,
-            lan_interface: 0,
-            ipv6: 0,
+            lan_interface: self.lan_links().next().map_or(0, |(_, ifindex, _)| ifindex),
+            ipv6: self.uplinks().iter().any(|uplink| uplink.config.ipv6.is_some()).into(),
             reserved: [0; 6],
             lan_prefixes,
         }

@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{
-    AddressOwner, BUCKETS_PER_GROUP, Forward, Group, Ipv4, LocalAddress, Port, Settings, Uplink,
+    AddressOwner, BUCKETS_PER_GROUP, Forward, Group, Ipv4, Ipv6, LocalAddress, Port, Settings,
+    SitePrefix, Uplink, Uplink6,
 };
 
 use super::buckets::Ranking;
@@ -41,6 +43,9 @@ pub struct Installer {
     /// Words by index, those that are not zero.
     own_ports: BTreeMap<u32, u64>,
     local: BTreeMap<LocalAddress, AddressOwner>,
+    uplinks6: BTreeMap<u8, Uplink6>,
+    addresses6: BTreeMap<u16, Ipv6>,
+    site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
     /// Interfaces that the program is attached to, by index, with their names.
     attached: BTreeMap<u32, String>,
     /// Those that it could not be attached to, which the data plane may have changed for that.
@@ -155,6 +160,16 @@ impl Installer {
         });
         sync(&mut self.local, policy.local.clone(), |address, owner| {
             note(dataplane.set_local(address, owner.copied()))
+        });
+        sync(&mut self.addresses6, policy.addresses6.clone(), |slot, address| {
+            note(dataplane.set_address6(slot, address.copied().unwrap_or_default()))
+        });
+        sync(&mut self.uplinks6, policy.uplinks6.clone(), |id, uplink| {
+            note(dataplane.set_uplink6(id, uplink.unwrap_or(&Uplink6::default())))
+        });
+        // After the uplinks that they name.
+        sync(&mut self.site_prefixes, policy.site_prefixes.clone(), |prefix, known| {
+            note(dataplane.set_site_prefix(prefix, known))
         });
         let (ports, left_over) = policy.ports();
         sync(&mut self.ports, ports, |slot, port| {

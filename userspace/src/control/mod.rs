@@ -13,15 +13,18 @@ mod controller;
 mod daemon;
 mod decision;
 mod forward;
+mod forwarding;
 mod inquiry;
 mod installer;
 mod policy;
+mod prefixes;
 mod probers;
 mod register;
 mod startup;
 #[cfg(test)]
 mod tests;
 mod uplink;
+mod uplink6;
 
 pub use buckets::{Candidate, Ranking};
 pub use controller::{Change, Controller};

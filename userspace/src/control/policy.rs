@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
+use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{
-    AddressOwner, Forward, Group, Ipv4, LocalAddress, PORT_PROBES, PORT_SLOTS, Port, Settings,
-    Uplink,
+    AddressOwner, Forward, Group, Ipv4, Ipv6, LocalAddress, PORT_PROBES, PORT_SLOTS, Port,
+    Settings, SitePrefix, Uplink, Uplink6,
 };
 
 use super::Ranking;
@@ -36,6 +37,12 @@ pub struct Policy {
     pub groups: BTreeMap<u8, (Group, Ranking)>,
     /// The gateway's own addresses, and whose they are.
     pub local: BTreeMap<LocalAddress, AddressOwner>,
+    /// Uplinks of which all is known that a packet of IPv6 needs, by identifier.
+    pub uplinks6: BTreeMap<u8, Uplink6>,
+    /// The gateway's own IPv6 addresses on interfaces, by egress slot.
+    pub addresses6: BTreeMap<u16, Ipv6>,
+    /// The site's IPv6 prefixes.
+    pub site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
 }
 
 impl Policy {

@@ -1,6 +1,7 @@
 //! The controller and the installer together, over a data plane that is a fake.
 
 mod attach;
+mod ipv6;
 mod nat;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -185,7 +186,7 @@ fn a_carrier_that_returns_waits_for_the_next_hop() {
     gateway.fact(Fact::NeighbourGone { index: FIBER, address: FIBER_GATEWAY.into() });
     gateway.fact(link(FIBER, "wan0", true));
     assert_eq!(gateway.dataplane.alive, 0b10);
-    assert_eq!(gateway.controller.resolutions_due(gateway.now), [(FIBER, FIBER_GATEWAY)]);
+    assert_eq!(gateway.controller.resolutions_due(gateway.now), [(FIBER, FIBER_GATEWAY.into())]);
     gateway.fact(resolved(FIBER, FIBER_GATEWAY));
     assert_eq!(gateway.dataplane.alive, BOTH);
 }
@@ -254,7 +255,7 @@ fn auto_follows_the_default_route() {
     gateway.fact(Fact::DefaultRouteReplaced { family: Family::Ipv4, metric: 101 });
     assert_eq!(gateway.state(1), (State::Down, "no next hop is known on wan1".into()));
     gateway.fact(Fact::DefaultRoute(cable_route(other)));
-    assert_eq!(gateway.controller.resolutions_due(gateway.now), [(CABLE, other)]);
+    assert_eq!(gateway.controller.resolutions_due(gateway.now), [(CABLE, other.into())]);
     gateway.fact(neighbour(CABLE, other, Some([7; 6]), NeighbourState::Reachable));
     assert_eq!(gateway.dataplane.alive, BOTH);
     assert_eq!(gateway.dataplane.uplinks[&1].generation, 101, "the address is the same");
@@ -266,7 +267,7 @@ fn a_silent_gateway_is_asked_every_second_and_stays_down() {
     gateway.fact(neighbour(FIBER, FIBER_GATEWAY, None, NeighbourState::Failed));
     let silent = (State::Down, "next hop 203.0.113.1 does not answer ARP".into());
     assert_eq!(gateway.state(0), silent);
-    let asked = [(FIBER, FIBER_GATEWAY)];
+    let asked = [(FIBER, FIBER_GATEWAY.into())];
     assert_eq!(gateway.controller.resolutions_due(gateway.now), asked);
     gateway.fact(neighbour(FIBER, FIBER_GATEWAY, None, NeighbourState::Incomplete));
     assert_eq!(gateway.state(0), silent);

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
+use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{self, Ipv4, Mac, MacPair};
 
 use super::inquiry::Inquiry;
+use super::uplink6::Ipv6Side;
 use crate::config::{self, Gateway};
 use crate::netlink::{Link, Resolution, Snapshot};
 use crate::probe::{Outcome, ProbeEvent};
@@ -28,6 +30,7 @@ pub struct ControlledUplink {
     /// What the data plane is to know: the last that was complete.
     record: Option<Record>,
     outcomes: BTreeMap<Ipv4Addr, Outcome>,
+    ipv6: Ipv6Side,
 }
 
 /// What the data plane is to know of an uplink.
@@ -54,6 +57,7 @@ impl ControlledUplink {
             inquiry: Inquiry::default(),
             record: None,
             outcomes: BTreeMap::new(),
+            ipv6: Ipv6Side::default(),
         }
     }
 
@@ -62,13 +66,18 @@ impl ControlledUplink {
         self.health.reconfigure(targets(&config), thresholds(&config), now);
         let targets = targets(&config);
         self.outcomes.retain(|target, _| targets.contains(target));
+        if config.ipv6.is_none() {
+            self.ipv6 = Ipv6Side::default();
+        }
         self.config = config;
     }
 
     /// Takes in what the kernel knows. The generator gives generations that no uplink has had.
+    /// `internal` is the prefix of the LAN's unique local addresses.
     pub(super) fn refresh(
         &mut self,
         facts: &Snapshot,
+        internal: Option<Ipv6Net>,
         now: Instant,
         generation: &mut impl FnMut() -> u32,
     ) {
@@ -87,8 +96,10 @@ impl ControlledUplink {
         self.health.apply(Event::NextHop(next_hop), now);
         self.health.apply(Event::Address(self.address.is_some()), now);
         self.health.apply(Event::Interface(interface), now);
-        if let Some((_, link)) = link {
-            self.record(link, generation);
+        let Some((ifindex, link)) = link else { return };
+        self.record(link, generation);
+        if let Some(config) = &self.config.ipv6 {
+            self.ipv6.refresh(config, internal, facts, (ifindex, link), generation);
         }
     }
 
@@ -197,6 +208,26 @@ impl ControlledUplink {
         self.inquiry.is_due(now).then_some((ifindex, gateway))
     }
 
+    /// The same for IPv6.
+    pub(super) fn resolution_due6(&mut self, now: Instant) -> Option<(u32, Ipv6Addr)> {
+        self.ipv6.resolution_due(now)
+    }
+
+    /// Whether all is known that IPv6 packets need.
+    pub fn carries_ipv6(&self) -> bool {
+        self.ipv6.to_record(0).is_some()
+    }
+
+    /// The next hop of IPv6 packets, where known.
+    pub fn gateway6(&self) -> Option<Ipv6Addr> {
+        self.ipv6.gateway()
+    }
+
+    /// The MAC of that, where known.
+    pub fn gateway6_mac(&self) -> Option<[u8; 6]> {
+        self.ipv6.gateway_mac()
+    }
+
     /// The identifier, below [`abi::MAX_UPLINKS`].
     pub fn id(&self) -> u8 {
         self.id
@@ -259,6 +290,11 @@ impl ControlledUplink {
     /// What the data plane is to know of it, with this egress slot.
     pub(super) fn to_record(&self, egress: u16) -> Option<abi::Uplink> {
         self.record.as_ref().map(|record| abi::Uplink { egress, ..record.uplink })
+    }
+
+    /// The same for IPv6.
+    pub(super) fn to_record6(&self, egress: u16) -> Option<abi::Uplink6> {
+        self.ipv6.to_record(egress)
     }
 
     /// The public addresses of that record.

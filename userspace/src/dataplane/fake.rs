@@ -1,8 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::Ipv6Net;
+
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, LocalAddress, Port, Settings,
-    Uplink,
+    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LocalAddress, Port,
+    Settings, SitePrefix, Uplink, Uplink6,
 };
 
 use super::{AttachError, Dataplane, Mode, TableError};
@@ -31,6 +33,9 @@ pub(crate) struct Fake {
     pub(crate) own_ports: BTreeMap<u32, u64>,
     pub(crate) local: BTreeMap<LocalAddress, AddressOwner>,
     pub(crate) bucket_writes: usize,
+    pub(crate) uplinks6: BTreeMap<u8, Uplink6>,
+    pub(crate) addresses6: BTreeMap<u16, Ipv6>,
+    pub(crate) site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
 }
 
 impl Dataplane for Fake {
@@ -125,6 +130,31 @@ impl Dataplane for Fake {
         match owner {
             Some(owner) => self.local.insert(address, owner),
             None => self.local.remove(&address),
+        };
+        Ok(())
+    }
+
+    fn set_uplink6(&mut self, id: u8, uplink: &Uplink6) -> Result<(), TableError> {
+        self.log.push(format!("uplink6 {id}"));
+        self.uplinks6.insert(id, *uplink);
+        Ok(())
+    }
+
+    fn set_address6(&mut self, slot: u16, address: Ipv6) -> Result<(), TableError> {
+        self.log.push(format!("address6 {slot}"));
+        self.addresses6.insert(slot, address);
+        Ok(())
+    }
+
+    fn set_site_prefix(
+        &mut self,
+        prefix: Ipv6Net,
+        known: Option<&SitePrefix>,
+    ) -> Result<(), TableError> {
+        self.log.push(format!("prefix {prefix}"));
+        match known {
+            Some(known) => self.site_prefixes.insert(prefix, *known),
+            None => self.site_prefixes.remove(&prefix),
         };
         Ok(())
     }

@@ -1,13 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray};
 use aya::programs::Xdp;
 use aya::programs::xdp::XdpLink;
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
+use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, LocalAddress, LocalFilter,
-    MAX_UPLINKS, PORT_SLOTS, Port, Settings, Uplink,
+    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LocalAddress, LocalFilter,
+    MAX_UPLINKS, PORT_SLOTS, Port, Settings, SitePrefix, Uplink, Uplink6,
 };
 use pointsman_ebpf::path::Stage;
 
@@ -19,6 +21,7 @@ use super::stages::{self, load_stages};
 use super::swept::SweptMaps;
 use super::switch::Switch;
 use super::tables::Layout;
+use super::wanted::Wanted;
 use crate::config::{Offloads, TableSizes};
 use crate::nic::{Ethtool, Keeper, Remark};
 
@@ -31,6 +34,7 @@ const FIRST: Stage = Stage::Established;
 /// The sections of the object's data with the [`Port`]s and the [`Uplink`]s.
 const PORTS: &str = ".data.ports";
 const UPLINKS: &str = ".data.uplinks";
+const UPLINKS6: &str = ".data.uplinks6";
 
 /// Whether the data plane serves frames with VLAN tags. It passes them to the kernel.
 const TAGS: bool = false;
@@ -62,6 +66,9 @@ pub struct Kernel {
     local_filter: Array<MapData, u64>,
     /// What is in `local`.
     local_addresses: BTreeSet<LocalAddress>,
+    uplinks6: Section<Uplink6, MAX_UPLINKS>,
+    addresses6: Array<MapData, Ipv6>,
+    site_prefixes: LpmTrie<MapData, [u8; 16], SitePrefix>,
     counters: PerCpuArray<MapData, Counter>,
     egress: DevMap<MapData>,
     /// Never written again, but kept: without a descriptor of it the kernel empties it.
@@ -116,12 +123,23 @@ impl Kernel {
             local: take(&mut object, "LOCAL")?,
             local_filter: take(&mut object, "LOCAL_FILTER")?,
             local_addresses: BTreeSet::new(),
+            uplinks6: take(&mut object, UPLINKS6)?,
+            addresses6: take(&mut object, "ADDRESSES6")?,
+            site_prefixes: take(&mut object, "SITE_PREFIXES")?,
             counters: take(&mut object, "COUNTER")?,
             egress: take(&mut object, "EGRESS")?,
             _stages: stages,
             object,
         };
         Ok((kernel, swept))
+    }
+
+    /// What the data plane wants to be told: neighbours. To be taken once, in a Tokio runtime with I/O.
+    ///
+    /// # Errors
+    /// Where it was taken already, or the runtime cannot wait for it.
+    pub fn take_wanted(&mut self) -> Result<Wanted, LoadError> {
+        Wanted::take(&mut self.object)
     }
 
     /// Says what is done about offloads that XDP does not work with, of interfaces that are or will
@@ -255,6 +273,28 @@ impl Dataplane for Kernel {
             self.local_filter.set(index, word, 0).map_err(TableError::writing("LOCAL_FILTER"))?;
         }
         Ok(())
+    }
+
+    fn set_uplink6(&mut self, id: u8, uplink: &Uplink6) -> Result<(), TableError> {
+        self.uplinks6.set(u32::from(id), *uplink).map_err(TableError::writing(UPLINKS6))
+    }
+
+    fn set_address6(&mut self, slot: u16, address: Ipv6) -> Result<(), TableError> {
+        let slot = u32::from(slot);
+        self.addresses6.set(slot, address, 0).map_err(TableError::writing("ADDRESSES6"))
+    }
+
+    fn set_site_prefix(
+        &mut self,
+        prefix: Ipv6Net,
+        known: Option<&SitePrefix>,
+    ) -> Result<(), TableError> {
+        let key = Key::new(u32::from(prefix.prefix_len()), prefix.network().octets());
+        match known {
+            Some(known) => self.site_prefixes.insert(&key, known, 0),
+            None => self.site_prefixes.remove(&key).or_else(unless_absent),
+        }
+        .map_err(TableError::writing("SITE_PREFIXES"))
     }
 
     fn counters(&self) -> Result<Vec<Counter>, TableError> {

@@ -19,9 +19,12 @@ mod sweeper;
 mod swept;
 mod switch;
 mod tables;
+mod wanted;
 
+use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, Counter, Forward, Group, Ipv4, LocalAddress, Port, Settings, Uplink,
+    AddressOwner, Bucket, Counter, Forward, Group, Ipv4, Ipv6, LocalAddress, Port, Settings,
+    SitePrefix, Uplink, Uplink6,
 };
 
 pub use attach::{AttachError, Mode};
@@ -33,10 +36,11 @@ pub use kernel::{Kernel, OBJECT};
 pub use occupant::Occupant;
 pub use set_table::SetTable;
 pub use stages::load_stages;
-pub use sweep::{Census, IdleTicks, SweptTable, SweptTables, sweep};
+pub use sweep::{Census, IdleTicks, PinTable, SweptTable, SweptTables, sweep};
 pub use sweeper::Sweeper;
 pub use swept::SweptMaps;
 pub use tables::{Layout, Table, tables};
+pub use wanted::Wanted;
 
 /// What the control plane does to the data plane. Each method does one thing to one map, and
 /// [`TableError`] says which one the kernel refused.
@@ -117,6 +121,29 @@ pub trait Dataplane {
         &mut self,
         address: LocalAddress,
         owner: Option<AddressOwner>,
+    ) -> Result<(), TableError>;
+
+    /// Replaces what is known of an uplink for IPv6; the default value removes it.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_uplink6(&mut self, id: u8, uplink: &Uplink6) -> Result<(), TableError>;
+
+    /// Replaces the gateway's own IPv6 address on the interface of an egress slot; the default value
+    /// is none.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_address6(&mut self, slot: u16, address: Ipv6) -> Result<(), TableError>;
+
+    /// Says what is known of a prefix, or that it is nothing any more.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_site_prefix(
+        &mut self,
+        prefix: Ipv6Net,
+        known: Option<&SitePrefix>,
     ) -> Result<(), TableError>;
 
     /// All counters, summed over the CPUs, by index.

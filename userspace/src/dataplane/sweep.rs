@@ -11,12 +11,13 @@ mod flow;
 mod host;
 mod in_use;
 mod mapping;
+mod pin;
 mod timer;
 
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use pointsman_ebpf::abi::{Binding, Flow, FlowKey, Host, Ipv4};
+use pointsman_ebpf::abi::{Binding, Flow, FlowKey, Host, Ipv4, Pin};
 
 use super::TableError;
 use flow::Kind;
@@ -71,6 +72,20 @@ pub trait SweptTables {
 
     /// What LAN hosts take of the tables.
     fn hosts(&mut self) -> &mut dyn SweptTable<Ipv4, Host>;
+
+    /// Flows of IPv6, an entry each.
+    fn pins(&mut self, table: PinTable) -> &mut dyn SweptTable<FlowKey, Pin>;
+}
+
+/// A table of flows of IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinTable {
+    /// Answered ones.
+    Established,
+    /// From the LAN, and nobody has answered.
+    Unreplied,
+    /// From beyond an uplink, and the LAN has not answered.
+    Invited,
 }
 
 /// How many entries a pass has left in the tables.
@@ -86,6 +101,12 @@ pub struct Census {
     pub bindings: usize,
     /// LAN hosts that have mappings or unanswered flows.
     pub hosts: usize,
+    /// Answered flows of IPv6.
+    pub pins: usize,
+    /// Flows of IPv6 from the LAN that nobody has answered.
+    pub unreplied_pins: usize,
+    /// Flows of IPv6 from beyond an uplink that the LAN has not answered.
+    pub invited_pins: usize,
 }
 
 /// Removes what has been idle for longer than it may at `now`, in
@@ -116,7 +137,20 @@ pub fn sweep<T: SweptTables>(
     let bindings = pass.sweep_bindings(tables.bindings())?;
     let hosts = pass.count_hosts(tables.hosts())?;
     let unreplied = unreplied - broken.len();
-    Ok(Census { established, unreplied, invited, bindings, hosts })
+    let mut pins = |table| pass.sweep_pins(tables.pins(table));
+    let unreplied_pins = pins(PinTable::Unreplied)?;
+    let invited_pins = pins(PinTable::Invited)?;
+    let pins = pins(PinTable::Established)?;
+    Ok(Census {
+        established,
+        unreplied,
+        invited,
+        bindings,
+        hosts,
+        pins,
+        unreplied_pins,
+        invited_pins,
+    })
 }
 
 /// What one pass goes by, and what it has found so far.

@@ -1,12 +1,12 @@
 use aya::maps::{HashMap, Map, MapData};
 use aya::{Ebpf, Pod};
-use pointsman_ebpf::abi::{Binding, Flow, FlowKey, Host, Ipv4};
-use pointsman_ebpf::table::{BINDING_WORDS, FLOW_WORDS, HashKey};
+use pointsman_ebpf::abi::{Binding, Flow, FlowKey, Host, Ipv4, Pin};
+use pointsman_ebpf::table::{BINDING_WORDS, FLOW_WORDS, HashKey, PIN_WORDS};
 
 use super::batch::BatchMap;
 use super::error::LoadError;
 use super::set_table::SetTable;
-use super::sweep::{SweptTable, SweptTables};
+use super::sweep::{PinTable, SweptTable, SweptTables};
 
 /// The maps of a loaded object that are swept.
 pub struct SweptMaps {
@@ -15,6 +15,9 @@ pub struct SweptMaps {
     invited: SetTable<Flow, FLOW_WORDS>,
     bindings: SetTable<Binding, BINDING_WORDS>,
     hosts: BatchMap<Ipv4, Host>,
+    pins: SetTable<Pin, PIN_WORDS>,
+    unreplied_pins: SetTable<Pin, PIN_WORDS>,
+    invited_pins: SetTable<Pin, PIN_WORDS>,
 }
 
 impl SweptMaps {
@@ -29,6 +32,9 @@ impl SweptMaps {
             invited: take_sets(object, "INVITED", None, hash_key)?,
             bindings: take_sets(object, "BINDINGS", Some("BINDINGS_FILTER"), hash_key)?,
             hosts: take(object, "HOSTS")?,
+            pins: take_sets(object, "PINS", Some("PINS_FILTER"), hash_key)?,
+            unreplied_pins: take_sets(object, "UNREPLIED_PINS", None, hash_key)?,
+            invited_pins: take_sets(object, "INVITED_PINS", None, hash_key)?,
         })
     }
 }
@@ -81,5 +87,13 @@ impl SweptTables for SweptMaps {
 
     fn hosts(&mut self) -> &mut dyn SweptTable<Ipv4, Host> {
         &mut self.hosts
+    }
+
+    fn pins(&mut self, table: PinTable) -> &mut dyn SweptTable<FlowKey, Pin> {
+        match table {
+            PinTable::Established => &mut self.pins,
+            PinTable::Unreplied => &mut self.unreplied_pins,
+            PinTable::Invited => &mut self.invited_pins,
+        }
     }
 }

@@ -2,8 +2,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 
 use aya::EbpfLoader;
-use pointsman_ebpf::abi::{Flow, FlowKey, Host, Ipv4};
-use pointsman_ebpf::table::{BINDING_WORDS, FLOW_WORDS, Filter, HashKey, Set, sets_for};
+use pointsman_ebpf::abi::{DigestKey, Flow, FlowKey, Host, Ipv4};
+use pointsman_ebpf::table::{BINDING_WORDS, FLOW_WORDS, Filter, HashKey, PIN_WORDS, Set, sets_for};
 
 use crate::config::TableSizes;
 
@@ -76,13 +76,18 @@ impl Table {
     }
 }
 
+/// How many tables there are.
+const TABLES: usize = 9;
+
 /// The tables of a data plane of these sizes.
-pub fn tables(sizes: &TableSizes) -> [Table; 6] {
-    let TableSizes { flows, unreplied, invited, mappings, hosts, fragments } = *sizes;
+pub fn tables(sizes: &TableSizes) -> [Table; TABLES] {
+    let TableSizes { flows, unreplied, invited, mappings, hosts, fragments, .. } = *sizes;
+    let TableSizes { pins, unreplied_pins, invited_pins, .. } = *sizes;
     // A mapping has two sides.
     let sides = mappings.saturating_mul(2);
     let flow_sets = Table::sets::<FLOW_WORDS>;
     let binding_sets = Table::sets::<BINDING_WORDS>;
+    let pin_sets = Table::sets::<PIN_WORDS>;
     let filters = Some("BINDINGS_FILTER");
     [
         flow_sets("FLOWS", "FLOWS_SET_COUNT", Some("FLOWS_FILTER"), "flows.max", flows),
@@ -91,27 +96,46 @@ pub fn tables(sizes: &TableSizes) -> [Table; 6] {
         binding_sets("BINDINGS", "BINDINGS_SET_COUNT", filters, "flows.mappings", sides),
         Table::hash::<Ipv4, Host>("HOSTS", "flows.hosts", hosts),
         Table::hash::<FlowKey, Flow>("FRAGMENTS", "flows.fragments", fragments),
+        pin_sets("PINS", "PINS_SET_COUNT", Some("PINS_FILTER"), "flows.ipv6", pins),
+        pin_sets(
+            "UNREPLIED_PINS",
+            "UNREPLIED_PINS_SET_COUNT",
+            None,
+            "flows.unreplied, IPv6",
+            unreplied_pins,
+        ),
+        pin_sets(
+            "INVITED_PINS",
+            "INVITED_PINS_SET_COUNT",
+            None,
+            "flows.invited, IPv6",
+            invited_pins,
+        ),
     ]
 }
 
 /// What the object is loaded with.
 pub struct Layout {
-    tables: [Table; 6],
+    tables: [Table; TABLES],
     /// What the tables are hashed by.
     pub hash_key: HashKey,
+    /// What the addresses in the keys of IPv6 flows are hashed by.
+    pub digest_key: DigestKey,
 }
 
 impl Layout {
     /// Tables of these sizes, hashed by a key that is drawn at random.
     pub fn new(sizes: &TableSizes) -> Self {
         // The hasher's keys are drawn at random, and are other ones each time.
-        let hash_key = std::array::from_fn(|number| RandomState::new().hash_one(number));
-        Self { tables: tables(sizes), hash_key }
+        let random = |number: usize| RandomState::new().hash_one(number);
+        let (hash_key, digest_key) = (std::array::from_fn(random), std::array::from_fn(random));
+        Self { tables: tables(sizes), hash_key, digest_key }
     }
 
     /// Makes a loader load the object so.
     pub fn apply<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
         loader.override_global("TABLE_HASH_KEY", &self.hash_key, true);
+        loader.override_global("PIN_DIGEST_KEY", &self.digest_key, true);
         for table in &self.tables {
             match &table.kind {
                 Kind::Hash(_) => {
@@ -141,6 +165,9 @@ mod tests {
             mappings: 100_000,
             hosts: 4096,
             fragments: 1000,
+            pins: 100_000,
+            unreplied_pins: 4096,
+            invited_pins: 1024,
         };
         let memory = tables(&sizes).map(|table| (table.map, table.entries, table.memory()));
         assert_eq!(
@@ -154,6 +181,10 @@ mod tests {
                 // The key of four bytes stands in eight.
                 ("HOSTS", 4096, 4096 * (48 + 24) + 4096 * 16),
                 ("FRAGMENTS", 1000, 1000 * 128 + 1024 * 16),
+                // A set is whole cache lines.
+                ("PINS", 100_000, 25_000 * (832 + 8)),
+                ("UNREPLIED_PINS", 4096, 1024 * 832),
+                ("INVITED_PINS", 1024, 256 * 832),
             ]
         );
     }

@@ -60,6 +60,9 @@ impl Kernel {
             mappings: bindings.div_ceil(2),
             hosts: ENTRIES,
             fragments: ENTRIES,
+            pins: ENTRIES,
+            unreplied_pins: ENTRIES,
+            invited_pins: ENTRIES,
         });
         let mut loader = EbpfLoader::new();
         layout.apply(&mut loader);

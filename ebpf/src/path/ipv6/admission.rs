@@ -51,7 +51,7 @@ pub(super) fn of_source<'a, T: Tables6>(
     source: &Ipv6,
 ) -> Result<&'a SitePrefix, DropReason> {
     match tables.site_prefix(source) {
-        Some(prefix) if prefix.translated_by == 0 => Ok(prefix),
+        Some(prefix) if prefix.translated_by == 0 && prefix.is_foreign == 0 => Ok(prefix),
         _ if tables.settings().is_some_and(|settings| settings.ipv6 == 0) => Err(DropReason::Ipv6),
         _ => Err(DropReason::ForeignSource),
     }

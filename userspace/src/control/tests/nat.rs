@@ -58,7 +58,7 @@ fn a_forward_has_no_way_until_its_host_answers() {
     assert!(!gateway.dataplane.forwards[&0].lan.is_resolved());
     assert_eq!(reach(&gateway, WEB), "its MAC is being asked for on lan0");
     let due = gateway.controller.resolutions_due(gateway.now);
-    assert_eq!(due, [(LAN, WEB), (LAN, PHONE)]);
+    assert_eq!(due, [(LAN, WEB.into()), (LAN, PHONE.into())]);
     assert_eq!(gateway.controller.resolutions_due(gateway.now), [], "asked once a second");
 
     gateway.log();
@@ -77,7 +77,10 @@ fn a_forward_has_no_way_until_its_host_answers() {
     assert!(!gateway.dataplane.forwards[&0].lan.is_resolved());
     assert_eq!(reach(&gateway, WEB), "it does not answer ARP on lan0");
     gateway.now += Duration::from_secs(1);
-    assert_eq!(gateway.controller.resolutions_due(gateway.now), [(LAN, WEB), (LAN, PHONE)]);
+    assert_eq!(
+        gateway.controller.resolutions_due(gateway.now),
+        [(LAN, WEB.into()), (LAN, PHONE.into())]
+    );
 }
 
 #[test]
@@ -96,7 +99,10 @@ fn a_forward_is_by_the_lan_interface_with_the_longest_prefix() {
     gateway.fact(link(second, "lan1", true));
     gateway.fact(has_address(second, [10, 1, 0, 2]));
     assert_eq!(reach(&gateway, WEB), "its MAC is being asked for on lan1");
-    assert_eq!(gateway.controller.resolutions_due(gateway.now), [(second, WEB), (second, PHONE)]);
+    assert_eq!(
+        gateway.controller.resolutions_due(gateway.now),
+        [(second, WEB.into()), (second, PHONE.into())]
+    );
     gateway.fact(neighbour(LAN, WEB, Some([6; 6]), NeighbourState::Reachable));
     assert!(!gateway.dataplane.forwards[&0].lan.is_resolved(), "that is another host's");
     gateway.fact(neighbour(second, WEB, Some(WEB_MAC), NeighbourState::Reachable));

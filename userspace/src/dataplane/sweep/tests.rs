@@ -2,6 +2,7 @@ mod fake;
 mod flow;
 mod host;
 mod mapping;
+mod pin;
 mod timer;
 
 use std::time::Duration;
@@ -140,7 +141,7 @@ fn the_work_is_done_in_slices() {
     let mut pauses = 0;
     sweep(&mut tables, NOW, &IDLE, &mut || pauses += 1).unwrap();
     // One for what each table is read in, and three for what was removed.
-    assert_eq!((pauses, tables.established.entries.len()), (5 + 3, 0));
+    assert_eq!((pauses, tables.established.entries.len()), (8 + 3, 0));
 }
 
 /// A flow is promoted while the tables are read.
@@ -167,6 +168,10 @@ impl SweptTables for Promoting {
 
     fn hosts(&mut self) -> &mut dyn SweptTable<Ipv4, Host> {
         &mut self.0.hosts
+    }
+
+    fn pins(&mut self, table: PinTable) -> &mut dyn SweptTable<FlowKey, Pin> {
+        self.0.pins(table)
     }
 }
 

@@ -48,7 +48,7 @@ impl IdleTicks {
     pub(super) fn of_mapping(&self, protocol: u8) -> u32 {
         match protocol {
             Protocol::TCP => self.tcp_transitory,
-            Protocol::ICMP => self.icmp,
+            Protocol::ICMP | Protocol::ICMPV6 => self.icmp,
             _ => self.udp,
         }
     }

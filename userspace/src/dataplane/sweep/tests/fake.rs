@@ -71,6 +71,9 @@ pub(super) struct Fake {
     pub(super) invited: FakeTable<FlowKey, Flow>,
     pub(super) bindings: FakeTable<FlowKey, Binding>,
     pub(super) hosts: FakeTable<Ipv4, Host>,
+    pub(super) pins: FakeTable<FlowKey, Pin>,
+    pub(super) unreplied_pins: FakeTable<FlowKey, Pin>,
+    pub(super) invited_pins: FakeTable<FlowKey, Pin>,
 }
 
 impl Fake {
@@ -121,6 +124,9 @@ impl Fake {
             invited: self.invited.entries.len(),
             bindings: self.bindings.entries.len(),
             hosts: self.hosts.entries.len(),
+            pins: self.pins.entries.len(),
+            unreplied_pins: self.unreplied_pins.entries.len(),
+            invited_pins: self.invited_pins.entries.len(),
         };
         assert_eq!(census, left);
         census
@@ -152,5 +158,13 @@ impl SweptTables for Fake {
 
     fn hosts(&mut self) -> &mut dyn SweptTable<Ipv4, Host> {
         &mut self.hosts
+    }
+
+    fn pins(&mut self, table: PinTable) -> &mut dyn SweptTable<FlowKey, Pin> {
+        match table {
+            PinTable::Established => &mut self.pins,
+            PinTable::Unreplied => &mut self.unreplied_pins,
+            PinTable::Invited => &mut self.invited_pins,
+        }
     }
 }

@@ -1,0 +1,110 @@
+use std::net::Ipv6Addr;
+use std::time::Instant;
+
+use ipnet::Ipv6Net;
+use pointsman_ebpf::abi::{Inbound, Ipv6, Ipv6Mode, Mac, MacPair, PrefixTranslation, Uplink6};
+
+use super::inquiry::Inquiry;
+use super::uplink::packet_size;
+use crate::config::{self, Gateway6};
+use crate::netlink::{Link, Snapshot};
+
+/// What an uplink needs to carry IPv6, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ipv6Side {
+    ifindex: Option<u32>,
+    gateway: Option<Ipv6Addr>,
+    gateway_mac: Option<[u8; 6]>,
+    inquiry: Inquiry,
+    /// What the data plane is to know: the last that was complete.
+    record: Option<Uplink6>,
+}
+
+impl Ipv6Side {
+    /// Takes in what the kernel knows of the uplink's interface. `internal` is the LAN's prefix, where
+    /// the configuration does not say it.
+    pub(super) fn refresh(
+        &mut self,
+        config: &config::Ipv6,
+        internal: Option<Ipv6Net>,
+        facts: &Snapshot,
+        (ifindex, link): (u32, &Link),
+        generation: &mut impl FnMut() -> u32,
+    ) {
+        self.ifindex = Some(ifindex);
+        self.gateway = match config.gateway {
+            Gateway6::Address(address) => Some(address),
+            Gateway6::Auto => facts.default_gateway6(ifindex),
+        };
+        let running = link.admin_up && link.carrier;
+        if !running {
+            self.inquiry.forget();
+        }
+        let resolution = self.gateway.map(|gateway| facts.resolution(ifindex, gateway));
+        let asks = resolution.is_some_and(|resolution| running && resolution.wants_resolving());
+        self.inquiry.want(asks);
+        self.gateway_mac = resolution.and_then(|resolution| resolution.mac());
+        let (Some(own_mac), Some(gateway_mac)) = (link.mac, self.gateway_mac) else {
+            return;
+        };
+        let Some(wanted) = describe(config, internal) else {
+            return;
+        };
+        let generation = match &self.record {
+            Some(old) if (old.mode, old.translation) == (wanted.mode, wanted.translation) => {
+                old.generation
+            }
+            _ => generation(),
+        };
+        self.record = Some(Uplink6 {
+            generation,
+            mtu: packet_size(link),
+            macs: MacPair::new(Mac::new(gateway_mac), Mac::new(own_mac)),
+            ..wanted
+        });
+    }
+
+    /// The interface and the address of which the kernel is to find the MAC now, if any.
+    pub(super) fn resolution_due(&mut self, now: Instant) -> Option<(u32, Ipv6Addr)> {
+        let wanted = self.ifindex.zip(self.gateway)?;
+        self.inquiry.is_due(now).then_some(wanted)
+    }
+
+    /// The next hop, where known.
+    pub(super) fn gateway(&self) -> Option<Ipv6Addr> {
+        self.gateway
+    }
+
+    /// The next hop's MAC, where known.
+    pub(super) fn gateway_mac(&self) -> Option<[u8; 6]> {
+        self.gateway_mac
+    }
+
+    /// What the data plane is to know, with this egress slot, once all of it is known.
+    pub(super) fn to_record(&self, egress: u16) -> Option<Uplink6> {
+        self.record.map(|record| Uplink6 { egress, ..record })
+    }
+}
+
+/// What follows from the configuration alone. Nothing where a prefix is missing.
+fn describe(config: &config::Ipv6, internal: Option<Ipv6Net>) -> Option<Uplink6> {
+    let (mode, translation) = match config.mode {
+        config::Ipv6Mode::Nptv6 => {
+            let internal = config.internal.or(internal)?;
+            let external = config.prefixes.first()?;
+            let translation = PrefixTranslation::new(to_prefix(&internal), to_prefix(external));
+            (Ipv6Mode::Nptv6, translation)
+        }
+        config::Ipv6Mode::Routed => (Ipv6Mode::Routed, PrefixTranslation::default()),
+        config::Ipv6Mode::Source => (Ipv6Mode::Source, PrefixTranslation::default()),
+    };
+    let inbound = match config.inbound {
+        config::Inbound::Answers => Inbound::Answers,
+        config::Inbound::All => Inbound::All,
+    };
+    Some(Uplink6 { mode: mode as u8, inbound: inbound as u8, translation, ..Uplink6::default() })
+}
+
+fn to_prefix(prefix: &Ipv6Net) -> (Ipv6, u8) {
+    (Ipv6::new(prefix.network().octets()), prefix.prefix_len())
+}
