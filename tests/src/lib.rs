@@ -14,8 +14,10 @@ mod namespace;
 mod nic;
 mod permission;
 pub mod plan;
+pub mod plan6;
 mod program;
 mod site;
+mod site6;
 mod wait;
 pub mod xdp;
 

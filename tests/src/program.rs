@@ -65,7 +65,20 @@ impl Namespace {
     ///
     /// Where `ip` is missing or one of the commands fails; later ones are then not run.
     pub fn ip(&self, batch: &str) -> Result<(), LabError> {
-        let output = self.run_program("ip", &["-batch", "-"], batch)?;
+        self.run_batch(&["-batch", "-"], batch)
+    }
+
+    /// As [`Self::ip`], of IPv6 where the family is not told by an address.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ip`].
+    pub fn ip6(&self, batch: &str) -> Result<(), LabError> {
+        self.run_batch(&["-6", "-batch", "-"], batch)
+    }
+
+    fn run_batch(&self, arguments: &[&str], batch: &str) -> Result<(), LabError> {
+        let output = self.run_program("ip", arguments, batch)?;
         if output.status.success() {
             return Ok(());
         }

@@ -70,13 +70,18 @@ impl Gateway {
     /// Starts the daemon in the gateway of a site, with `more` in its configuration, and waits
     /// until all uplinks are up.
     pub(crate) fn of(site: Site, more: &str) -> Self {
+        let uplinks = site.uplinks.len();
+        Self::configured(site, |directory| match uplinks {
+            1 => single_configuration(directory, more),
+            _ => configuration(directory) + more,
+        })
+    }
+
+    /// As [`Self::of`], with all of the configuration; the API's socket is in the directory.
+    pub(crate) fn configured(site: Site, configuration: impl FnOnce(&Path) -> String) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("pointsman.toml");
-        let configuration = match site.uplinks.len() {
-            1 => single_configuration(directory.path(), ""),
-            _ => configuration(directory.path()),
-        };
-        fs::write(&file, configuration + more).unwrap();
+        fs::write(&file, configuration(directory.path())).unwrap();
         let daemon = Daemon::start(&site.gateway, &file);
         let gateway = Self { site, directory, daemon };
         gateway.wait_for("all uplinks are up", |status| {

@@ -1,0 +1,105 @@
+//! What must work in every mode.
+
+use std::net::Ipv6Addr;
+
+use pointsman_lab::plan6::{self, SERVER};
+use pointsman_lab::wait_until;
+
+use crate::bulk;
+use crate::hosts::{Mode, client_by, gateway, ping};
+use crate::support::{BOUND, Gateway};
+
+/// Who says that an echo request's time is over, from the first router on; the last is the destination.
+fn hops(gateway: &Gateway, from: Ipv6Addr) -> Vec<Ipv6Addr> {
+    let hop = |limit: u8| {
+        let (_, text) = ping(&gateway.site.client, from, &["-c", "1", "-t", &limit.to_string()]);
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("From ") || line.contains(" bytes from "))
+            .unwrap_or_else(|| panic!("no answer in {text}"));
+        let mut words = line.split_whitespace();
+        let from = words.find(|word| word.eq_ignore_ascii_case("from")).and(words.next());
+        from.unwrap().trim_end_matches(':').parse::<Ipv6Addr>().unwrap()
+    };
+    let mut hops = Vec::new();
+    for limit in 1..=8 {
+        hops.push(hop(limit));
+        if hops.last() == Some(&SERVER) {
+            return hops;
+        }
+    }
+    panic!("no end after {hops:?}");
+}
+
+/// What a host expects of its gateway, by each uplink.
+fn everything_works(mode: Mode) {
+    let gateway = gateway(mode, "");
+    let site = &gateway.site;
+    for uplink in 0..2 {
+        let from = client_by(&gateway, mode, uplink);
+        if mode == Mode::Routed {
+            site.prefer_provider6(uplink).unwrap();
+        }
+        let (worked, text) = ping(&site.client, from, &["-c", "3", "-i", "0.2"]);
+        assert!(worked, "{text}");
+        // In fragments, both ways.
+        let (worked, text) = ping(&site.client, from, &["-c", "3", "-i", "0.2", "-s", "8000"]);
+        assert!(worked, "{text}");
+        let first = plan6::lan_gateway(match mode {
+            Mode::Nptv6 => plan6::UNIQUE_LOCAL,
+            Mode::Routed => plan6::INDEPENDENT,
+            Mode::Source => plan6::provider(0),
+        });
+        assert_eq!(hops(&gateway, from), [first, plan6::isp(uplink), SERVER]);
+    }
+    // The second uplink takes no more than every link must. Who sends more is told, and cuts.
+    site.gateway.ip("link set wan1 mtu 1280").unwrap();
+    site.uplinks[1].isp.ip("link set customer mtu 1280").unwrap();
+    let from = client_by(&gateway, mode, 1);
+    let whole = ["-c", "1", "-s", "1400", "-M", "do"];
+    wait_until("the sender is told", BOUND, || {
+        Ok(ping(&site.client, from, &whole).1.contains("mtu=1280"))
+    })
+    .unwrap();
+    if mode == Mode::Routed {
+        site.prefer_provider6(1).unwrap();
+    }
+    // The first answer may only teach its sender.
+    let (worked, text) = ping(&site.client, from, &["-c", "3", "-i", "0.2", "-s", "1400"]);
+    assert!(worked, "{text}");
+    for uplink in 0..2 {
+        let from = client_by(&gateway, mode, uplink);
+        if mode == Mode::Routed {
+            site.prefer_provider6(uplink).unwrap();
+        }
+        let arguments = ["--interface", &from.to_string()];
+        let directory = gateway.directory.path();
+        let peers =
+            bulk::move_both_ways(&site.client, &site.server, SERVER.into(), directory, &arguments);
+        let expected = match mode {
+            // The interface identifier stays, and the subnet makes up for the prefix.
+            Mode::Nptv6 => plan6::provider(uplink).segments()[..3].to_vec(),
+            Mode::Routed | Mode::Source => from.segments()[..3].to_vec(),
+        };
+        for peer in peers {
+            let std::net::IpAddr::V6(peer) = peer else { panic!("{peer} is not IPv6") };
+            assert_eq!(peer.segments()[..3], expected, "{peer}");
+            assert_eq!(peer.segments()[4..], from.segments()[4..], "{peer}");
+        }
+    }
+}
+
+#[test]
+fn everything_works_where_the_prefix_is_translated() {
+    everything_works(Mode::Nptv6);
+}
+
+#[test]
+fn everything_works_where_the_prefix_is_routed() {
+    everything_works(Mode::Routed);
+}
+
+#[test]
+fn everything_works_where_hosts_have_an_address_of_each_provider() {
+    everything_works(Mode::Source);
+}
