@@ -59,7 +59,7 @@ fn without_routes<const LOOK_UP: u8>(_context: &XdpContext) -> KernelTables<LOOK
     KernelTables::new()
 }
 
-/// What those of IPv6 do.
+/// What those of IPv6 do, and others that ask for routes.
 #[inline(always)]
 fn with_routes<const LOOK_UP: u8>(context: &XdpContext) -> KernelTables<LOOK_UP, *mut xdp_md> {
     KernelTables::with_routes(context)
@@ -121,6 +121,8 @@ programs! {
 }
 programs! {
     with_routes;
+    /// [`path::Stage::Lan`].
+    pointsman_lan = path::lan, CALL, last,
     /// [`path::Stage::Outbound6`].
     pointsman_outbound6 = path::outbound6, HIDDEN, last,
     /// [`path::Stage::Opening6`].
@@ -172,13 +174,14 @@ impl End for Action {
     fn done(&self, verdict: Verdict) -> u32 {
         let mut counter = verdict.counter();
         let action = match verdict {
-            Verdict::Forward { egress, .. } | Verdict::Answer { egress, .. } => redirect(egress),
+            Verdict::Forward { egress, .. }
+            | Verdict::Lan { egress }
+            | Verdict::Answer { egress, .. } => redirect(egress),
             Verdict::Pass(_) => xdp_action::XDP_PASS,
             Verdict::Drop(_) => xdp_action::XDP_DROP,
         };
-        if matches!(verdict, Verdict::Forward { .. } | Verdict::Answer { .. })
-            && action != xdp_action::XDP_REDIRECT
-        {
+        let sent = !matches!(verdict, Verdict::Pass(_) | Verdict::Drop(_));
+        if sent && action != xdp_action::XDP_REDIRECT {
             counter = Verdict::Drop(DropReason::Redirect).counter();
         }
         count(counter, self.len);

@@ -15,6 +15,11 @@ pub enum Verdict {
         /// Which way it goes.
         direction: Direction,
     },
+    /// Sent from the LAN to the LAN, with nothing translated.
+    Lan {
+        /// The egress interface's index in the device map.
+        egress: u16,
+    },
     /// Handed to the kernel, byte for byte as it came in.
     Pass(PassReason),
     /// Dropped.
@@ -35,6 +40,7 @@ impl Verdict {
     pub const fn counter(self) -> CounterId {
         match self {
             Self::Forward { uplink, direction, .. } => CounterId::forwarded(uplink, direction),
+            Self::Lan { .. } => CounterId::across_lan(),
             Self::Pass(reason) => CounterId::passed(reason),
             Self::Drop(reason) => CounterId::dropped(reason),
             Self::Answer { reason, .. } => CounterId::answered(reason),
@@ -117,7 +123,8 @@ reasons! {
         /// A frame with a tag that names no VLAN, only a priority (IEEE 802.1Q): the kernel would
         /// take it for untagged, and might route it.
         PriorityTag = "priority_tag",
-        /// From one LAN address to another.
+        /// From one LAN address to another, to which the kernel has no way by a LAN interface, or does
+        /// not forward.
         LanToLan = "lan_to_lan",
         /// Part of no flow, and cannot open one: what comes from an uplink unasked and is not for
         /// the gateway itself, and replies and resets from the LAN.
@@ -164,6 +171,9 @@ reasons! {
         NotForUs = "not_for_us",
         /// Addressed to the gateway itself.
         Local = "local",
+        /// From one LAN address to another, whose MAC the kernel has to find first: it forwards the
+        /// packet itself then.
+        LanNeighbour = "lan_neighbour",
         /// From an interface that the gateway does not serve.
         UnknownPort = "unknown_port",
     }

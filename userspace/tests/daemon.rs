@@ -1,5 +1,7 @@
 //! The daemon in the gateway of a laboratory site, with real packets through it.
 
+#[path = "support/standard.rs"]
+mod standard;
 #[path = "support/states.rs"]
 mod states;
 mod support;

@@ -1,5 +1,7 @@
 //! Port forwards, and the ports of the gateway's own sockets, with real connections.
 
+#[path = "support/standard.rs"]
+mod standard;
 #[path = "support/states.rs"]
 mod states;
 mod support;

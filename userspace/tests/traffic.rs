@@ -2,6 +2,8 @@
 
 #[path = "support/bulk.rs"]
 mod bulk;
+#[path = "support/standard.rs"]
+mod standard;
 mod support;
 
 use std::fs;

@@ -18,8 +18,10 @@ const FIRST_PASS: u32 = FIRST_DROP + DropReason::COUNT as u32;
 const FIRST_ANSWERED: u32 = FIRST_PASS + PassReason::COUNT as u32;
 const FIRST_UPLINK: u32 = FIRST_ANSWERED + DropReason::COUNT as u32;
 
+const ACROSS_LAN: u32 = FIRST_UPLINK + DIRECTIONS * MAX_UPLINKS as u32;
+
 /// How many counters there are. Every packet that the program sees is counted in exactly one.
-pub const COUNTERS: u32 = FIRST_UPLINK + DIRECTIONS * MAX_UPLINKS as u32;
+pub const COUNTERS: u32 = ACROSS_LAN + 1;
 
 /// How many [`Direction`]s there are.
 const DIRECTIONS: u32 = 3;
@@ -48,6 +50,11 @@ impl CounterId {
     pub const fn forwarded(uplink: u8, direction: Direction) -> Self {
         let uplink = uplink as u32 & (MAX_UPLINKS as u32 - 1);
         Self(FIRST_UPLINK + DIRECTIONS * uplink + direction as u32)
+    }
+
+    /// Packets forwarded from the LAN to the LAN, with nothing translated.
+    pub const fn across_lan() -> Self {
+        Self(ACROSS_LAN)
     }
 
     /// The index in the array, below [`COUNTERS`].

@@ -1,6 +1,6 @@
 use core::fmt;
 
-use super::assert_layout;
+use super::{Ipv4, assert_layout};
 
 /// An IPv6 address, as it stands in the packet: its two halves, each as the machine loads it. 16
 /// bytes.
@@ -55,6 +55,18 @@ impl Ipv6 {
     #[inline(always)]
     pub const fn to_wire(self) -> [[u8; 8]; 2] {
         [self.upper.to_ne_bytes(), self.lower.to_ne_bytes()]
+    }
+
+    /// The IPv4 address that it stands for, if it is a mapped one (RFC 4291 section 2.5.5.2).
+    #[inline(always)]
+    pub const fn to_ipv4(self) -> Option<Ipv4> {
+        const PREFIX: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
+        let [a, b, c, d, e, f, g, h] = self.lower.to_ne_bytes();
+        if self.upper == 0 && u32::from_ne_bytes([a, b, c, d]) == PREFIX {
+            Some(Ipv4::new([e, f, g, h]))
+        } else {
+            None
+        }
     }
 
     /// The sum of its 32-bit words, for a checksum, as [`crate::wire::checksum`] has them.

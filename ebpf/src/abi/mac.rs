@@ -107,6 +107,14 @@ impl LanSide {
         (self.tail >> 32) as u16
     }
 
+    /// Whether it is the side that a frame came from: by the interface of index `egress`, from the MAC
+    /// that this word starts with, as it stands in the frame.
+    #[inline(always)]
+    pub const fn is_of(self, source: [u8; 8], egress: u16) -> bool {
+        // Two more octets than a MAC has.
+        (self.head ^ u64::from_le_bytes(source)) << 16 == 0 && self.egress() == egress
+    }
+
     /// Whether the host's MAC is known.
     #[inline(always)]
     pub const fn is_resolved(self) -> bool {

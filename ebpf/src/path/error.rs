@@ -4,7 +4,7 @@
 use super::entry::{self, Common, Place};
 use super::forward::Way;
 use super::parse::Packet;
-use super::{FlowTable, Note, Stop, Tables, flow, inbound, mapping, translate};
+use super::{FlowTable, Note, Stop, Tables, flow, inbound, lan, mapping, translate};
 use crate::abi::{
     Direction, Flow, FlowKey, Ipv4, L4Port, LAN_REALM, Opener, Port, PortRole, Uplink,
 };
@@ -32,8 +32,8 @@ pub(super) fn run<F: Frame, T: Tables>(
     }
     let key = FlowKey::new(quote.destination, quote.source, quote.protocol, packet.key.realm());
     let mut found = Place::uninit();
-    let (flow, uplink) =
-        find(tables, &key, port, &mut found).ok_or_else(|| unmatched(tables, &key))?;
+    let (flow, uplink) = find(tables, &key, port, &mut found)
+        .ok_or_else(|| unmatched(tables, &key, port, packet))?;
     flow.header_delta = outer_delta(packet, flow);
     let way = Way::of(flow, uplink);
     way.check(frame, packet)?;
@@ -95,17 +95,23 @@ fn find<'a, 'p, T: Tables>(
 }
 
 /// What becomes of an error about no flow: where it quotes a packet of the gateway's own, from a
-/// port that is never handed out, it is the kernel's.
+/// port that is never handed out, it is the kernel's; and there are no flows within the LAN.
 #[inline(always)]
-fn unmatched<T: Tables>(tables: &T, key: &FlowKey) -> Stop {
-    let (address, port) = key.to();
-    let is_own = match tables.local(&address.into()) {
-        Some(owner) if owner.is_kernel() => {
-            owner.uplink().is_none() || !mapping::is_handed_out(tables, key.protocol(), port)
-        }
-        _ => false,
-    };
-    if is_own { PassReason::Local.into() } else { DropReason::IcmpMismatch.into() }
+fn unmatched<T: Tables>(tables: &T, key: &FlowKey, port: &Port, packet: &Packet) -> Stop {
+    let (address, own_port) = key.to();
+    let owner = tables.local(&address.into());
+    let is_own = owner.is_some_and(|owner| {
+        owner.is_kernel()
+            && (owner.uplink().is_none()
+                || !mapping::is_handed_out(tables, key.protocol(), own_port))
+    });
+    if is_own {
+        return PassReason::Local.into();
+    }
+    match lan::check(tables, port, packet) {
+        Err(stop) if owner.is_none() => stop,
+        _ => DropReason::IcmpMismatch.into(),
+    }
 }
 
 /// What the outer header's checksum changes by. Whoever in the LAN sends the error appears as the

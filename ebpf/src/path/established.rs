@@ -80,7 +80,7 @@ fn shaped<'p, F: Frame, T: Tables, E: End>(
         forward::send_marked(frame, tables, packet, flow, way)
     } else if flow.direction == Direction::Hairpin as u8 {
         return Step::Next(Stage::Hairpin, packet, Note::NOTHING);
-    } else if flow::can_send(tables, flow) {
+    } else if flow::can_send(tables, flow) && packet.is_from(frame, port, flow.lan) {
         forward::send_marked(frame, tables, packet, flow, Way::out(uplink))
     } else {
         return Step::Next(stage(port), packet, Note::NOTHING);

@@ -43,6 +43,12 @@ impl Way {
         }
     }
 
+    /// The largest packet that may go this way, in bytes.
+    #[inline(always)]
+    pub(super) fn mtu(&self) -> u16 {
+        self.mtu
+    }
+
     /// Whether the packet may go this way.
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 use super::entry::Place;
 use super::forward::Way;
 use super::parse::Packet;
-use super::{FlowTable, Note, Stop, Tables, flow, translate};
+use super::{FlowTable, Note, Stop, Tables, flow, lan, translate};
 use crate::abi::{Flow, FlowKey, L4Port, Port};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::{ETHERNET_LEN, Frame, Ipv4Header};
@@ -18,16 +18,20 @@ use crate::wire::{ETHERNET_LEN, Frame, Ipv4Header};
 pub(super) fn run<F: Frame, T: Tables>(
     frame: &mut F,
     tables: &T,
-    _port: &Port,
+    port: &Port,
     packet: &Packet,
     _note: Note,
 ) -> Result<Verdict, Stop> {
     let fragments = key(frame, packet).ok_or(DropReason::Truncated)?;
     let Some(route) = flow::find(tables, FlowTable::Fragments, &fragments) else {
         let owner = tables.local(&packet.key.destination().into());
-        let is_kernel = owner.is_some_and(|owner| owner.is_kernel());
-        let reason = DropReason::FragmentWithoutFirst.into();
-        return Err(if is_kernel { PassReason::Local.into() } else { reason });
+        if owner.is_some_and(|owner| owner.is_kernel()) {
+            return Err(PassReason::Local.into());
+        }
+        if owner.is_none() {
+            lan::check(tables, port, packet)?;
+        }
+        return Err(DropReason::FragmentWithoutFirst.into());
     };
     // It would replace what the first one was let through for (RFC 3128).
     if u64::from(packet.fragment & !1) < route.flow.progress.load() {

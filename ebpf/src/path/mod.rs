@@ -12,6 +12,9 @@
 //!    checksums by their difference.
 //! 6. Forward (`forward.rs`): MACs, egress, counter.
 //!
+//! From one LAN address to another nothing is translated or remembered (`lan.rs`): the kernel's routes say
+//! where it goes.
+//!
 //! Later fragments have no ports, and go the way of the first (`fragment.rs`). ICMP errors go the
 //! way of the packet that they quote (`error.rs`). Some of what is dropped is answered by an ICMP
 //! error of the gateway's own (`answer.rs`).
@@ -44,6 +47,7 @@ mod fragment;
 mod hairpin;
 mod inbound;
 mod ipv6;
+mod lan;
 mod mapping;
 mod mss;
 mod opening;
@@ -102,7 +106,7 @@ pub enum Stage {
     Inbound6 = 13,
     /// IPv6 from an uplink, and of no flow.
     Invitation6 = 14,
-    /// IPv6 from the LAN to the LAN, by a public address.
+    /// IPv6 from the LAN to the LAN, by a public address or not.
     Hairpin6 = 15,
     /// Later fragments of IPv6.
     Fragment6 = 16,
@@ -110,11 +114,13 @@ pub enum Stage {
     Error6 = 17,
     /// An ICMPv6 error of the gateway's own.
     Answer6 = 18,
+    /// From the LAN to the LAN.
+    Lan = 19,
 }
 
 impl Stage {
     /// Every stage, by discriminant.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Established,
         Self::Outbound,
         Self::Opening,
@@ -134,6 +140,7 @@ impl Stage {
         Self::Fragment6,
         Self::Error6,
         Self::Answer6,
+        Self::Lan,
     ];
 
     /// The name of its program in the object.
@@ -158,6 +165,7 @@ impl Stage {
             Self::Fragment6 => "pointsman_fragment6",
             Self::Error6 => "pointsman_error6",
             Self::Answer6 => "pointsman_answer6",
+            Self::Lan => "pointsman_lan",
         }
     }
 }
@@ -292,6 +300,7 @@ pub fn process<F: Frame, T: Tables6>(frame: &mut F, tables: &T, ifindex: u32) ->
             Stage::Fragment => fragment,
             Stage::Error => error,
             Stage::Answer => answer,
+            Stage::Lan => lan,
             // No stage leads back to the first, or to those of IPv6.
             _ => return Verdict::Drop(DropReason::NotReady),
         };
@@ -376,4 +385,10 @@ stages! {
     error: error::run,
     /// [`Stage::Answer`].
     answer: answer::run,
+}
+
+stages! {
+    Tables6, Packet, Stage::Answer;
+    /// [`Stage::Lan`].
+    lan: lan::run,
 }

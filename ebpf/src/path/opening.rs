@@ -20,7 +20,7 @@ pub(super) fn run<F: Frame, T: Tables>(
 ) -> Result<Verdict, Stop> {
     let key = &packet.key;
     let settings = tables.settings().ok_or(DropReason::NotReady)?;
-    check_addresses(key, settings)?;
+    check_addresses(key)?;
     let moves = !note.is_missed() && may_move(tables, key)?;
     let id = select::uplink(tables, settings, entry::DEFAULT_GROUP, key)
         .ok_or(Stop::Answer(DropReason::NoUplink, 0))?;
@@ -123,14 +123,11 @@ pub(super) fn wait_for_answer<T: Tables>(
     inserted.map_err(|_| DropReason::UnrepliedTableFull)
 }
 
-/// Addresses that must not cross a router, and those of the LAN itself.
+/// Addresses that must not cross a router.
 #[inline(always)]
-fn check_addresses(key: &FlowKey, settings: &Settings) -> Result<(), DropReason> {
+fn check_addresses(key: &FlowKey) -> Result<(), DropReason> {
     if is_martian(key.source()) || is_martian(key.destination()) {
         return Err(DropReason::Martian);
-    }
-    if settings.is_lan(key.destination()) {
-        return Err(DropReason::LanToLan);
     }
     Ok(())
 }

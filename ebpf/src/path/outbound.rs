@@ -1,10 +1,10 @@
 //! 4. From the LAN: an unanswered flow, or the answer to one from beyond an uplink.
 
-use super::entry::{self, Place};
+use super::entry::{self, Inside, Place};
 use super::forward::Way;
 use super::parse::{Kind, Packet};
-use super::{FlowTable, Note, Stage, Stop, Tables, flow, forward};
-use crate::abi::{Direction, Flow, Opener, Port, SharedU64, ticks};
+use super::{FlowTable, Note, Stage, Stop, Tables, flow, forward, lan};
+use crate::abi::{Direction, Flow, FlowKey, LanSide, Opener, Port, SharedU64, ticks};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::Frame;
 
@@ -13,26 +13,35 @@ use crate::wire::Frame;
 pub(super) fn run<F: Frame, T: Tables>(
     frame: &mut F,
     tables: &T,
-    _port: &Port,
+    port: &Port,
     packet: &Packet,
     note: Note,
 ) -> Result<Verdict, Stop> {
     let key = &packet.key;
-    let mut known = None;
+    let (mut known, mut table) = (None, FlowTable::Established);
     if matches!(packet.kind, Kind::Opens | Kind::Continues) {
         if !note.is_missed() {
             known = flow::find(tables, FlowTable::Established, key);
         }
-        known = known.or_else(|| flow::find(tables, FlowTable::Unreplied, key));
+        if known.is_none() {
+            (known, table) = (flow::find(tables, FlowTable::Unreplied, key), FlowTable::Unreplied);
+        }
     }
     if let Some(route) = known {
         // Whether it is let through is for the stage that knows both ends.
         if route.flow.direction == Direction::Hairpin as u8 {
             return Err(Stop::to(Stage::HairpinOpening));
         }
+        if !packet.is_from(frame, port, route.flow.lan) {
+            let lan = Inside::sender(frame, packet, port)?.lan;
+            follow(tables, table, key, route.flow, lan);
+            // The entry may be another one now.
+            let moved = flow::find(tables, table, key).unwrap_or(route);
+            return forward::send_known(frame, tables, packet, moved);
+        }
         return forward::send_known(frame, tables, packet, route);
     }
-    admit(tables, packet)?;
+    admit(tables, port, packet)?;
     let invited = tables.flow(FlowTable::Invited, key);
     if let Some(route) = invited.and_then(|flow| flow::usable(tables, flow)) {
         Way::of(route.flow, route.uplink).check(frame, packet)?;
@@ -53,9 +62,35 @@ pub(super) fn run<F: Frame, T: Tables>(
     Err(Stop::Next(Stage::Opening, note))
 }
 
+/// The host is elsewhere than when its flow was opened: what comes for it follows it.
+#[inline(always)]
+fn follow<T: Tables>(
+    tables: &T,
+    table: FlowTable,
+    key: &FlowKey,
+    flow: &Flow<SharedU64>,
+    lan: LanSide,
+) {
+    let mut place = Place::uninit();
+    let moved = entry::copy(flow, &mut place);
+    moved.lan = lan;
+    let peer_key = key.peer(moved);
+    // An entry takes the place that it has.
+    let _ = tables.replace_flow(table, key, moved);
+    // What a mapping was another host's for is not this one's.
+    if table == FlowTable::Established
+        && let Some(peer) = tables.flow(table, &peer_key)
+        && peer_key.peer(peer) == *key
+    {
+        let moved = entry::copy(peer, &mut place);
+        moved.lan = lan;
+        let _ = tables.replace_flow(table, &peer_key, moved);
+    }
+}
+
 /// Whether a packet that is of no flow yet may be of one.
 #[inline(always)]
-fn admit<T: Tables>(tables: &T, packet: &Packet) -> Result<(), Stop> {
+fn admit<T: Tables>(tables: &T, port: &Port, packet: &Packet) -> Result<(), Stop> {
     if let Some(owner) = tables.local(&packet.key.destination().into()) {
         let opens = matches!(packet.kind, Kind::Opens | Kind::Continues);
         return Err(if owner.uplink().is_some() && opens {
@@ -64,6 +99,7 @@ fn admit<T: Tables>(tables: &T, packet: &Packet) -> Result<(), Stop> {
             PassReason::Local.into()
         });
     }
+    lan::check(tables, port, packet)?;
     // Nobody else speaks for the gateway (RFC 1812 section 5.3.7).
     if tables.local(&packet.key.source().into()).is_some() {
         return Err(DropReason::Martian.into());

@@ -3,12 +3,15 @@
 use core::mem::MaybeUninit;
 
 use super::{Stage, Stop};
-use crate::abi::{FlowKey, L4Port, LAN_REALM, Mac, Mark, Port, PortRole};
+use crate::abi::{FlowKey, L4Port, LAN_REALM, LanSide, Mac, Mark, Port, PortRole};
 use crate::verdict::{DropReason, PassReason};
 use crate::wire::{
     ETHERNET_LEN, Echo, EtherType, Ethernet, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp, Udp,
     icmp_type, tcp_flags,
 };
+
+/// Where the source MAC starts in a frame.
+pub(super) const SOURCE_MAC: usize = 6;
 
 /// The bits of a tag that name the VLAN (IEEE 802.1Q).
 const VLAN_ID: u16 = 0x0fff;
@@ -54,6 +57,12 @@ impl Packet {
     #[inline(always)]
     pub(super) fn source_mac<F: Frame>(&self, frame: &F) -> Option<Mac> {
         frame.read(0).map(|ethernet: Ethernet| ethernet.source())
+    }
+
+    /// Whether it came by `port` from where this side says.
+    #[inline(always)]
+    pub(super) fn is_from<F: Frame>(&self, frame: &F, port: &Port, lan: LanSide) -> bool {
+        frame.read(SOURCE_MAC).is_some_and(|source| lan.is_of(source, port.egress))
     }
 
     /// The sequence number of a TCP segment.

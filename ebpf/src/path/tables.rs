@@ -124,7 +124,7 @@ pub trait Tables6: Tables {
     /// What is known of the longest prefix that holds the address.
     fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix>;
 
-    /// How the LAN host of this address is reached, as the kernel's routes and neighbours say. Where the
+    /// How the LAN host of this address, or this IPv4-mapped one, is reached, as the kernel's routes and neighbours say. Where the
     /// neighbour is not known, somebody is asked to find it.
     fn lan_next_hop(&self, address: &Ipv6) -> NextHop;
 

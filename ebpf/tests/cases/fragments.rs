@@ -303,12 +303,17 @@ fn larger_than_the_uplink_takes() {
     gateway.drops(lan::IFINDEX, &fragments[1], DropReason::TooBig);
 }
 
-/// The LAN's own prefixes and martians are asked of the first, and the rest has none to follow.
+/// Martians are asked of the first, and the rest has none to follow. Within the LAN no fragment needs
+/// one.
 #[test]
 fn of_what_is_refused() {
     let gateway = Gateway::new();
     let packet = large().to(OTHER);
-    gateway.drops(lan::IFINDEX, &packet.fragments(2)[0], DropReason::LanToLan);
+    for fragment in packet.fragments(2) {
+        gateway.drops(lan::IFINDEX, &fragment, DropReason::LanToLan);
+    }
+    let packet = large().to(SocketAddrV4::new([127, 0, 0, 1].into(), 53));
+    gateway.drops(lan::IFINDEX, &packet.fragments(2)[0], DropReason::Martian);
     gateway.drops(lan::IFINDEX, &packet.fragments(2)[1], WITHOUT_FIRST);
     gateway.holds_nothing();
 }

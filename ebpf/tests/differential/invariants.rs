@@ -20,6 +20,8 @@ pub(crate) fn check(
             let unchanged = frame == output;
             return unchanged.then_some(()).ok_or_else(|| format!("{verdict:?} and changed"));
         }
+        // The kernel of the site knows no LAN host.
+        Verdict::Lan { .. } => return Err("from the LAN to the LAN".to_owned()),
         Verdict::Answer { .. } => return Ok(()),
         Verdict::Forward { uplink, direction, .. } => (&model.site.uplinks[&uplink], direction),
     };

@@ -40,6 +40,8 @@ pub struct Status {
     pub answered: BTreeMap<String, Traffic>,
     /// Packets handed to the kernel by [`PassReason::name`].
     pub passed: BTreeMap<String, Traffic>,
+    /// Packets forwarded from the LAN to the LAN, with nothing translated.
+    pub lan_to_lan: Traffic,
 }
 
 /// How one uplink is.
@@ -200,6 +202,7 @@ impl Source<'_> {
             forwards: self.forwards(),
             drops: self.by_reason(CounterId::dropped),
             answered: self.by_reason(CounterId::answered),
+            lan_to_lan: self.traffic(CounterId::across_lan()),
             passed: PassReason::ALL
                 .iter()
                 .map(|reason| (reason.name().to_owned(), self.traffic(CounterId::passed(*reason))))

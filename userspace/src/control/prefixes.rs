@@ -40,9 +40,7 @@ impl Controller {
             }
         }
         inherit(&mut known);
-        if !known.is_empty() {
-            self.add_foreign(&mut known);
-        }
+        self.add_foreign(&mut known);
         known
     }
 

@@ -1,7 +1,7 @@
 //! Neighbours that the data plane wants to send to, and whose MAC the kernel does not know.
 
 use std::io;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
@@ -34,7 +34,7 @@ impl Wanted {
     ///
     /// # Errors
     /// Where the runtime cannot wait.
-    pub async fn next(&mut self) -> io::Result<Vec<(u32, Ipv6Addr)>> {
+    pub async fn next(&mut self) -> io::Result<Vec<(u32, IpAddr)>> {
         loop {
             let mut ready = self.0.readable_mut().await?;
             let ring = ready.get_inner_mut();
@@ -53,14 +53,15 @@ impl Wanted {
 }
 
 /// The interface and the address of an element of the ring: a [`WantedNeighbour`].
-fn decode(bytes: &[u8]) -> Option<(u32, Ipv6Addr)> {
+fn decode(bytes: &[u8]) -> Option<(u32, IpAddr)> {
     const ADDRESS: usize = size_of::<Ipv6>();
     if bytes.len() != size_of::<WantedNeighbour>() {
         return None;
     }
     let (address, rest) = bytes.split_first_chunk::<ADDRESS>()?;
     let interface = u32::from_ne_bytes(*rest.first_chunk()?);
-    Some((interface, Ipv6Addr::from(*address)))
+    // Of IPv4 it is a mapped one.
+    Some((interface, Ipv6Addr::from(*address).to_canonical()))
 }
 
 #[cfg(test)]
@@ -69,9 +70,11 @@ mod tests {
 
     #[test]
     fn an_element_is_an_address_and_an_interface() {
-        let address: Ipv6Addr = "fe80::1:2".parse().unwrap();
-        let bytes = [&address.octets()[..], &7_u32.to_ne_bytes(), &[0; 4]].concat();
-        assert_eq!(decode(&bytes), Some((7, address)));
-        assert_eq!(decode(&bytes[1..]), None);
+        for (address, expected) in [("fe80::1:2", "fe80::1:2"), ("::ffff:10.1.0.2", "10.1.0.2")] {
+            let address: Ipv6Addr = address.parse().unwrap();
+            let bytes = [&address.octets()[..], &7_u32.to_ne_bytes(), &[0; 4]].concat();
+            assert_eq!(decode(&bytes), Some((7, expected.parse().unwrap())));
+            assert_eq!(decode(&bytes[1..]), None);
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 #[path = "../support/bulk.rs"]
 mod bulk;
+#[path = "../support/standard.rs"]
+mod standard;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -29,7 +29,7 @@ pub(crate) const ENTRIES: u32 = 4096;
 /// The action of a verdict.
 pub(crate) fn action(verdict: Verdict) -> u32 {
     match verdict {
-        Verdict::Forward { .. } | Verdict::Answer { .. } => XDP_REDIRECT,
+        Verdict::Forward { .. } | Verdict::Lan { .. } | Verdict::Answer { .. } => XDP_REDIRECT,
         Verdict::Pass(_) => XDP_PASS,
         Verdict::Drop(_) => XDP_DROP,
     }

@@ -31,7 +31,7 @@ pub(crate) fn configuration(directory: &Path) -> String {
 }
 
 /// The configuration of a site with one uplink, and what `more` adds.
-fn single_configuration(directory: &Path, more: &str) -> String {
+pub(crate) fn single_configuration(directory: &Path, more: &str) -> String {
     let socket = directory.join("api.sock");
     format!(
         "[lan]\n\
@@ -62,22 +62,8 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Builds a site, and waits until both uplinks are up.
-    pub(crate) fn start() -> Self {
-        Self::of(Site::builder().client_addresses(64).build().unwrap(), "")
-    }
-
-    /// Starts the daemon in the gateway of a site, with `more` in its configuration, and waits
-    /// until all uplinks are up.
-    pub(crate) fn of(site: Site, more: &str) -> Self {
-        let uplinks = site.uplinks.len();
-        Self::configured(site, |directory| match uplinks {
-            1 => single_configuration(directory, more),
-            _ => configuration(directory) + more,
-        })
-    }
-
-    /// As [`Self::of`], with all of the configuration; the API's socket is in the directory.
+    /// Starts the daemon in the gateway of a site, and waits until all uplinks are up. The API's socket
+    /// is in the directory that the configuration is for.
     pub(crate) fn configured(site: Site, configuration: impl FnOnce(&Path) -> String) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("pointsman.toml");

@@ -12,8 +12,8 @@ use crate::wire::{ETHERNET_LEN, Frame, Ipv6Header};
 pub(super) enum Site {
     /// To somebody outside.
     Outside,
-    /// To a public address of the LAN.
-    Hairpin,
+    /// To somebody in the LAN, by a public address or not.
+    Lan,
 }
 
 /// Whether a packet from the LAN may leave it.
@@ -29,11 +29,12 @@ pub(super) fn of_lan<T: Tables6>(tables: &T, packet: &Packet6) -> Result<Site, S
         return Err(DropReason::Martian.into());
     }
     check_kind(packet)?;
-    of_source(tables, &source)?;
     let site = match tables.site_prefix(&destination) {
-        Some(to) if to.translated_by != 0 => Site::Hairpin,
-        Some(_) => return Err(DropReason::LanToLan.into()),
-        None => Site::Outside,
+        Some(to) if to.translated_by == 0 => Site::Lan,
+        to => {
+            of_source(tables, &source)?;
+            if to.is_some() { Site::Lan } else { Site::Outside }
+        }
     };
     if packet.hop_limit <= 1 {
         return Err(Stop::Answer(DropReason::TtlExceeded, 0));
@@ -91,7 +92,7 @@ pub(super) fn of_uplink<'a, F: Frame, T: Tables6>(
 /// Whether a later fragment, or an error, that is of no flow is somebody else's than the flows'.
 ///
 /// # Errors
-/// Where it is the kernel's, or for a public address of the LAN.
+/// Where it is the kernel's, or for somebody in the LAN.
 #[inline(always)]
 pub(super) fn of_no_flow<F: Frame, T: Tables6>(
     frame: &F,
@@ -104,8 +105,8 @@ pub(super) fn of_no_flow<F: Frame, T: Tables6>(
         return Ok(());
     }
     match tables.site_prefix(&packet.outside) {
-        Some(to) if to.translated_by != 0 => Err(Stop::to(Stage::Hairpin6)),
-        _ => Ok(()),
+        Some(_) => Err(Stop::to(Stage::Hairpin6)),
+        None => Ok(()),
     }
 }
 

@@ -87,7 +87,9 @@ fn shaped<'p, F: Frame, T: Tables6, E: End>(
     // Either direction is sent by code of its own.
     let sent = if !packet.from_lan {
         send::inward(frame, tables, packet, pin, port)
-    } else if let Some(uplink) = pin::sending(tables, pin) {
+    } else if let Some(uplink) = pin::sending(tables, pin)
+        && packet.is_from(frame, port, pin.lan)
+    {
         send::outward(frame, tables, packet, pin, uplink)
     } else {
         return Step::Next(Stage::Outbound6, packet, Note::NOTHING);

@@ -1,12 +1,13 @@
-//! 4. From the LAN to a public address of the LAN: the destination is translated back, and the source
-//!    appears as the same uplink's, so that the answer comes back the same way (RFC 6296 section 4.3;
-//!    RFC 4787 section 6). There is no state, and any packet goes: errors and fragments as well.
+//! 4. From the LAN to the LAN. There is no state, and any packet goes: errors and fragments as well.
+//!
+//! To a public address of the LAN, the destination is translated back, and the source appears as the
+//! same uplink's, so that the answer comes back the same way (RFC 6296 section 4.3; RFC 4787 section 6).
 
 use super::parse::Packet6;
 use super::{error, send, translate};
 use crate::abi::{Direction, Port};
 use crate::path::parse::Kind;
-use crate::path::{NextHop, Note, Stop, Tables6};
+use crate::path::{NextHop, Note, Stop, Tables6, forward, lan};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{ETHERNET_LEN, Frame, Ipv6Header};
 
@@ -19,9 +20,34 @@ pub(super) fn run<F: Frame, T: Tables6>(
     packet: &Packet6,
     _note: Note,
 ) -> Result<Verdict, Stop> {
-    let id =
-        tables.site_prefix(&packet.outside).and_then(|prefix| prefix.translated_by.checked_sub(1));
-    let id = id.ok_or(DropReason::Unsolicited)?;
+    let prefix = tables.site_prefix(&packet.outside).ok_or(DropReason::Unsolicited)?;
+    match prefix.translated_by.checked_sub(1) {
+        Some(uplink) => translated(frame, tables, packet, uplink),
+        None => plain(frame, tables, packet),
+    }
+}
+
+/// By an address that is the LAN's own.
+#[inline(always)]
+fn plain<F: Frame, T: Tables6>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet6,
+) -> Result<Verdict, Stop> {
+    let way = lan::next_hop(tables, &packet.outside)?;
+    forward::check(frame, packet.hop_limit, way.mtu())?;
+    send::write_link(frame, packet, way.macs).ok_or(DropReason::Truncated)?;
+    Ok(Verdict::Lan { egress: way.egress })
+}
+
+/// By an address that the uplink translates.
+#[inline(always)]
+fn translated<F: Frame, T: Tables6>(
+    frame: &mut F,
+    tables: &T,
+    packet: &Packet6,
+    id: u8,
+) -> Result<Verdict, Stop> {
     let uplink = tables.uplink6(id).ok_or(DropReason::NoUplink)?;
     let destination = translate::internal(uplink, packet.outside)?;
     let source = translate::external(uplink, packet.inside)?;

@@ -3,7 +3,7 @@
 use super::parse::Packet6;
 use super::pin::{self, Place};
 use super::{admission, send};
-use crate::abi::{Ipv6Mode, LanSide, MacPair, Opener, Pin, Port, SharedU64, SitePrefix, Uplink6};
+use crate::abi::{Ipv6Mode, Opener, Pin, Port, SharedU64, SitePrefix, Uplink6};
 use crate::path::entry::DEFAULT_GROUP;
 use crate::path::{FlowTable, Note, Stop, Tables6, select};
 use crate::verdict::{DropReason, Verdict};
@@ -21,7 +21,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
     let (old, table) = old(tables, packet, note);
     let by = choose(tables, packet, old)?;
     let source = send::check_outward(frame, packet, by.1)?;
-    let lan = sender(frame, packet, port)?;
+    let lan = packet.sender(frame, port)?;
     let mut place = Place::uninit();
     let new = pin::new(tables, packet, (by.0, by.1.generation), lan, &mut place);
     if let Some(old) = old {
@@ -73,13 +73,6 @@ fn choose<'a, T: Tables6>(
         return Err(Stop::Answer(DropReason::NoUplink, 0));
     }
     Ok((id, uplink))
-}
-
-/// How the sender of a packet that came in by `port` is reached.
-#[inline(always)]
-fn sender<F: Frame>(frame: &F, packet: &Packet6, port: &Port) -> Result<LanSide, DropReason> {
-    let mac = packet.source_mac(frame).ok_or(DropReason::Truncated)?;
-    Ok(LanSide::new(MacPair::new(mac, port.mac), port.egress, port.mtu))
 }
 
 /// Of a packet whose prefix no uplink can send from.

@@ -4,7 +4,7 @@ use super::admission::{self, Site};
 use super::parse::Packet6;
 use super::pin::{self, Place};
 use super::send;
-use crate::abi::{Pin, Port, SharedU64, Uplink6};
+use crate::abi::{LanSide, Pin, Port, SharedU64, Uplink6};
 use crate::path::parse::Kind;
 use crate::path::{FlowTable, Note, Stage, Stop, Tables6};
 use crate::verdict::{DropReason, Verdict};
@@ -15,7 +15,7 @@ use crate::wire::Frame;
 pub(super) fn run<F: Frame, T: Tables6>(
     frame: &mut F,
     tables: &T,
-    _port: &Port,
+    port: &Port,
     packet: &Packet6,
     note: Note,
 ) -> Result<Verdict, Stop> {
@@ -25,16 +25,22 @@ pub(super) fn run<F: Frame, T: Tables6>(
     } else {
         None
     };
-    let mut known = established;
+    let (mut known, mut table) = (established, FlowTable::Established);
     if known.is_none() && of_flow {
-        known = pin::find(tables, FlowTable::Unreplied, packet);
+        (known, table) = (pin::find(tables, FlowTable::Unreplied, packet), FlowTable::Unreplied);
     }
     if let Some(pin) = known
         && let Some(uplink) = pin::sending(tables, pin)
     {
+        if !packet.is_from(frame, port, pin.lan) {
+            follow(tables, table, packet, pin, packet.sender(frame, port)?);
+            // The entry may be another one now.
+            let moved = pin::find(tables, table, packet).unwrap_or(pin);
+            return send_known(frame, tables, packet, moved, uplink);
+        }
         return send_known(frame, tables, packet, pin, uplink);
     }
-    if let Site::Hairpin = admission::of_lan(tables, packet)? {
+    if let Site::Lan = admission::of_lan(tables, packet)? {
         return Err(Stop::to(Stage::Hairpin6));
     }
     if let Some(pin) = pin::find(tables, FlowTable::Invited, packet)
@@ -46,6 +52,22 @@ pub(super) fn run<F: Frame, T: Tables6>(
         return Err(DropReason::Unsolicited.into());
     }
     Err(Stop::Next(Stage::Opening6, note))
+}
+
+/// The host is elsewhere than when its flow was opened: what comes for it follows it.
+#[inline(always)]
+fn follow<T: Tables6>(
+    tables: &T,
+    table: FlowTable,
+    packet: &Packet6,
+    pin: &Pin<SharedU64>,
+    lan: LanSide,
+) {
+    let mut place = Place::uninit();
+    let moved = place.write(pin.map(SharedU64::load));
+    moved.lan = lan;
+    // It takes the place that it has.
+    let _ = tables.replace_pin(table, &packet.key, moved);
 }
 
 /// Sends a packet of a known flow.

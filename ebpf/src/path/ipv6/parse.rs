@@ -3,8 +3,8 @@
 use core::mem::MaybeUninit;
 
 use super::super::Stop;
-use super::super::parse::{Kind, NO_PORT, Transport};
-use crate::abi::{FlowKey, Ipv6, L4Port, Mac, Mark};
+use super::super::parse::{Kind, NO_PORT, SOURCE_MAC, Transport};
+use crate::abi::{FlowKey, Ipv6, L4Port, LanSide, Mac, MacPair, Mark, Port};
 use crate::verdict::DropReason;
 use crate::wire::{
     ETHERNET_LEN, Echo, Ethernet, ExtensionError, Frame, IPV6_LEN, Ipv6Header, Protocol, Tcp, Udp,
@@ -56,8 +56,21 @@ impl Packet6 {
 
     /// The sender's MAC.
     #[inline(always)]
-    pub(super) fn source_mac<F: Frame>(&self, frame: &F) -> Option<Mac> {
+    fn source_mac<F: Frame>(&self, frame: &F) -> Option<Mac> {
         frame.read(0).map(|ethernet: Ethernet| ethernet.source())
+    }
+
+    /// Whether it came by `port` from where this side says.
+    #[inline(always)]
+    pub(super) fn is_from<F: Frame>(&self, frame: &F, port: &Port, lan: LanSide) -> bool {
+        frame.read(SOURCE_MAC).is_some_and(|source| lan.is_of(source, port.egress))
+    }
+
+    /// How its sender is reached, if it came by `port` from the LAN.
+    #[inline(always)]
+    pub(super) fn sender<F: Frame>(&self, frame: &F, port: &Port) -> Result<LanSide, DropReason> {
+        let mac = self.source_mac(frame).ok_or(DropReason::Truncated)?;
+        Ok(LanSide::new(MacPair::new(mac, port.mac), port.egress, port.mtu))
     }
 
     /// The sequence number of a TCP segment.

@@ -126,6 +126,18 @@ impl Model {
         if !self.site.holds(flow) {
             return None;
         }
+        if key.uplink.is_none() && flow.is_out() {
+            // What comes for a host goes where its packets come from.
+            flow.mac = packet.sender();
+            let (uplink, source) = (Some(flow.uplink), flow.translation.source?);
+            let back = Key { uplink, from: key.to, to: source, ..*key };
+            if let Some(back) = self.state.established.get_mut(&back)
+                && back.translation.destination == Some(key.from)
+            {
+                back.mac = packet.sender();
+            }
+        }
+        let flow = self.state.established.get_mut(key)?;
         if let Err(stop) = self.site.may_pass(packet, flow) {
             return Some(Err(stop));
         }

@@ -1,9 +1,11 @@
 //! Later fragments: they go where the first one went (RFC 4787 section 11).
 
+use pointsman_ebpf::memory::sequence::Interface;
 use pointsman_ebpf::verdict::DropReason;
 
 use super::packet::Packet;
 use super::rewrite::translate_addresses;
+use super::site::is_of_lan;
 use super::{Model, Outcome, Stop};
 
 impl Model {
@@ -11,7 +13,12 @@ impl Model {
         let key = self.datagram_key(packet);
         let known = self.state.datagrams.get(&key);
         let Some(datagram) = known.filter(|datagram| self.site.holds(&datagram.flow)) else {
-            return Err(self.not_translated(packet, DropReason::FragmentWithoutFirst));
+            let within = packet.came == Interface::Lan
+                && is_of_lan(packet.to.0)
+                && self.site.owner(packet.to.0).is_none();
+            let reason =
+                if within { self.within_lan(packet) } else { DropReason::FragmentWithoutFirst };
+            return Err(self.not_translated(packet, reason));
         };
         // RFC 3128: it would replace what the first one was let through for.
         if packet.offset < datagram.first {

@@ -6,6 +6,7 @@ use pointsman_ebpf::verdict::{DropReason, PassReason};
 
 use super::packet::{ICMP, Packet, TCP, UDP, address, word};
 use super::rewrite::{translate_addresses, translate_ports};
+use super::site::is_of_lan;
 use super::state::{Flow, Key, Translation};
 use super::sum::{set_header, set_transport, sum};
 use super::{Model, Outcome, Stop};
@@ -25,7 +26,7 @@ impl Model {
             return Err(DropReason::IcmpMismatch.into());
         }
         let Some(flow) = self.quoted_flow(packet, &quote) else {
-            return Err(self.of_no_flow(&quote));
+            return Err(self.of_no_flow(packet, &quote));
         };
         self.site.may_pass(packet, &flow)?;
         let before = &packet.frame[14..packet.end];
@@ -68,7 +69,7 @@ impl Model {
     }
 
     /// An error about something that the gateway itself has sent is the kernel's.
-    fn of_no_flow(&self, quote: &Quote) -> Stop {
+    fn of_no_flow(&self, packet: &Packet<'_>, quote: &Quote) -> Stop {
         let has_ports = matches!(quote.protocol, TCP | UDP | ICMP);
         match self.site.owner(quote.from.0) {
             Some(owner)
@@ -78,6 +79,9 @@ impl Model {
                         || !self.site.may_hand_out(quote.protocol, quote.from.1)) =>
             {
                 PassReason::Local.into()
+            }
+            None if packet.came == Interface::Lan && is_of_lan(packet.to.0) => {
+                self.within_lan(packet).into()
             }
             _ => DropReason::IcmpMismatch.into(),
         }

@@ -42,6 +42,9 @@ impl Model {
                 _ => Err(PassReason::Local.into()),
             };
         }
+        if is_of_lan(packet.to.0) {
+            return Err(self.within_lan(packet).into());
+        }
         // Nobody else speaks for the gateway.
         if self.site.owner(packet.from.0).is_some() {
             return Err(DropReason::Martian.into());
@@ -68,12 +71,23 @@ impl Model {
         Ok(self.forward(packet, &flow))
     }
 
+    /// What becomes of a packet from one LAN host to another: the kernel knows no way to any.
+    pub(crate) fn within_lan(&self, packet: &Packet<'_>) -> DropReason {
+        let from = packet.from.0;
+        if is_martian(from) || self.site.owner(from).is_some() {
+            DropReason::Martian
+        } else {
+            DropReason::LanToLan
+        }
+    }
+
     /// The unanswered flow of a packet to an uplink, in which it is noted, if it may pass.
     fn unreplied(&mut self, key: &Key, packet: &Packet<'_>) -> Option<Result<Flow, Stop>> {
         let flow = self.state.unreplied.get_mut(key)?;
         if !self.site.holds(flow) || flow.is_hairpin() {
             return None;
         }
+        flow.mac = packet.sender();
         if let Err(stop) = self.site.may_pass(packet, flow) {
             return Some(Err(stop));
         }
@@ -94,9 +108,6 @@ impl Model {
     fn open(&mut self, packet: &Packet<'_>, key: Key, choices: &dyn Choices) -> Result<Flow, Stop> {
         if is_martian(packet.from.0) || is_martian(packet.to.0) {
             return Err(DropReason::Martian.into());
-        }
-        if is_of_lan(packet.to.0) {
-            return Err(DropReason::LanToLan.into());
         }
         // Nobody beyond the uplink knows the flow by another address.
         let old = self.state.established.get(&key);
