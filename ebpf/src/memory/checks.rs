@@ -183,7 +183,7 @@ fn set(frame: &mut [u8], range: &Range<usize>, value: u16) {
 
 /// The Internet checksum (RFC 1071), from its definition: the one's complement of the
 /// one's-complement sum of big-endian 16-bit words. All parts but the last have an even length.
-fn checksum(parts: &[&[u8]]) -> u16 {
+pub(super) fn checksum(parts: &[&[u8]]) -> u16 {
     let mut sum = 0_u32;
     for part in parts {
         for pair in part.chunks(2) {

@@ -5,19 +5,24 @@
 //! from a seed.
 
 mod checks;
+mod checks6;
 mod counts;
 mod entries;
 mod ipv6;
 mod packet;
+mod packet6;
 mod random;
 pub mod sequence;
 pub mod site;
+pub mod site6;
 mod state;
 
 pub use checks::{repair_checksums, verify, verify_header, verify_quote, verify_transport};
+pub use checks6::{repair_checksums6, verify6};
 pub use counts::Counts;
 pub use ipv6::{DIGEST_KEY, Ipv6Tables, PIN_TABLES};
 pub use packet::{PacketBuilder, answer_to};
+pub use packet6::{Body6, End6, PacketBuilder6, answer_to6};
 pub use random::Random;
 
 use core::cell::Cell;

@@ -14,6 +14,7 @@ mod hostility;
 mod icmp_errors;
 mod icmp_errors_of_hosts;
 mod lan_to_lan;
+mod ipv6;
 mod local;
 mod malformed;
 mod mapping;

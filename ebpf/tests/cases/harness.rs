@@ -62,7 +62,12 @@ impl Gateway {
     /// As [`Self::new`], where what decides cannot be set elsewhere: the clock, or what a full table
     /// pushes out.
     pub(crate) fn on_host_only() -> Self {
-        Self { on_host_only: true, ..Self::new() }
+        Self::new().only_on_host()
+    }
+
+    /// The same, where what decides cannot be set elsewhere.
+    pub(crate) fn only_on_host(self) -> Self {
+        Self { on_host_only: true, ..self }
     }
 
     /// As [`Self::new`], with these ports to hand out.

@@ -1,0 +1,15 @@
+//! Named packets of IPv6.
+
+mod admission;
+mod answers;
+mod failover;
+mod flows;
+mod fragments;
+mod hairpin;
+mod harness;
+mod icmp_errors;
+mod icmp_errors_of_hosts;
+mod invitations;
+mod malformed;
+mod mss;
+mod translation;
