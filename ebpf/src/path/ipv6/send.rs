@@ -53,9 +53,10 @@ pub(super) fn check_outward<F: Frame>(
 ) -> Result<Ipv6, Stop> {
     forward::check(frame, packet.hop_limit, uplink.mtu)?;
     translate::external(uplink, packet.inside).map_err(|reason| match reason {
-        DropReason::ForeignSource => reason.into(),
+        DropReason::NoTranslation => Stop::Answer(reason, 0),
         // The pointer of a parameter problem is to the source.
-        _ => Stop::Answer(reason, Ipv6Header::SOURCE as u16),
+        DropReason::AnycastTranslation => Stop::Answer(reason, Ipv6Header::SOURCE as u16),
+        _ => reason.into(),
     })
 }
 

@@ -122,6 +122,18 @@ fn every_subnet_is_translated_and_comes_back() {
     }
 }
 
+/// RFC 6296 section 3.4: there is no translation of a subnet of 0xFFFF. The sender is told; the last
+/// word of that message is unused, and zero (RFC 4443 section 3.1).
+#[test]
+fn a_subnet_of_all_ones() {
+    let gateway = gateway(TRANSLATED);
+    let packet = request().from_address(within(INTERNAL, [0xffff, 0, 0, 0, 2]));
+    let reason = DropReason::NoTranslation;
+    gateway.tells6(lan::IFINDEX, &packet.build(), reason, [1, 3], [0; 4]);
+    let back = segment_back(ACK, within(provided(&A, 48), [0xffff, 0, 0, 0, 2]), &A);
+    gateway.refuses6(A.ifindex, &back, reason);
+}
+
 /// RFC 6296 section 3.5: an identifier of zero is that of a subnet's routers. The sender is told what
 /// of its packet is wrong: the source.
 #[test]
