@@ -53,7 +53,11 @@ pub fn established<'p, F: Frame, T: Tables6, E: End>(
     };
     match Upper::from_bits(bits) {
         Ok(upper) => shaped(frame, tables, port, &header, upper, place, end),
-        Err(error) => Step::Done(end.done(Verdict::Drop(parse::refuse(error)))),
+        // What is no IPv6 packet has no extension headers.
+        Err(error) => Step::Done(end.done(match parse::check_header(frame, &header) {
+            Ok(()) => Verdict::Drop(parse::refuse(error)),
+            Err(stop) => refused(stop),
+        })),
     }
 }
 

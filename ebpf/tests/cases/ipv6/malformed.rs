@@ -12,7 +12,7 @@ use super::harness::{
 #[test]
 fn another_version() {
     let gateway = gateway(TRANSLATED);
-    for extensions in [&[][..], &[[0, 0]]] {
+    for extensions in [&[][..], &[[0, 0]], &[[0, 200]]] {
         let mut frame = request().extensions(extensions).build();
         for version in [0, 4, 5, 7, 15] {
             frame[14] = version << 4;
