@@ -114,7 +114,8 @@ pub(super) fn of_no_flow<F: Frame, T: Tables6>(
 #[inline(always)]
 fn pass_local<T: Tables6>(tables: &T, destination: &Ipv6) -> Result<(), PassReason> {
     let of_link = destination.is_link_local() || destination.is_multicast();
-    if of_link || tables.local(destination).is_some() {
+    // The gateway's addresses of IPv4 are mapped ones there, which are on no wire (RFC 4942 section 2.2).
+    if of_link || !destination.is_martian() && tables.local(destination).is_some() {
         return Err(PassReason::Local);
     }
     Ok(())

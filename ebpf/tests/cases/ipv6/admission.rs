@@ -18,7 +18,11 @@ const END_OF_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfebf, 0xffff, 0, 0, 0, 0, 0,
 const MULTICAST: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// Addresses that no router forwards from or to (RFC 4291 section 2.5; RFC 6890 section 2.2.3).
-const MARTIANS: [Ipv6Addr; 2] = [Ipv6Addr::UNSPECIFIED, Ipv6Addr::LOCALHOST];
+const MARTIANS: [Ipv6Addr; 3] = [
+    Ipv6Addr::UNSPECIFIED,
+    Ipv6Addr::LOCALHOST,
+    Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0xcb00, 0x7102),
+];
 
 fn passes(gateway: &Gateway, ifindex: u32, packet: &PacketBuilder6) {
     let before = gateway.pins6();
