@@ -71,14 +71,10 @@ pub(super) fn of_uplink<'a, F: Frame, T: Tables6>(
 ) -> Result<&'a Uplink6, Stop> {
     let header: Ipv6Header = frame.read(ETHERNET_LEN).ok_or(DropReason::Truncated)?;
     pass_local(tables, &header.destination())?;
-    let source = packet.outside;
-    if source.is_martian()
-        || header.destination().is_martian()
-        || tables.local(&source).is_some()
-        || tables.site_prefix(&source).is_some()
-    {
+    if header.destination().is_martian() {
         return Err(DropReason::Martian.into());
     }
+    check_outside(tables, &packet.outside)?;
     check_kind(packet)?;
     let uplink = tables.uplink6(port.uplink).ok_or(DropReason::NotReady)?;
     translate::internal(uplink, header.destination())?;
@@ -87,6 +83,38 @@ pub(super) fn of_uplink<'a, F: Frame, T: Tables6>(
         Some(prefix) if prefix.uplinks >> (port.uplink & 63) & 1 == 1 => Ok(uplink),
         _ => Err(DropReason::Unsolicited.into()),
     }
+}
+
+/// Whether an error from the LAN about a packet of a flow may leave by the flow's uplink: what a flow
+/// is made for says nothing of its source.
+///
+/// # Errors
+/// Why not.
+#[inline(always)]
+pub(super) fn of_lan_error<T: Tables6>(
+    tables: &T,
+    source: &Ipv6,
+    uplink: u8,
+) -> Result<(), DropReason> {
+    if source.is_martian() || tables.local(source).is_some() {
+        return Err(DropReason::Martian);
+    }
+    let prefix = of_source(tables, source)?;
+    if prefix.uplinks >> (uplink & 63) & 1 == 1 { Ok(()) } else { Err(DropReason::ForeignSource) }
+}
+
+/// Whether what comes in by an uplink may be from this address: nobody out there speaks for the
+/// gateway, or for the LAN.
+///
+/// # Errors
+/// Where it may not.
+#[inline(always)]
+pub(super) fn check_outside<T: Tables6>(tables: &T, source: &Ipv6) -> Result<(), DropReason> {
+    if source.is_martian() || tables.local(source).is_some() || tables.site_prefix(source).is_some()
+    {
+        return Err(DropReason::Martian);
+    }
+    Ok(())
 }
 
 /// Whether a later fragment, or an error, that is of no flow is somebody else's than the flows'.

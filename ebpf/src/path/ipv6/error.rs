@@ -54,6 +54,7 @@ fn of_lan<F: Frame, T: Tables6>(
         .find_map(|table| pin::of_key(tables, table, &flow, (quote.destination.0, packet.outside)))
         .ok_or(DropReason::IcmpMismatch)?;
     let uplink = pin::sending(tables, pin).ok_or(DropReason::NoUplink)?;
+    admission::of_lan_error(tables, &packet.inside, pin.uplink)?;
     let source = send::check_outward(frame, packet, uplink)?;
     let quoted = translate::external(uplink, quote.destination.0)?;
     frame
@@ -82,6 +83,7 @@ fn of_uplink<F: Frame, T: Tables6>(
         .into_iter()
         .find_map(|table| pin::of_key(tables, table, &flow, (inside, quote.destination.0)))
         .ok_or(DropReason::IcmpMismatch)?;
+    admission::check_outside(tables, &packet.outside)?;
     send::check_inward(frame, packet, pin.lan)?;
     frame.write(quote.at + Ipv6Header::SOURCE, inside.to_wire()).ok_or(DropReason::Truncated)?;
     send::write_inward(frame, packet, pin.lan, port.uplink)

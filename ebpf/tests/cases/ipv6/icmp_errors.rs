@@ -10,8 +10,8 @@ use pointsman_ebpf::verdict::{DropReason, PassReason};
 use pointsman_ebpf::wire::tcp_flags::SYN;
 
 use super::harness::{
-    Gateway, HOST, HOST_A, HOST_B, HOST_ROUTED, OTHER_A, SERVER, STRANGER, TRANSLATED, coming,
-    gateway, leaving, reaching, request, segment,
+    Gateway, HOST, HOST_A, HOST_B, HOST_ROUTED, OTHER, OTHER_A, SERVER, STRANGER, TRANSLATED,
+    answer, coming, gateway, leaving, open_gateway, reaching, request, segment,
 };
 
 /// A router between the provider and the server.
@@ -190,4 +190,20 @@ fn an_error_is_never_answered() {
     let quote = leaving(&request(), &A, HOST_A).quoted(ALL);
     let packet = error(&quote, HOST_A, &A).hop_limit(1);
     gateway.refuses6(A.ifindex, &packet, DropReason::TtlExceeded);
+}
+
+/// Nobody outside speaks for the gateway or the LAN, and no link-local address crosses a router (RFC
+/// 4291 section 2.5.6): not by an error either.
+#[test]
+fn an_error_from_a_martian() {
+    let gateway = open_gateway(TRANSLATED);
+    gateway.sends6(&request(), &A, HOST_A);
+    let quote = leaving(&request(), &A, HOST_A).quoted(ALL);
+    let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+    for from in [Ipv6Addr::LOCALHOST, link_local, site6::GATEWAY, OTHER.0, OTHER_A] {
+        let packet = error(&quote, HOST_A, &A).from_address(from);
+        gateway.refuses6(A.ifindex, &packet, DropReason::Martian);
+    }
+    let packet = answer(HOST_A, &A);
+    gateway.delivers6(&packet, &A, HOST.0);
 }

@@ -4,14 +4,14 @@
 use std::net::Ipv6Addr;
 
 use pointsman_ebpf::memory::site::{A, B, lan};
-use pointsman_ebpf::memory::site6::Carriage;
+use pointsman_ebpf::memory::site6::{self, Carriage};
 use pointsman_ebpf::memory::{PacketBuilder6, verify6};
 use pointsman_ebpf::verdict::DropReason;
 use pointsman_ebpf::wire::tcp_flags::SYN;
 
 use super::harness::{
-    Gateway, HOST, HOST_A, HOST_ROUTED, OTHER, OTHER_A, SERVER, STRANGER, TRANSLATED, answer,
-    gateway, leaving, open_gateway, reaching, request, segment_back,
+    Gateway, HOST, HOST_A, HOST_OF_A, HOST_OF_B, HOST_ROUTED, OTHER, OTHER_A, SERVER, STRANGER,
+    TRANSLATED, answer, gateway, leaving, open_gateway, reaching, request, segment_back,
 };
 
 const ALL: usize = usize::MAX;
@@ -79,4 +79,28 @@ fn no_uplink() {
     gateway.tables.set_alive(B.bit());
     let packet = error(HOST.0, SERVER.0, &reaching(&answer(HOST_A, &A), HOST.0).quoted(ALL));
     gateway.refuses6(lan::IFINDEX, &packet, DropReason::NoUplink);
+}
+
+/// An error about a flow is no way around BCP 38: its own source is of a prefix of the uplink's.
+#[test]
+fn from_a_foreign_source() {
+    let foreign = Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 2);
+    let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+    let routed = gateway([Carriage::Routed; 2]);
+    routed.sends6(&request().from_address(HOST_ROUTED), &A, HOST_ROUTED);
+    let quote = reaching(&answer(HOST_ROUTED, &A), HOST_ROUTED).quoted(ALL);
+    let refuse = |gateway: &Gateway, from, quote: &[u8], reason| {
+        gateway.refuses6(lan::IFINDEX, &error(from, SERVER.0, quote), reason);
+    };
+    for from in [foreign, HOST.0, STRANGER.0] {
+        refuse(&routed, from, &quote, DropReason::ForeignSource);
+    }
+    for from in [link_local, Ipv6Addr::LOCALHOST, site6::GATEWAY] {
+        refuse(&routed, from, &quote, DropReason::Martian);
+    }
+    let bound = gateway([Carriage::Source; 2]);
+    bound.sends6(&request().from_address(HOST_OF_A), &A, HOST_OF_A);
+    let quote = reaching(&answer(HOST_OF_A, &A), HOST_OF_A).quoted(ALL);
+    refuse(&bound, HOST_OF_B, &quote, DropReason::ForeignSource);
+    refuse(&bound, HOST.0, &quote, DropReason::ForeignSource);
 }
