@@ -9,12 +9,13 @@ use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuValues};
 use pointsman::dataplane::{SweptTable, SweptTables as _};
 use pointsman_ebpf::abi::{
     AddressOwner, BUCKETS_PER_GROUP, Binding, Bucket, Flow, FlowKey, Forward, Group, Host, Ipv4,
-    L4Port, LocalAddress, LocalFilter, MAX_UPLINKS, Mark, PORT_SLOTS, Port, Settings, TokenBucket,
-    Uplink,
+    Ipv6, L4Port, LocalAddress, LocalFilter, MAX_UPLINKS, Mark, PORT_SLOTS, Port, Settings,
+    TokenBucket, Uplink,
 };
 use pointsman_ebpf::memory::{FLOW_TABLES, MemoryTables};
 use pointsman_ebpf::path::{FlowTable, Tables as _};
 
+use crate::ipv6::Pins;
 use crate::kernel::{Kernel, LOOPBACK};
 
 /// What was written into the large arrays last, so that only what has changed is written again. They
@@ -25,6 +26,7 @@ pub(crate) struct Written {
     forwards: Vec<Forward>,
     own_ports: BTreeMap<u32, u64>,
     pool: BTreeMap<u32, Ipv4>,
+    pub(crate) addresses6: BTreeMap<u32, Ipv6>,
 }
 
 impl Kernel {
@@ -36,6 +38,7 @@ impl Kernel {
         self.set::<Group>("GROUPS", 0, tables.group.unwrap_or_default());
         self.set::<[Uplink; MAX_UPLINKS]>(".data.uplinks", 0, tables.uplinks);
         self.write_large(tables, written);
+        self.write6(tables, written);
         self.write_hashes(tables);
         let full = PerCpuValues::try_from(vec![TokenBucket::default(); cpus()]).unwrap();
         let tokens = self.object.map_mut("TOKENS").unwrap();
@@ -64,11 +67,12 @@ impl Kernel {
             forwards: tables.forwards.clone(),
             own_ports: tables.own_ports.clone(),
             pool: tables.pool.clone(),
+            addresses6: std::mem::take(&mut written.addresses6),
         };
     }
 
     /// Makes an array that holds the elements `before`, and zeros, hold those of `now`.
-    fn update<T: Pod + Default + PartialEq>(
+    pub(crate) fn update<T: Pod + Default + PartialEq>(
         &mut self,
         map: &str,
         before: &BTreeMap<u32, T>,
@@ -187,11 +191,14 @@ impl Kernel {
         assert_same("BINDINGS", &used(kernel), &host);
         let host: BTreeMap<Ipv4, Host> = tables.hosts().into_iter().collect();
         assert_same("HOSTS", &read(self.tables.hosts()), &host);
+        self.assert_pins(tables, &before.1);
     }
 }
 
 /// All entries of a table, each of which is there once.
-fn read<K: Copy + Ord + Debug, V: Copy>(table: &mut dyn SweptTable<K, V>) -> BTreeMap<K, V> {
+pub(crate) fn read<K: Copy + Ord + Debug, V: Copy>(
+    table: &mut dyn SweptTable<K, V>,
+) -> BTreeMap<K, V> {
     let mut entries = BTreeMap::new();
     let mut each = |keys: &[K], values: &[V]| {
         for (key, value) in keys.iter().zip(values) {
@@ -203,7 +210,7 @@ fn read<K: Copy + Ord + Debug, V: Copy>(table: &mut dyn SweptTable<K, V>) -> BTr
 }
 
 /// Makes a table hold these entries and no others.
-fn replace<K: Copy + Ord + Debug, V: Copy + PartialEq>(
+pub(crate) fn replace<K: Copy + Ord + Debug, V: Copy + PartialEq>(
     table: &mut dyn SweptTable<K, V>,
     wanted: &BTreeMap<K, V>,
 ) {
@@ -231,13 +238,13 @@ fn without_fillers<V>(mut entries: BTreeMap<FlowKey, V>) -> BTreeMap<FlowKey, V>
     entries
 }
 
-/// What the tables of flows hold.
-pub(crate) struct Flows(BTreeMap<FlowTable, BTreeMap<FlowKey, Flow>>);
+/// What the tables of flows and pins hold.
+pub(crate) struct Flows(BTreeMap<FlowTable, BTreeMap<FlowKey, Flow>>, Pins);
 
 impl Flows {
     pub(crate) fn of(tables: &MemoryTables) -> Self {
         let entries = |table| (table, tables.flows(table).into_iter().collect());
-        Self(FLOW_TABLES.map(entries).into())
+        Self(FLOW_TABLES.map(entries).into(), Pins::of(tables))
     }
 }
 
@@ -248,7 +255,7 @@ fn timeless(flows: &BTreeMap<FlowKey, Flow>) -> BTreeMap<FlowKey, Flow> {
     flows.iter().map(|(key, flow)| (*key, without(flow))).collect()
 }
 
-fn assert_same<K: Ord + Debug, V: PartialEq + Debug>(
+pub(crate) fn assert_same<K: Ord + Debug, V: PartialEq + Debug>(
     map: &str,
     kernel: &BTreeMap<K, V>,
     host: &BTreeMap<K, V>,
