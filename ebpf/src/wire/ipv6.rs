@@ -204,7 +204,7 @@ pub fn walk<F: Frame>(frame: &F, start: usize, next: u8, len: usize) -> u64 {
         at += size;
         next = following;
     }
-    if is_extension(next) || at > MAX_EXTENSIONS_LEN {
+    if is_extension(next) && fragment & !1 == 0 || at > MAX_EXTENSIONS_LEN {
         return Upper::TOO_MANY;
     }
     Upper::new(next, at, fragment, fragment_at).to_bits()

@@ -138,6 +138,17 @@ fn for_the_gateway() {
     }
 }
 
+/// What follows the fragment header of a later one is no header, also where no more would be walked
+/// through.
+#[test]
+fn a_later_one_with_as_many_headers_as_there_may_be() {
+    let gateway = gateway(TRANSLATED);
+    let extensions =
+        [[60, 0], [60, 0], [60, 0], [60, 0], [60, 0], [60, 0], [60, 0], [44, 0], [60, 0]];
+    let later = request().extensions(&extensions).fragment(8).build();
+    gateway.drops(lan::IFINDEX, &later, WITHOUT_FIRST);
+}
+
 /// Its uplink dies, or has another prefix: what is left of the packet goes by no other.
 #[test]
 fn the_uplink_is_lost_in_the_middle() {
