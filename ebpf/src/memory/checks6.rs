@@ -52,15 +52,17 @@ pub fn repair_checksums6(frame: &mut [u8]) {
 }
 
 /// Where the parts of a frame are.
-struct Layout {
+pub(super) struct Layout {
     /// What follows the last extension header.
-    body: Range<usize>,
-    protocol: u8,
+    pub(super) body: Range<usize>,
+    pub(super) protocol: u8,
     is_fragment: bool,
+    /// Whether it is a fragment, and not the first.
+    pub(super) is_later: bool,
 }
 
 impl Layout {
-    fn of(frame: &[u8]) -> Option<Self> {
+    pub(super) fn of(frame: &[u8]) -> Option<Self> {
         let packet = frame.get(ETHERNET..)?;
         if packet.first()? >> 4 != 6 {
             return None;
@@ -68,11 +70,12 @@ impl Layout {
         let payload = usize::from(u16::from_be_bytes([*packet.get(4)?, *packet.get(5)?]));
         let end = ETHERNET + FIXED + payload;
         let (mut protocol, mut at) = (*packet.get(6)?, ETHERNET + FIXED);
-        let mut is_fragment = false;
+        let (mut is_fragment, mut is_later) = (false, false);
         while matches!(protocol, 0 | 43 | 44 | 51 | 60) && !is_fragment {
             let header = frame.get(at..at + 8)?;
             let [next, len, high, low, ..] = *header else { return None };
-            is_fragment = protocol == 44 && u16::from_be_bytes([high, low]) & !6 != 0;
+            let fragment = if protocol == 44 { u16::from_be_bytes([high, low]) & !6 } else { 0 };
+            (is_fragment, is_later) = (fragment != 0, fragment > 1);
             at += match protocol {
                 44 => 8,
                 51 => usize::from(len) * 4 + 8,
@@ -80,7 +83,8 @@ impl Layout {
             };
             protocol = next;
         }
-        (at <= end && end <= frame.len()).then_some(Self { body: at..end, protocol, is_fragment })
+        let is_whole = at <= end && end <= frame.len();
+        is_whole.then_some(Self { body: at..end, protocol, is_fragment, is_later })
     }
 
     /// Where the checksum is, if there is one to check.

@@ -13,6 +13,7 @@ mod packet;
 mod packet6;
 mod random;
 pub mod sequence;
+pub mod sequence6;
 pub mod site;
 pub mod site6;
 mod state;

@@ -10,11 +10,12 @@ use pointsman_ebpf::memory::{Counts, Random};
 use pointsman_ebpf::path::Tables as _;
 use pointsman_ebpf::verdict::Verdict;
 
+use super::fuzz6;
 use super::run::run;
 use super::shrink::shrink;
 
 /// Few under Miri, which is slow.
-const SEQUENCES: u64 = if cfg!(miri) { 3 } else { 10_000 };
+pub(crate) const SEQUENCES: u64 = if cfg!(miri) { 3 } else { 10_000 };
 
 /// Seed, and number of seconds, of the fuzzer.
 const SEED: &str = "POINTSMAN_FUZZ_SEED";
@@ -50,9 +51,14 @@ fn number(variable: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{variable}={value} is no number")))
 }
 
+/// How many sequences the ordinary tests run.
+pub(crate) fn sequences() -> u64 {
+    number(COUNT).unwrap_or(SEQUENCES)
+}
+
 #[test]
 fn path_and_model_agree() {
-    let count = number(COUNT).unwrap_or(SEQUENCES);
+    let count = sequences();
     let mut all = Vec::new();
     for number in 0..count {
         all.push(check(&sequence(1, number)));
@@ -138,6 +144,15 @@ fn coverage(all: &[Counts]) {
         DropReason::Redirect,
         DropReason::MappingRaced,
         DropReason::UnrepliedTableFull,
+        // Of IPv6 (`fuzz6.rs`).
+        DropReason::Ipv6,
+        DropReason::ExtensionHeaders,
+        DropReason::ForeignSource,
+        DropReason::SourceUplinkDown,
+        DropReason::NoTranslation,
+        DropReason::AnycastTranslation,
+        DropReason::NoLanRoute,
+        DropReason::NeighbourUnknown,
     ];
     let packets = |id: CounterId| all.iter().map(|counts| counts.get(id).packets).sum::<u64>();
     for reason in DropReason::ALL.iter().filter(|reason| !never.contains(reason)) {
@@ -167,7 +182,11 @@ fn for_a_time() {
     let work = || {
         while Instant::now() < end && !failed.load(Ordering::Relaxed) {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let counts = std::panic::catch_unwind(|| check(&sequence(seed, number)));
+            // By turns of IPv4 and of IPv6.
+            let counts = std::panic::catch_unwind(|| match number % 2 {
+                0 => check(&sequence(seed, number / 2)),
+                _ => fuzz6::check(&fuzz6::sequence(seed, number / 2)),
+            });
             match counts {
                 Ok(counts) => packets.fetch_add(counts.packets(), Ordering::Relaxed),
                 Err(_) => return failed.store(true, Ordering::Relaxed),

@@ -85,7 +85,7 @@ fn play_all(sequence: &Sequence, thorough: bool) -> Result<Played, Difference> {
 }
 
 /// Has the last bucket that is looked up noted: of two uplinks, in their order.
-fn watch_buckets(tables: &mut MemoryTables) -> Rc<Cell<Option<[Id; 2]>>> {
+pub(crate) fn watch_buckets(tables: &mut MemoryTables) -> Rc<Cell<Option<[Id; 2]>>> {
     let noted = Rc::new(Cell::new(None));
     let note = Rc::clone(&noted);
     let bucket = std::mem::replace(&mut tables.bucket, Box::new(|_| unreachable!()));
@@ -155,7 +155,7 @@ fn compare(
     Err(format!("{}\n   of {frame:02x?} by {came:?}", wrong.join("\n")))
 }
 
-fn is_same(output: &[u8], outcome: &Outcome) -> bool {
+pub(crate) fn is_same(output: &[u8], outcome: &Outcome) -> bool {
     let mut output = output.to_vec();
     for at in &outcome.loose {
         let both = (output.get(*at..at + 2), outcome.frame.get(*at..at + 2));
@@ -190,7 +190,7 @@ fn compare_state(tables: &MemoryTables, model: &Model) -> Result<(), String> {
 
 type Map<K, V> = std::collections::BTreeMap<K, V>;
 
-fn differ<K: Ord + Debug, V: PartialEq + Debug>(
+pub(crate) fn differ<K: Ord + Debug, V: PartialEq + Debug>(
     text: &mut String,
     name: &str,
     path: &Map<K, V>,

@@ -1,21 +1,36 @@
 //! Makes a sequence that fails as small as it can.
 
+use std::fmt::Debug;
+
 use pointsman_ebpf::memory::sequence::{Body, Bytes, Packet, Sequence, Setup, Step};
+
+/// A sequence that can be made smaller.
+pub(crate) trait Shrink: Clone + Debug {
+    /// Leaves out what comes behind so many steps.
+    fn truncate(&mut self, steps: usize);
+
+    /// All that is one change simpler.
+    fn simpler(&self) -> impl Iterator<Item = Self>;
+
+    /// Without what was cut out: steps that refer to others by their place refer to the new one.
+    #[must_use]
+    fn without_gaps(&self) -> Self;
+}
 
 /// The smallest sequence found that still fails, and how it does. `play` says at which step a
 /// sequence fails.
-pub(crate) fn shrink<D>(
-    sequence: &Sequence,
-    mut play: impl FnMut(&Sequence) -> Result<(), (usize, D)>,
-) -> (Sequence, (usize, D)) {
+pub(crate) fn shrink<S: Shrink, D>(
+    sequence: &S,
+    mut play: impl FnMut(&S) -> Result<(), (usize, D)>,
+) -> (S, (usize, D)) {
     let mut best = sequence.clone();
     let mut difference = match play(&best) {
         Err(difference) => difference,
         Ok(()) => panic!("a sequence that does not fail is not to be shrunk: {sequence:?}"),
     };
     loop {
-        best.steps.truncate(difference.0 + 1);
-        let smaller = simpler(&best).find_map(|candidate| {
+        best.truncate(difference.0 + 1);
+        let smaller = best.simpler().find_map(|candidate| {
             let difference = play(&candidate).err()?;
             Some((candidate, difference))
         });
@@ -24,12 +39,25 @@ pub(crate) fn shrink<D>(
             None => break,
         }
     }
-    let best = without_gaps(&best);
+    let best = best.without_gaps();
     let difference = play(&best).err().unwrap_or(difference);
     (best, difference)
 }
 
-/// All that is one change simpler.
+impl Shrink for Sequence {
+    fn truncate(&mut self, steps: usize) {
+        self.steps.truncate(steps);
+    }
+
+    fn simpler(&self) -> impl Iterator<Item = Self> {
+        simpler(self)
+    }
+
+    fn without_gaps(&self) -> Self {
+        without_gaps(self)
+    }
+}
+
 fn simpler(sequence: &Sequence) -> impl Iterator<Item = Sequence> {
     let cut = (0..sequence.steps.len()).filter_map(|at| {
         let mut sequence = sequence.clone();
@@ -107,7 +135,6 @@ fn simpler_setups(sequence: &Sequence) -> Vec<Sequence> {
     all.filter(|simple| simple.setup != sequence.setup).collect()
 }
 
-/// Without what was cut out: steps that refer to others by their place refer to the new one.
 fn without_gaps(sequence: &Sequence) -> Sequence {
     let place = |old: usize| {
         sequence.steps[..old].iter().filter(|step| !matches!(step, Step::Nothing)).count()

@@ -20,7 +20,7 @@ pub(crate) mod packet;
 mod rewrite;
 pub(crate) mod site;
 pub(crate) mod state;
-mod sum;
+pub(crate) mod sum;
 mod sweep;
 
 use pointsman_ebpf::memory::sequence::{End, Interface, Step};

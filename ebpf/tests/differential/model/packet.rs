@@ -159,18 +159,13 @@ fn read_transport(packet: &mut Packet<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A frame of something else. The site has no IPv6 address.
+/// A frame of something else. Those of IPv6 are the other model's.
 fn not_ipv4(frame: &[u8]) -> Stop {
     match [frame[12], frame[13]] {
         [0x81, 0] | [0x88, 0xa8] => match frame.get(14..16) {
             None => DropReason::Truncated.into(),
             Some([high, low]) if high & 15 == 0 && *low == 0 => DropReason::PriorityTag.into(),
             Some(_) => PassReason::Vlan.into(),
-        },
-        [0x86, 0xdd] => match frame.get(38..54) {
-            None => DropReason::Truncated.into(),
-            Some([0xfe, second, ..]) if second & 0xc0 == 0x80 => PassReason::Local.into(),
-            Some(_) => DropReason::Ipv6.into(),
         },
         _ => PassReason::NotIp.into(),
     }

@@ -1,0 +1,92 @@
+//! Random sequences of IPv6.
+
+use pointsman_ebpf::abi::{CounterId, Direction};
+use pointsman_ebpf::memory::sequence::Profile;
+use pointsman_ebpf::memory::sequence6::{Sequence6, generate};
+use pointsman_ebpf::memory::site::PROVIDERS;
+use pointsman_ebpf::memory::{Counts, Random};
+use pointsman_ebpf::verdict::{DropReason, PassReason, Verdict};
+
+use super::fuzz::{SEQUENCES, sequences};
+use super::run6::run;
+use super::shrink::shrink;
+
+/// A sequence by its number.
+pub(crate) fn sequence(seed: u64, number: u64) -> Sequence6 {
+    let profile = if number % 8 == 7 { Profile::Kernel } else { Profile::Any };
+    // Other numbers than those of IPv4 have.
+    let seed = !seed.wrapping_mul(0x1_0000_0001).wrapping_add(number);
+    generate(&mut Random::new(seed), profile)
+}
+
+/// Runs a sequence; what fails is shrunk first.
+pub(crate) fn check(sequence: &Sequence6) -> Counts {
+    match run(sequence, false) {
+        Ok(played) => played.counts,
+        Err(_) => {
+            let play = |sequence: &Sequence6| match run(sequence, true) {
+                Ok(_) => Ok(()),
+                Err(difference) => Err((difference.step, difference)),
+            };
+            let (sequence, (step, difference)) = shrink(sequence, play);
+            let (what, tables) = (difference.what, difference.tables);
+            panic!(
+                "at step {step}: {what}\n{tables}\nAs a regression:\n\n    check({sequence:?});\n",
+            );
+        }
+    }
+}
+
+#[test]
+fn path_and_model_agree() {
+    let count = sequences();
+    let mut all = Vec::new();
+    for number in 0..count {
+        all.push(check(&sequence(1, number)));
+    }
+    if count >= SEQUENCES && !cfg!(miri) {
+        coverage(&all);
+    }
+}
+
+/// What IPv6 has no use for, or what cannot happen here.
+const NEVER: [DropReason; 12] = [
+    DropReason::BadChecksum,
+    DropReason::PriorityTag,
+    DropReason::ForwardUnresolved,
+    DropReason::NoPort,
+    DropReason::AddressPairTaken,
+    DropReason::MappingRaced,
+    DropReason::HostMappings,
+    DropReason::HostUnreplied,
+    DropReason::MappingTableFull,
+    DropReason::UnrepliedTableFull,
+    DropReason::NotReady,
+    DropReason::Redirect,
+];
+
+/// A fuzzer that never gets to the interesting places proves nothing.
+fn coverage(all: &[Counts]) {
+    let packets = |id: CounterId| all.iter().map(|counts| counts.get(id).packets).sum::<u64>();
+    for reason in DropReason::ALL.iter().filter(|reason| !NEVER.contains(reason)) {
+        let seen = packets(CounterId::dropped(*reason)) + packets(CounterId::answered(*reason));
+        assert!(seen > 0, "nothing was dropped as {reason:?}");
+    }
+    use DropReason::{
+        AnycastTranslation, NoTranslation, NoUplink, SourceUplinkDown, TooBig, TtlExceeded,
+    };
+    for reason in
+        [TtlExceeded, TooBig, NoUplink, SourceUplinkDown, NoTranslation, AnycastTranslation]
+    {
+        assert!(packets(CounterId::answered(reason)) > 0, "nothing was answered as {reason:?}");
+    }
+    for reason in [PassReason::Local, PassReason::NotForUs, PassReason::UnknownPort] {
+        assert!(packets(CounterId::passed(reason)) > 0, "nothing was passed as {reason:?}");
+    }
+    for provider in PROVIDERS {
+        for direction in [Direction::Out, Direction::In, Direction::Hairpin] {
+            let verdict = Verdict::Forward { egress: 0, uplink: provider.id, direction };
+            assert!(packets(verdict.counter()) > 0, "none for {verdict:?}");
+        }
+    }
+}

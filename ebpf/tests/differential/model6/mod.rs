@@ -1,0 +1,97 @@
+//! A multihoming gateway of IPv6, written from the RFCs (4291, 4443, 4890, 5722, 6092, 6296, 7112,
+//! 8200, 8678) and from what Pointsman says that it does, to be compared with the path, with which it
+//! has nothing in common but the words of its verdicts.
+//!
+//! The place in the table of buckets it does not predict, but checks.
+
+mod answer;
+mod error;
+mod fragment;
+mod hairpin;
+mod inbound;
+mod leave;
+mod nptv6;
+mod outbound;
+pub(crate) mod packet;
+mod quote;
+pub(crate) mod site;
+pub(crate) mod state;
+
+use std::collections::BTreeMap;
+
+use pointsman_ebpf::memory::sequence::Interface;
+use pointsman_ebpf::memory::sequence6::{Setup6, Step6};
+use pointsman_ebpf::verdict::{PassReason, Verdict};
+
+use super::model::{Outcome, Stop};
+use packet::Kind;
+use site::{Id, Site};
+use state::{Key, State, Together};
+
+/// The gateway.
+pub(crate) struct Model6 {
+    pub(crate) site: Site,
+    pub(crate) state: State,
+    tokens: answer::Tokens,
+    /// The order of the uplinks that flows were seen to have.
+    buckets: BTreeMap<Together, [Id; 2]>,
+    /// The order of the uplinks in the bucket that the gateway under test has looked up for the packet,
+    /// if it has.
+    pub(crate) ranking: Option<[Id; 2]>,
+    /// What was chosen that must not be.
+    pub(crate) faults: Vec<String>,
+}
+
+impl Model6 {
+    pub(crate) fn new(setup: &Setup6) -> Self {
+        let site = Site::new(setup);
+        Self {
+            tokens: answer::Tokens::new(&site),
+            state: State::new(setup),
+            site,
+            buckets: BTreeMap::new(),
+            ranking: None,
+            faults: Vec::new(),
+        }
+    }
+
+    /// An event that is no packet and no sweep.
+    pub(crate) fn apply(&mut self, step: &Step6) {
+        self.site.apply(step);
+    }
+
+    /// Removes some pins, which `salt` decides, and says which of each table.
+    pub(crate) fn sweep(&mut self, salt: u32) -> [Vec<Key>; 3] {
+        let is_over = |key: &Key| {
+            let ends = key.inside.0 ^ key.outside.0;
+            let sum = salt ^ ends as u32 ^ u32::from(key.inside.1 ^ key.outside.1);
+            sum.wrapping_mul(0x9e37_79b9) >> 30 == 0
+        };
+        self.state.pins.each_mut().map(|table| table.remove_if(is_over))
+    }
+
+    /// A packet comes in.
+    pub(crate) fn packet(&mut self, came: Interface, frame: &[u8]) -> Outcome {
+        let untouched = |verdict| Outcome { verdict, frame: frame.to_vec(), loose: Vec::new() };
+        match self.judge(came, frame) {
+            Ok(outcome) => outcome,
+            Err((_, Stop::Pass(reason))) => untouched(Verdict::Pass(reason)),
+            Err((_, Stop::Drop(reason))) => untouched(Verdict::Drop(reason)),
+            Err((kind, Stop::Answer(reason, word))) => {
+                let told = self.answer(came, frame, kind, reason, word);
+                told.unwrap_or_else(|| untouched(Verdict::Drop(reason)))
+            }
+        }
+    }
+
+    fn judge(&mut self, came: Interface, frame: &[u8]) -> Result<Outcome, (Kind, Stop)> {
+        let of_none = |stop: Stop| (Kind::Odd, stop);
+        let mac = self.site.mac(came).ok_or(of_none(PassReason::UnknownPort.into()))?;
+        let packet = packet::read(frame, came, mac).map_err(of_none)?;
+        let outcome = match (packet.kind, came) {
+            (_, Interface::Lan) => self.by_lan(&packet),
+            _ => self.by_uplink(&packet),
+        };
+        outcome.map_err(|stop| (packet.kind, stop))
+    }
+}

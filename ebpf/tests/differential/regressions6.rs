@@ -1,0 +1,30 @@
+//! Sequences of IPv6 that path and model have differed over, as small as they could be made.
+
+use pointsman_ebpf::memory::sequence::bytes;
+use pointsman_ebpf::memory::sequence6::{Packet6, Sequence6, Setup6, Step6};
+use pointsman_ebpf::memory::site6::Carriage;
+
+use super::fuzz6::check;
+
+/// A gateway where nothing is scarce.
+fn plain_setup() -> Setup6 {
+    Setup6 {
+        carriage: [Carriage::Nptv6(48), Carriage::Nptv6(56)],
+        inbound: [false; 2],
+        mtu: [1500; 3],
+        icmp: (5, 3),
+        pins: [1_000_000; 3],
+        sticky: 0,
+        one_first: true,
+        neighbours: true,
+    }
+}
+
+/// The first bytes of a later fragment were taken for one extension header more than are walked
+/// through.
+#[test]
+fn a_later_fragment_behind_as_many_headers_as_there_may_be() {
+    let extensions = bytes(&[60, 0, 60, 0, 60, 0, 60, 0, 60, 0, 60, 0, 60, 0, 44, 0, 60, 0, 44, 0]);
+    let later = Packet6 { extensions, fragment: 8, ..Packet6::default() };
+    check(&Sequence6 { setup: plain_setup(), steps: vec![Step6::Send(later)] });
+}
