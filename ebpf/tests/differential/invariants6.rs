@@ -23,6 +23,7 @@ pub(crate) fn check(
             return unchanged.then_some(()).ok_or_else(|| format!("{verdict:?} and changed"));
         }
         Verdict::Answer { .. } => return Ok(()),
+        Verdict::Lan { .. } => return across_lan(came, frame, output, model),
         Verdict::Forward { uplink, direction, .. } => (&site.uplinks[&uplink], direction),
     };
     let (source, destination) = (address(output, 22), address(output, 38));
@@ -43,6 +44,19 @@ pub(crate) fn check(
         _ if is_martian(source) || is_martian(destination) => "is no router's to forward",
         _ if output[21] + 1 != frame[21] => "has another hop limit",
         _ if output.len() != frame.len() => "has another length",
+        _ => return Ok(()),
+    };
+    Err(format!("what {wrong}: {frame:02x?}\n-> {output:02x?}"))
+}
+
+/// Checks a packet from the LAN to the LAN, of which nothing changes but the link.
+fn across_lan(came: Interface, frame: &[u8], output: &[u8], model: &Model6) -> Result<(), String> {
+    let prefix = model.site.prefix(address(output, 38));
+    let wrong = match prefix {
+        _ if came != Interface::Lan => "is not of the LAN",
+        None => "leaves the LAN",
+        _ if frame[12..21] != output[12..21] || frame[22..] != output[22..] => "is another one",
+        _ if output[21] + 1 != frame[21] => "has another hop limit",
         _ => return Ok(()),
     };
     Err(format!("what {wrong}: {frame:02x?}\n-> {output:02x?}"))

@@ -132,15 +132,6 @@ fn foreign_sources() {
     }
 }
 
-/// From one prefix of the LAN to another, or within one, is the LAN's own affair.
-#[test]
-fn from_lan_to_lan() {
-    let gateway = gateway([Carriage::Nptv6(48), Carriage::Source]);
-    for to in [OTHER.0, HOST_OF_B, within(INTERNAL, [0xffff; 5])] {
-        gateway.refuses6(lan::IFINDEX, &request().to_address(to), DropReason::LanToLan);
-    }
-}
-
 /// The longest of the prefixes that an address is in counts.
 #[test]
 fn the_longest_prefix_counts() {

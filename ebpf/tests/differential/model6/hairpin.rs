@@ -1,4 +1,5 @@
-//! From the LAN to a public address of the LAN (RFC 6296 section 4.3): nothing is remembered.
+//! From the LAN to the LAN, by its own addresses or by public ones (RFC 6296 section 4.3): nothing is
+//! remembered.
 
 use pointsman_ebpf::abi::Direction;
 use pointsman_ebpf::verdict::{DropReason, PassReason};
@@ -10,9 +11,9 @@ use super::site::may_leave;
 use super::{Model6, Outcome, Stop};
 
 impl Model6 {
-    /// Whether the destination is shown by an uplink.
+    /// Whether the destination is of the LAN.
     pub(crate) fn is_hairpin(&self, packet: &Packet<'_>) -> bool {
-        self.site.prefix(packet.to.0).is_some_and(|known| known.shown_by.is_some())
+        self.site.prefix(packet.to.0).is_some()
     }
 
     /// What is the kernel's goes there first.
@@ -20,9 +21,21 @@ impl Model6 {
         if self.site.is_kernels(packet.to.0) { Err(PassReason::Local) } else { Ok(()) }
     }
 
+    /// As it is, by the LAN's own addresses.
+    fn across(&self, packet: &Packet<'_>) -> Result<Outcome, Stop> {
+        let lan = self.site.neighbour(packet.to.0).map_err(|reason| match reason {
+            DropReason::NeighbourUnknown => Stop::Pass(PassReason::LanNeighbour),
+            _ => DropReason::LanToLan.into(),
+        })?;
+        may_leave(packet.hop_limit, packet.frame, lan.1)?;
+        Ok(self.cross(packet, lan))
+    }
+
     pub(crate) fn hairpin(&mut self, packet: &Packet<'_>) -> Result<Outcome, Stop> {
-        let shown_by = self.site.prefix(packet.to.0).and_then(|known| known.shown_by);
-        let id = shown_by.ok_or(DropReason::Unsolicited)?;
+        let known = self.site.prefix(packet.to.0).ok_or(DropReason::Unsolicited)?;
+        let Some(id) = known.shown_by else {
+            return self.across(packet);
+        };
         let uplink = &self.site.uplinks[&id];
         let destination = uplink.inside(packet.to.0)?;
         let source = uplink.show(packet.from.0)?;

@@ -66,6 +66,12 @@ impl Model6 {
         rewritten(packet, verdict, [provider.gateway_mac, provider.mac], rewrite)
     }
 
+    /// The packet as it goes from one LAN host to another.
+    pub(crate) fn cross(&self, packet: &Packet<'_>, (mac, _): LanSide) -> Outcome {
+        let verdict = Verdict::Lan { egress: lan::EGRESS };
+        rewritten(packet, verdict, [mac, lan::MAC], Rewrite::default())
+    }
+
     /// The packet as it reaches a LAN host.
     pub(crate) fn reach(
         &self,

@@ -4,7 +4,7 @@ use pointsman_ebpf::memory::site6::Carriage;
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 
 use super::packet::{Kind, Packet};
-use super::site::{Id, Known, Uplink, is_martian, may_leave};
+use super::site::{Id, Known, LanSide, Uplink, is_martian, may_leave};
 use super::state::{
     ESTABLISHED, INVITED, Key, Pin, Together, UNREPLIED, first_traffic, may_be_of_flow, note,
 };
@@ -24,7 +24,12 @@ impl Model6 {
         // One that is established is not looked for among the unanswered.
         let table = if established.is_some() { ESTABLISHED } else { UNREPLIED };
         let known = self.state.pins[table].get(&key).filter(|_| of_flow);
-        if let Some(pin) = known.filter(|pin| self.site.sends(pin)) {
+        if let Some(mut pin) = known.filter(|pin| self.site.sends(pin)) {
+            // What comes for a host goes where its packets come from.
+            pin.lan = self.sender(packet);
+            if let Some(known) = self.state.pins[table].get_mut(&key) {
+                known.lan = pin.lan;
+            }
             self.may_leave_by(packet, pin.uplink)?;
             let now = self.site.now;
             if let Some(pin) = self.state.pins[table].get_mut(&key) {
@@ -50,6 +55,12 @@ impl Model6 {
         self.open(packet, key, established.or(invited), established.is_some())
     }
 
+    /// How the sender of a packet from the LAN is reached.
+    fn sender(&self, packet: &Packet<'_>) -> LanSide {
+        let mac: [u8; 6] = packet.frame[6..12].try_into().expect("six bytes");
+        (mac, self.site.setup.mtu[0])
+    }
+
     /// Whether a packet may leave by an uplink.
     pub(crate) fn may_leave_by(&self, packet: &Packet<'_>, uplink: Id) -> Result<(), Stop> {
         let uplink = &self.site.uplinks[&uplink];
@@ -62,7 +73,7 @@ impl Model6 {
         })
     }
 
-    /// Whether a packet of no flow may leave the LAN; true where it is for a public address of it.
+    /// Whether a packet of no flow may be forwarded; true where it is for somebody in the LAN.
     fn admit_from_lan(&self, packet: &Packet<'_>) -> Result<bool, Stop> {
         let site = &self.site;
         let (from, to) = (packet.from.0, packet.to.0);
@@ -75,15 +86,14 @@ impl Model6 {
         if matches!(packet.kind, Kind::OfLink | Kind::Odd) {
             return Err(DropReason::Icmp.into());
         }
-        self.prefix_of_source(from)?;
-        let is_hairpin = match site.prefix(to) {
-            Some(known) if known.shown_by.is_none() => return Err(DropReason::LanToLan.into()),
-            known => known.is_some(),
-        };
+        let within = site.prefix(to);
+        if within.as_ref().is_none_or(|known| known.shown_by.is_some()) {
+            self.prefix_of_source(from)?;
+        }
         if packet.hop_limit <= 1 {
             return Err(Stop::Answer(DropReason::TtlExceeded, 0));
         }
-        Ok(is_hairpin)
+        Ok(within.is_some())
     }
 
     /// The prefix of the LAN that the address is of.
@@ -114,12 +124,11 @@ impl Model6 {
             return Err(Stop::Answer(DropReason::NoUplink, 0));
         }
         self.may_leave_by(packet, id)?;
-        let mac: [u8; 6] = packet.frame[6..12].try_into().expect("six bytes");
         let pin = Pin {
             uplink: id,
             generation: self.site.uplinks[&id].generation,
             by_lan: !from_outside,
-            lan: (mac, self.site.setup.mtu[0]),
+            lan: self.sender(packet),
             created: (self.site.now >> 30) as u32,
             out: first_traffic(packet, self.site.now),
             into: old.map_or(Traffic::default(), |old| old.into),
