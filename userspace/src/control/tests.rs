@@ -44,8 +44,14 @@ fn gateway_mac(index: u32) -> [u8; 6] {
 }
 
 fn link(index: u32, name: &str, carrier: bool) -> Fact {
-    let link =
-        Link { name: name.into(), mac: Some(own_mac(index)), mtu: 1500, admin_up: true, carrier };
+    let link = Link {
+        name: name.into(),
+        mac: Some(own_mac(index)),
+        mtu: 1500,
+        admin_up: true,
+        carrier,
+        tag: None,
+    };
     Fact::Link { index, link }
 }
 
@@ -328,6 +334,7 @@ fn an_uplink_whose_port_is_not_written_is_not_alive() {
         mtu: 1400,
         admin_up: true,
         carrier: true,
+        tag: None,
     };
     let fact = Fact::Link { index: FIBER, link: mtu_1400 };
     assert_eq!(gateway.update(Update::Fact(fact)).len(), 1);

@@ -2,7 +2,9 @@ use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_REPLACE, NetlinkHeader};
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{
+    InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, VlanProtocol,
+};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
 };
@@ -11,7 +13,7 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::{Address, DefaultRoute, Fact, Family, Link, Neighbour};
+use super::{Address, DefaultRoute, Fact, Family, Link, Neighbour, Tag};
 
 /// What a message says that anyone here wants to know; often nothing.
 pub(super) fn facts(header: NetlinkHeader, message: RouteNetlinkMessage) -> Vec<Fact> {
@@ -69,7 +71,29 @@ fn link(message: &LinkMessage) -> Option<Fact> {
     let admin_up = flags.contains(LinkFlags::Up);
     let carrier = admin_up && flags.contains(LinkFlags::LowerUp);
     let index = message.header.index;
-    Some(Fact::Link { index, link: Link { name, mac, mtu, admin_up, carrier } })
+    let tag = tag(message);
+    Some(Fact::Link { index, link: Link { name, mac, mtu, admin_up, carrier, tag } })
+}
+
+/// What the interface is on another one, if it is a VLAN on one.
+fn tag(message: &LinkMessage) -> Option<Tag> {
+    let parent = find(&message.attributes, |attribute| match attribute {
+        LinkAttribute::Link(parent) => Some(*parent),
+        _ => None,
+    })?;
+    let vlan = find(&message.attributes, |attribute| match attribute {
+        LinkAttribute::LinkInfo(infos) => find(infos, |info| match info {
+            LinkInfo::Data(InfoData::Vlan(vlan)) => Some(vlan.clone()),
+            _ => None,
+        }),
+        _ => None,
+    })?;
+    let id = find(&vlan, |info| match info {
+        InfoVlan::Id(id) => Some(*id),
+        _ => None,
+    })?;
+    let service = vlan.contains(&InfoVlan::Protocol(VlanProtocol::Ieee8021Ad));
+    Some(Tag { parent, id, service })
 }
 
 fn link_gone(message: &LinkMessage) -> Option<Fact> {

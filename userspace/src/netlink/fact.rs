@@ -15,6 +15,19 @@ pub struct Link {
     pub admin_up: bool,
     /// Whether it is set up and its lower layer has carrier (`LOWER_UP`).
     pub carrier: bool,
+    /// Of a VLAN on another interface, which one.
+    pub tag: Option<Tag>,
+}
+
+/// What a VLAN interface puts on another interface's frames, and takes off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tag {
+    /// The kernel's index of the other interface.
+    pub parent: u32,
+    /// The VLAN's identifier.
+    pub id: u16,
+    /// Whether it is a service tag (IEEE 802.1ad), or a customer tag (IEEE 802.1Q).
+    pub service: bool,
 }
 
 /// An address of an interface. The kernel tells addresses apart by all three fields.

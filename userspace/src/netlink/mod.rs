@@ -15,7 +15,7 @@ mod snapshot;
 mod socket;
 mod watcher;
 
-pub use fact::{Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState};
+pub use fact::{Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState, Tag};
 pub use resolver::Resolver;
 pub use snapshot::{Resolution, Snapshot};
 pub use socket::Error;

@@ -188,8 +188,14 @@ mod tests {
     const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
     fn link(admin_up: bool) -> Fact {
-        let link =
-            Link { name: "wan0".into(), mac: Some(MAC), mtu: 1500, admin_up, carrier: admin_up };
+        let link = Link {
+            name: "wan0".into(),
+            mac: Some(MAC),
+            mtu: 1500,
+            admin_up,
+            carrier: admin_up,
+            tag: None,
+        };
         Fact::Link { index: WAN, link }
     }
 
