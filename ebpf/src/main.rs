@@ -12,12 +12,14 @@ use aya_ebpf::{
 use core::mem::MaybeUninit;
 
 use kernel::{
-    Carried, KernelTables, PacketFrame, count, enter, leave, leave_note, left, look_up, redirect,
+    Carried, KernelTables, PacketFrame, TaggedPacketFrame, count, enter, leave, leave_note, left,
+    look_up, redirect,
 };
 use pointsman_ebpf::{
-    path::{self, End, Stage, Step},
+    abi::PortKey,
+    path::{self, End, Stage, Step, Tables},
     verdict::{DropReason, Verdict},
-    wire::Frame as _,
+    wire::{Frame as _, TaggedFrame as _, Tags},
 };
 
 /// The program that is attached to every interface of the gateway: [`path::Stage::Established`].
@@ -26,16 +28,17 @@ pub(crate) fn pointsman(context: XdpContext) -> u32 {
     let mut frame = PacketFrame::<false>::new(&context);
     let mut place = MaybeUninit::uninit();
     let ifindex = context.ingress_ifindex() as u32;
-    let end = Action { len: frame.len() };
     let tables = KernelTables::<{ look_up::IN_PLACE }>::new();
-    let Some(step) = path::established(&mut frame, &tables, ifindex, &mut place, &end) else {
-        enter(Stage::Ipv6, &context);
-        return end.done(Verdict::Drop(DropReason::NotReady));
+    let end = First { context: &context, tables: &tables, len: frame.len(), came: Tags::NONE };
+    let step = match path::established(&mut frame, &tables, ifindex, &mut place, &end) {
+        Ok(step) => step,
+        Err(Stage::Tagged) => return end.begin(Stage::Tagged),
+        Err(_) => return end.begin(Stage::Ipv6),
     };
     if let Step::Next(_, packet, _) = step {
-        leave(packet);
+        leave(packet, PortKey::untagged(ifindex), Tags::NONE);
     }
-    end.go_on(step, &context, |action| action)
+    end.go_on(step)
 }
 
 /// The program that packets of IPv6 go to from there: [`path::Stage::Ipv6`].
@@ -43,14 +46,57 @@ pub(crate) fn pointsman(context: XdpContext) -> u32 {
 pub(crate) fn pointsman_ipv6(context: XdpContext) -> u32 {
     let mut frame = PacketFrame::<false>::new(&context);
     let mut place = MaybeUninit::uninit();
-    let ifindex = context.ingress_ifindex() as u32;
-    let end = Action { len: frame.len() };
+    let port = PortKey::untagged(context.ingress_ifindex() as u32);
     let tables = KernelTables::<{ look_up::IN_PLACE }, _>::with_routes(&context);
-    let step = path::established6(&mut frame, &tables, ifindex, &mut place, &end);
+    let end = First { context: &context, tables: &tables, len: frame.len(), came: Tags::NONE };
+    let step = path::established6(&mut frame, &tables, port, &mut place, &end);
     if let Step::Next(_, packet, _) = step {
-        leave(packet);
+        leave(packet, port, Tags::NONE);
     }
-    end.go_on(step, &context, |action| action)
+    end.go_on(step)
+}
+
+/// The program that frames with VLAN tags go to from the first: [`path::Stage::Tagged`].
+#[xdp]
+pub(crate) fn pointsman_tagged(context: XdpContext) -> u32 {
+    let mut frame = TaggedPacketFrame::new(&context);
+    let mut place = MaybeUninit::uninit();
+    let ifindex = context.ingress_ifindex() as u32;
+    let len = frame.len();
+    let came = frame.hide_tags();
+    let tables = KernelTables::<{ look_up::IN_PLACE }>::new();
+    let end = First { context: &context, tables: &tables, len, came };
+    let step = path::tagged(&mut frame, &tables, (ifindex, came), &mut place, &end);
+    let Ok(step) = step else {
+        return end.begin(Stage::Tagged6);
+    };
+    if let Step::Next(_, packet, _) = step {
+        leave(packet, PortKey::new(ifindex, came.vlan()), came);
+        if frame.strip().is_none() {
+            return end.done(Verdict::Drop(DropReason::NotReady));
+        }
+    }
+    end.go_on(step)
+}
+
+/// The program that those of IPv6 go to from there: [`path::Stage::Tagged6`].
+#[xdp]
+pub(crate) fn pointsman_tagged6(context: XdpContext) -> u32 {
+    let mut frame = TaggedPacketFrame::new(&context);
+    let mut place = MaybeUninit::uninit();
+    let len = frame.len();
+    let came = frame.hide_tags();
+    let port = PortKey::new(context.ingress_ifindex() as u32, came.vlan());
+    let tables = KernelTables::<{ look_up::IN_PLACE }, _>::with_routes(&context);
+    let end = First { context: &context, tables: &tables, len, came };
+    let step = path::established6(&mut frame, &tables, port, &mut place, &end);
+    if let Step::Next(_, packet, _) = step {
+        leave(packet, port, came);
+        if frame.strip().is_none() {
+            return end.done(Verdict::Drop(DropReason::NotReady));
+        }
+    }
+    end.go_on(step)
 }
 
 /// What the stages of IPv4 look things up in.
@@ -87,14 +133,14 @@ macro_rules! programs {
         pub(crate) fn $name(context: XdpContext) -> u32 {
             let mut frame = PacketFrame::<true>::new(&context);
             let before = frame.len();
-            let ifindex = context.ingress_ifindex() as u32;
             let tables = $tables::<{ look_up::$look_up }>(&context);
-            let step = match left() {
-                Some((packet, note)) => $stage(&mut frame, &tables, ifindex, packet, note),
-                None => Step::Done(Verdict::Drop(DropReason::NotReady)),
+            let Some(left) = left() else {
+                let verdict = Verdict::Drop(DropReason::NotReady);
+                return act(verdict, before, |_| Some(()));
             };
-            let end = Action { len: $len(before, &frame) };
-            end.go_on(step, &context, |verdict| end.done(verdict))
+            let step = $stage(&mut frame, &tables, left.port, &left.packet, left.note);
+            let len = $len(before, &frame);
+            conclude(step, left.came, &context, &mut frame, &tables, len)
         }
     )+};
 }
@@ -141,52 +187,102 @@ programs! {
     pointsman_answer6 = path::answer6, CALL, first,
 }
 
-/// The only place where a verdict becomes an XDP action.
-struct Action {
-    /// How long the packet was that came in, in bytes.
-    len: usize,
+/// Goes on with the next stage, if there is one. Where that has no program, the packet is dropped.
+#[inline(always)]
+fn go_on<D, P: Carried>(step: Step<'_, D, P>, context: &XdpContext) -> Result<D, Verdict> {
+    match step {
+        Step::Done(result) => Ok(result),
+        Step::Next(stage, _, note) => {
+            leave_note::<P>(note);
+            enter(stage, context);
+            Err(Verdict::Drop(DropReason::NotReady))
+        }
+    }
 }
 
-impl Action {
-    /// What is left of a step. Where a stage has no program, the packet is dropped.
+/// The end of a packet that one of the first stages decides, its tags hidden.
+struct First<'a, T> {
+    context: &'a XdpContext,
+    tables: &'a T,
+    /// How long the packet was that came in, in bytes.
+    len: usize,
+    /// The tags that it came in with.
+    came: Tags,
+}
+
+impl<T: Tables> First<'_, T> {
+    /// What is left of a step.
     #[inline(always)]
-    fn go_on<D, P: Carried>(
-        &self,
-        step: Step<'_, D, P>,
-        context: &XdpContext,
-        done: impl FnOnce(D) -> u32,
-    ) -> u32 {
-        match step {
-            Step::Done(result) => return done(result),
-            Step::Next(stage, _, note) => {
-                leave_note::<P>(note);
-                enter(stage, context);
-            }
-        }
+    fn go_on<P: Carried>(&self, step: Step<'_, u32, P>) -> u32 {
+        go_on(step, self.context).unwrap_or_else(|verdict| self.done(verdict))
+    }
+
+    /// Begins anew with the program of another stage.
+    #[inline(always)]
+    fn begin(&self, stage: Stage) -> u32 {
+        enter(stage, self.context);
         self.done(Verdict::Drop(DropReason::NotReady))
     }
 }
 
-impl End for Action {
+impl<T: Tables> End for First<'_, T> {
     type Done = u32;
 
     #[inline(always)]
     fn done(&self, verdict: Verdict) -> u32 {
-        let mut counter = verdict.counter();
-        let action = match verdict {
-            Verdict::Forward { egress, .. }
-            | Verdict::Lan { egress }
-            | Verdict::Answer { egress, .. } => redirect(egress),
-            Verdict::Pass(_) => xdp_action::XDP_PASS,
-            Verdict::Drop(_) => xdp_action::XDP_DROP,
-        };
-        let sent = !matches!(verdict, Verdict::Pass(_) | Verdict::Drop(_));
-        if sent && action != xdp_action::XDP_REDIRECT {
-            counter = Verdict::Drop(DropReason::Redirect).counter();
-        }
-        count(counter, self.len);
-        action
+        let mut frame = TaggedPacketFrame::departing(self.context.ctx, self.came.len());
+        act(verdict, self.len, |egress| match egress {
+            Some(egress) => path::depart(&mut frame, self.tables, self.came, egress),
+            None => Some(()),
+        })
     }
+}
+
+/// The end of a packet that another stage decides, its tags taken out: `len` is how long it was without.
+#[inline(always)]
+fn conclude<P: Carried, T: Tables>(
+    step: Step<'_, Verdict, P>,
+    came: Tags,
+    context: &XdpContext,
+    frame: &mut PacketFrame<true>,
+    tables: &T,
+    len: usize,
+) -> u32 {
+    let (Ok(verdict) | Err(verdict)) = go_on(step, context);
+    act(verdict, len + came.len(), |egress| match egress {
+        Some(egress) => path::depart(frame, tables, came, egress),
+        None => path::restore(frame, came),
+    })
+}
+
+/// The only place where a verdict becomes an XDP action: of a packet that was `len` bytes long. `tag` gives
+/// it the tags that it leaves with by an egress, or stays with.
+#[inline(always)]
+fn act(verdict: Verdict, len: usize, tag: impl FnOnce(Option<u16>) -> Option<()>) -> u32 {
+    // Before the frame is written to, which may call a function: after that, the compiler would read what
+    // this verdict does not have, for the verdicts that have it.
+    let mut counter = verdict.counter();
+    let (wanted, action) = match verdict {
+        Verdict::Forward { egress, .. }
+        | Verdict::Lan { egress }
+        | Verdict::Answer { egress, .. } => {
+            let action = tag(Some(egress)).map_or(xdp_action::XDP_DROP, |()| redirect(egress));
+            (xdp_action::XDP_REDIRECT, action)
+        }
+        Verdict::Pass(_) => {
+            let action = tag(None).map_or(xdp_action::XDP_DROP, |()| xdp_action::XDP_PASS);
+            (xdp_action::XDP_PASS, action)
+        }
+        Verdict::Drop(_) => {
+            let _ = tag(None);
+            (xdp_action::XDP_DROP, xdp_action::XDP_DROP)
+        }
+    };
+    if action != wanted {
+        counter = Verdict::Drop(DropReason::Redirect).counter();
+    }
+    count(counter, len);
+    action
 }
 
 #[panic_handler]

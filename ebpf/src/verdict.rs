@@ -155,7 +155,8 @@ reasons! {
         TooBig = "too_big",
         /// The gateway is not configured yet.
         NotReady = "not_ready",
-        /// The interface could not be redirected to.
+        /// The interface could not be redirected to, or the frame has no room for the interface's VLAN
+        /// tags.
         Redirect = "redirect",
     }
 }
@@ -174,7 +175,7 @@ reasons! {
         /// From one LAN address to another, whose MAC the kernel has to find first: it forwards the
         /// packet itself then.
         LanNeighbour = "lan_neighbour",
-        /// From an interface that the gateway does not serve.
+        /// From an interface that the gateway does not serve, or does not serve without tags.
         UnknownPort = "unknown_port",
     }
 }

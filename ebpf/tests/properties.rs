@@ -305,7 +305,7 @@ proptest! {
     #[test]
     fn a_sum_over_bytes_is_the_plain_one(bytes in vec(any::<u8>(), 0..100)) {
         let mut copy = bytes.clone();
-        let sum = checksum::sum_frame(&MemoryFrame(&mut copy), 0, bytes.len()).unwrap();
+        let sum = checksum::sum_frame(&MemoryFrame::new(&mut copy), 0, bytes.len()).unwrap();
         prop_assert_eq!(checksum::fold(sum), checksum::fold(checksum::sum(&bytes, 0)));
         let sum = (!checksum::fold(sum)).to_ne_bytes();
         prop_assert_eq!(sum, plain_checksum(&bytes).to_be_bytes());

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use pointsman_ebpf::abi::{
     AddressOwner, Binding, Bucket, DigestKey, Direction, Epoch, Flow, FlowKey, Forward, Group,
-    Host, Ipv4, Ipv6, LocalAddress, Pin, Port, PortRange, Settings, SharedU64, SitePrefix, Uplink,
-    Uplink6,
+    Host, Ipv4, Ipv6, LocalAddress, Pin, Port, PortKey, PortRange, Settings, SharedU64, SitePrefix,
+    Uplink, Uplink6, Vlan,
 };
 use pointsman_ebpf::memory::site::{self, A, B, SERVER, lan};
 use pointsman_ebpf::memory::{MemoryTables, PacketBuilder};
@@ -51,8 +51,12 @@ impl Tables for Racing<'_> {
         self.tables.random()
     }
 
-    fn port(&self, ifindex: u32) -> Option<&Port> {
-        self.tables.port(ifindex)
+    fn port(&self, key: PortKey) -> Option<&Port> {
+        self.tables.port(key)
+    }
+
+    fn vlan(&self, egress: u16) -> Vlan {
+        self.tables.vlan(egress)
     }
 
     fn alive(&self) -> u64 {
@@ -201,7 +205,7 @@ fn answer() -> Vec<u8> {
 fn race(tables: &MemoryTables, mine: Arrival<'_>, other: Arrival<'_>, at: u32) -> Verdict {
     let racing = Racing { tables, other, at, writes: Cell::new(0) };
     let mut frame = mine.1.to_vec();
-    let verdict = process(&mut MemoryFrame(&mut frame), &racing, mine.0);
+    let verdict = process(&mut MemoryFrame::new(&mut frame), &racing, mine.0);
     assert!(racing.writes.get() <= WRITES, "{} writes\n{tables}", racing.writes.get());
     if racing.writes.get() <= at {
         run(tables, other);

@@ -20,6 +20,7 @@ mod settings;
 mod shared;
 mod uplink;
 mod uplink6;
+mod vlan;
 
 pub use binding::{Binding, Host, has_mapped_ports, mapping_remote};
 pub use counters::{COUNTERS, Counter, CounterId};
@@ -32,7 +33,7 @@ pub use ipv6::Ipv6;
 pub use mac::{LanSide, Mac, MacPair};
 pub use nptv6::{PrefixTranslation, Untranslated};
 pub use pin::{DigestKey, Pin, Track};
-pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortRole};
+pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortKey, PortRole};
 pub use settings::{
     AddressOwner, Filtering, LAN_PREFIXES, LOCAL_FILTER_WORDS, LanPrefix, LocalAddress,
     LocalFilter, OWN_PORT_WORDS, OwnPorts, PortRange, Settings, TokenBucket,
@@ -40,6 +41,8 @@ pub use settings::{
 pub use shared::SharedU64;
 pub use uplink::{POOL_ADDRESSES, Uplink};
 pub use uplink6::{Inbound, Ipv6Mode, SITE_PREFIXES, SitePrefix, Uplink6, WantedNeighbour};
+pub(crate) use vlan::VLAN_ID;
+pub use vlan::Vlan;
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
 /// object; a daemon does not write into maps of another version.
@@ -187,5 +190,6 @@ impl_pod!(
     TokenBucket,
     Uplink,
     Uplink6,
+    Vlan,
     WantedNeighbour,
 );

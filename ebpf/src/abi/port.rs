@@ -1,7 +1,7 @@
-use super::{Ipv4, Mac, assert_layout};
+use super::{Ipv4, Mac, Vlan, assert_layout};
 
-/// Slots of the table of ports, a power of two. The port of interface `i` is in one of the
-/// [`PORT_PROBES`] slots from `i % PORT_SLOTS` on, modulo the table's size.
+/// Slots of the table of ports, a power of two. A port is in one of the [`PORT_PROBES`] slots that
+/// [`PortKey::slots`] names.
 pub const PORT_SLOTS: usize = 256;
 
 /// How many slots a look-up tries.
@@ -17,27 +17,103 @@ pub enum PortRole {
     Uplink = 2,
 }
 
-/// An interface that the program is attached to. 24 bytes.
+/// An interface that the program is attached to, or one VLAN of it. 32 bytes.
+///
+/// The kernel's own interface of a VLAN has an index of its own, by which it stands in the kernel's
+/// routes. Where the LAN is such a VLAN, it has a second port, of that index and without tags, that is
+/// the same otherwise: no frame comes in by it, but routes of IPv6 lead to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Port {
     /// The kernel's index of the interface; zero in a free slot.
     pub ifindex: u32,
-    /// The interface's index in the device map.
+    /// The tags of the frames that come in.
+    pub vlan: Vlan,
+    /// The interface's own MAC.
+    pub mac: Mac,
+    /// Its index in the device map, and that of the tags that frames leave it with. Two VLANs of an
+    /// interface have two.
     pub egress: u16,
     /// The largest IPv4 packet that the interface takes, in bytes.
     pub mtu: u16,
-    /// The interface's own MAC.
-    pub mac: Mac,
+    /// The interface's own IPv4 address: the source of ICMP messages sent back by it.
+    pub address: Ipv4,
     /// A [`PortRole`].
     pub role: u8,
     /// The uplink's identifier, or zero on a LAN interface.
     pub uplink: u8,
     /// Always zero.
-    pub reserved: [u8; 2],
-    /// The interface's own IPv4 address: the source of ICMP messages sent back by it.
-    pub address: Ipv4,
+    pub reserved: [u8; 6],
 }
 
-assert_layout!(Port, size 24, align 8,
-    ifindex: 4, egress: 2, mtu: 2, mac: 8, role: 1, uplink: 1, reserved: 2, address: 4);
+assert_layout!(Port, size 32, align 8,
+    ifindex: 4, vlan: 4, mac: 8, egress: 2, mtu: 2, address: 4, role: 1, uplink: 1, reserved: 6);
+
+impl Port {
+    /// What it is looked up by.
+    #[inline(always)]
+    pub const fn key(&self) -> PortKey {
+        PortKey::new(self.ifindex, self.vlan)
+    }
+}
+
+/// What a port is looked up by: the kernel's index of the interface, and the tags. 8 bytes, compared as
+/// one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct PortKey(u64);
+
+impl PortKey {
+    /// Of the frames that come in by this interface with these tags.
+    #[inline(always)]
+    pub const fn new(ifindex: u32, vlan: Vlan) -> Self {
+        Self(ifindex as u64 | (vlan.to_bits() as u64) << 32)
+    }
+
+    /// Of those without tags.
+    #[inline(always)]
+    pub const fn untagged(ifindex: u32) -> Self {
+        Self::new(ifindex, Vlan::NONE)
+    }
+
+    /// The slots that the port may be in, in the order that a look-up tries them. They are the same
+    /// whoever asks, so a port is put into the first that is free.
+    #[inline(always)]
+    pub fn slots(self) -> impl Iterator<Item = usize> {
+        // The VLANs of one interface are spread over the whole table, whichever half they differ in.
+        let spread = ((self.0 >> 32) as u32).wrapping_mul(0x9e37_79b1) >> 24;
+        let first = self.0 as u32 as usize + spread as usize;
+        (0..PORT_PROBES).map(move |probe| (first + probe) & (PORT_SLOTS - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn a_port_without_tags_is_at_its_index() {
+        let slots = |ifindex| PortKey::untagged(ifindex).slots().collect::<Vec<_>>();
+        assert_eq!(slots(7), [7, 8, 9, 10]);
+        assert_eq!(slots(254 + 256), [254, 255, 0, 1]);
+    }
+
+    /// What an access node has: a VLAN a subscriber, one after the other, within one of the node's.
+    #[test]
+    fn neighbouring_vlans_find_room() {
+        let node = Vlan::service(100).unwrap();
+        let ids = || (2000..2128).map(|id| Vlan::customer(id).unwrap());
+        for vlans in [ids().collect::<Vec<_>>(), ids().map(|id| id.within(node).unwrap()).collect()]
+        {
+            let mut taken = BTreeMap::new();
+            for vlan in vlans {
+                let key = PortKey::new(3, vlan);
+                let free = key.slots().find(|slot| !taken.contains_key(slot));
+                taken.insert(free.expect("a slot is free"), key);
+            }
+        }
+    }
+}

@@ -5,7 +5,12 @@ use aya_ebpf::{
     helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
     programs::XdpContext,
 };
-use pointsman_ebpf::wire::{self, Frame, Wire, mss};
+use pointsman_ebpf::{
+    abi::Vlan,
+    wire::{self, Ethernet, Frame, Tags, Wire, mss},
+};
+
+use super::tagged_frame::insert_tags;
 
 /// The packet between `data` and `data_end` of the XDP context.
 ///
@@ -13,11 +18,11 @@ use pointsman_ebpf::wire::{self, Frame, Wire, mss};
 /// knows from one access and leaves unchecked at the next, the verifier may not know where the
 /// offset is a variable.
 pub(crate) struct PacketFrame<const ANEW: bool> {
-    context: *mut xdp_md,
-    start: usize,
-    end: usize,
+    pub(super) context: *mut xdp_md,
+    pub(super) start: usize,
+    pub(super) end: usize,
     /// Of a frame whose bounds are not read anew: how long it is.
-    len: usize,
+    pub(super) len: usize,
 }
 
 impl<const ANEW: bool> PacketFrame<ANEW> {
@@ -45,7 +50,7 @@ impl<const ANEW: bool> PacketFrame<ANEW> {
 
     /// Reads where the packet starts and ends, past the optimiser.
     #[inline(always)]
-    fn bounds(&self) -> (usize, usize) {
+    pub(super) fn bounds(&self) -> (usize, usize) {
         // SAFETY: the context outlives the program's run.
         let (start, end) = unsafe {
             (
@@ -65,6 +70,16 @@ impl<const ANEW: bool> Frame for PacketFrame<ANEW> {
         }
         let (start, end) = self.bounds();
         end - start
+    }
+
+    #[inline(always)]
+    fn holds(&self, len: usize) -> bool {
+        self.at::<()>(len).is_some()
+    }
+
+    #[inline(always)]
+    fn ethernet(&self) -> Option<Ethernet> {
+        self.read(0)
     }
 
     #[inline(always)]
@@ -103,6 +118,11 @@ impl<const ANEW: bool> Frame for PacketFrame<ANEW> {
         let grown = unsafe { bpf_xdp_adjust_head(self.context, -(bytes as i32)) };
         (self.start, self.end) = self.bounds();
         (grown == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn insert_tags(&mut self, vlan: Vlan, came: Tags) -> Option<()> {
+        (insert_tags(self.context, 0, vlan.to_bits(), came.to_bits()) == 0).then_some(())
     }
 
     #[inline(always)]

@@ -13,11 +13,12 @@ use pointsman_ebpf::{
     abi::{
         self, AddressOwner, BUCKETS_PER_GROUP, Bucket, COUNTERS, Counter, CounterId, Flow, FlowKey,
         Forward, Group, Host, Ipv4, Ipv6, LOCAL_FILTER_WORDS, LocalAddress, MAX_FORWARDS,
-        MAX_GROUPS, MAX_UPLINKS, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port, Settings,
-        SharedU64, SitePrefix, TokenBucket, Uplink, Uplink6,
+        MAX_GROUPS, MAX_UPLINKS, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port, PortKey,
+        Settings, SharedU64, SitePrefix, TokenBucket, Uplink, Uplink6, Vlan,
     },
     path::{Note, Packet, Packet6, Stage},
     table::{BINDING_WORDS, FLOW_WORDS, Filter, PIN_WORDS, Set},
+    wire::Tags,
 };
 
 /// The uplinks that are alive, a bit each: one element of eight bytes, which the daemon writes
@@ -61,10 +62,15 @@ impl<T, const N: usize> Section<[T; N]> {
     }
 }
 
-/// [`Port`]s, by interface index modulo the size and linear probing.
+/// [`Port`]s, where [`PortKey::slots`] says.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".data.ports")]
 pub(super) static PORTS: Section<[Port; PORT_SLOTS]> = Section::zeroed();
+
+/// The tags that frames leave with, by index in the device map.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data.vlans")]
+pub(super) static VLANS: Section<[Vlan; PORT_SLOTS]> = Section::zeroed();
 
 /// [`Uplink`]s by identifier.
 #[unsafe(no_mangle)]
@@ -169,8 +175,13 @@ pub(super) static TOKENS: PerCpuArray<TokenBucket> = PerCpuArray::with_max_entri
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Left<P> {
-    packet: P,
-    note: Note,
+    pub(crate) packet: P,
+    /// Word from the last one.
+    pub(crate) note: Note,
+    /// The port that the packet came in by.
+    pub(crate) port: PortKey,
+    /// The tags that it came in with.
+    pub(crate) came: Tags,
 }
 
 /// What the packet in hand has left on its way through the stages.
@@ -221,21 +232,25 @@ static EGRESS: DevMap = DevMap::with_max_entries(PORT_SLOTS as u32, 0);
 #[map]
 static STAGES: ProgramArray = ProgramArray::with_max_entries(Stage::ALL.len() as u32, 0);
 
-/// Leaves what was parsed of the packet for all stages to come.
+/// Leaves for all stages to come what was parsed of the packet, the port that it came in by, and the tags
+/// that were taken out of it.
 #[inline(always)]
-pub(crate) fn leave<P: Carried>(packet: &P) {
+pub(crate) fn leave<P: Carried>(packet: &P, port: PortKey, came: Tags) {
     if let Some(left) = P::map().get_ptr_mut(0) {
         // SAFETY: the element is this CPU's own, and an XDP program is not interrupted by another
         // on its CPU. That holds until the last of a packet's stages ends.
-        unsafe { (*left).packet = *packet };
+        unsafe {
+            (*left).packet = *packet;
+            (*left).port = port;
+            (*left).came = came;
+        }
     }
 }
 
 /// What the stages before have left.
 #[inline(always)]
-pub(crate) fn left<P: Carried>() -> Option<(&'static P, Note)> {
-    let left = P::map().get(0)?;
-    Some((&left.packet, left.note))
+pub(crate) fn left<P: Carried>() -> Option<&'static Left<P>> {
+    P::map().get(0)
 }
 
 /// Leaves word for the stage that goes on.

@@ -6,8 +6,10 @@ mod frame;
 mod maps;
 mod tables;
 mod tables6;
+mod tagged_frame;
 
 pub(crate) use flow_tables::look_up;
 pub(crate) use frame::PacketFrame;
 pub(crate) use maps::{Carried, count, enter, leave, leave_note, left, redirect};
 pub(crate) use tables::KernelTables;
+pub(crate) use tagged_frame::TaggedPacketFrame;

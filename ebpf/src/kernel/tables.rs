@@ -9,7 +9,7 @@ use aya_ebpf::{
 use pointsman_ebpf::{
     abi::{
         AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
-        LocalAddress, LocalFilter, PORT_PROBES, PORT_SLOTS, Port, Settings, SharedU64, Uplink,
+        LocalAddress, LocalFilter, PORT_SLOTS, Port, PortKey, Settings, SharedU64, Uplink, Vlan,
     },
     path::{self, FlowTable, InsertError, Tables},
     table::Existing,
@@ -18,7 +18,7 @@ use pointsman_ebpf::{
 use super::flow_tables::{Bindings, Flows, Invited, Unreplied, look_up};
 use super::maps::{
     BUCKETS, FORWARDS, FRAGMENTS, GROUPS, HOSTS, LOCAL, LOCAL_FILTER, OWN_PORTS, POOL, PORTS,
-    SETTINGS, SWITCH, TOKENS, UPLINKS,
+    SETTINGS, SWITCH, TOKENS, UPLINKS, VLANS,
 };
 
 /// `EEXIST` of the kernel.
@@ -58,14 +58,20 @@ impl<const LOOK_UP: u8, C> Tables for KernelTables<LOOK_UP, C> {
     }
 
     #[inline(always)]
-    fn port(&self, ifindex: u32) -> Option<&Port> {
-        for probe in 0..PORT_PROBES as u32 {
-            let port = PORTS.get((ifindex + probe) as usize & (PORT_SLOTS - 1))?;
-            if port.ifindex == ifindex {
+    fn port(&self, key: PortKey) -> Option<&Port> {
+        for slot in key.slots() {
+            let port = PORTS.get(slot)?;
+            if port.key() == key {
                 return Some(port);
             }
         }
         None
+    }
+
+    #[inline(always)]
+    fn vlan(&self, egress: u16) -> Vlan {
+        // The mask tells the verifier what the daemon keeps to.
+        VLANS.get(usize::from(egress) & (PORT_SLOTS - 1)).copied().unwrap_or_default()
     }
 
     #[inline(always)]

@@ -1,8 +1,8 @@
 use aya_ebpf::{bindings::xdp_md, maps::lpm_trie::Key};
 use pointsman_ebpf::{
     abi::{
-        DigestKey, FlowKey, Ipv6, LanSide, MacPair, Pin, PortRole, SharedU64, SitePrefix, Uplink6,
-        WantedNeighbour,
+        DigestKey, FlowKey, Ipv6, LanSide, MacPair, Pin, PortKey, PortRole, SharedU64, SitePrefix,
+        Uplink6, WantedNeighbour,
     },
     path::{FlowTable, InsertError, NextHop, Tables, Tables6},
     table::Existing,
@@ -51,7 +51,7 @@ impl<const LOOK_UP: u8> Tables6 for KernelTables<LOOK_UP, *mut xdp_md> {
             return NextHop::Nowhere;
         };
         match fib::route(self.context, settings.lan_interface, *address) {
-            Route::Neighbour(interface, mac) => match self.port(interface) {
+            Route::Neighbour(interface, mac) => match self.port(PortKey::untagged(interface)) {
                 Some(port) if port.role == PortRole::Lan as u8 => {
                     NextHop::Lan(LanSide::new(MacPair::new(mac, port.mac), port.egress, port.mtu))
                 }

@@ -33,7 +33,8 @@ use std::vec::Vec;
 
 use crate::abi::{
     AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, L4Port,
-    LocalAddress, MAX_UPLINKS, OwnPorts, Port, Settings, SharedU64, TokenBucket, Uplink,
+    LocalAddress, MAX_UPLINKS, OwnPorts, Port, PortKey, Settings, SharedU64, TokenBucket, Uplink,
+    Vlan,
 };
 use crate::path::{self, FlowTable, InsertError, Tables};
 use crate::verdict::Verdict;
@@ -62,8 +63,10 @@ pub struct MemoryTables {
     pub own_ports: BTreeMap<u32, u64>,
     /// Public addresses by index, as [`Uplink::pool`] counts them.
     pub pool: BTreeMap<u32, Ipv4>,
-    /// Ports by interface index.
+    /// Ports, each by a number of its own: the interface's index, unless the interface has several.
     pub ports: BTreeMap<u32, Port>,
+    /// The tags that frames leave with, by index in the device map.
+    pub vlans: BTreeMap<u16, Vlan>,
     /// The settings, if they were written.
     pub settings: Option<Settings>,
     /// Uplinks by identifier. One that was not written has generation zero.
@@ -92,6 +95,7 @@ impl MemoryTables {
             own_ports: BTreeMap::new(),
             pool: BTreeMap::new(),
             ports: BTreeMap::new(),
+            vlans: BTreeMap::new(),
             settings: None,
             uplinks: [Uplink::default(); MAX_UPLINKS],
             ipv6: Ipv6Tables::new(),
@@ -201,7 +205,7 @@ impl MemoryTables {
     /// Runs a frame that came in on an interface through the path, and counts it.
     pub fn run(&self, frame: &mut Vec<u8>, ifindex: u32) -> Verdict {
         let len = frame.len();
-        let verdict = path::process(&mut MemoryFrame(frame), self, ifindex);
+        let verdict = path::process(&mut MemoryFrame::new(frame), self, ifindex);
         self.count(verdict, len);
         verdict
     }
@@ -225,8 +229,12 @@ impl Tables for MemoryTables {
         (word >> 32) as u32
     }
 
-    fn port(&self, ifindex: u32) -> Option<&Port> {
-        self.ports.get(&ifindex)
+    fn port(&self, key: PortKey) -> Option<&Port> {
+        self.ports.values().find(|port| port.key() == key)
+    }
+
+    fn vlan(&self, egress: u16) -> Vlan {
+        self.vlans.get(&egress).copied().unwrap_or_default()
     }
 
     fn alive(&self) -> u64 {

@@ -9,7 +9,7 @@ use std::boxed::Box;
 use super::MemoryTables;
 use crate::abi::{
     ABI_VERSION, AddressOwner, Bucket, Group, Ipv4, LanPrefix, Mac, MacPair, Port, PortRange,
-    PortRole, Settings, Sticky, Uplink,
+    PortRole, Settings, Sticky, Uplink, Vlan,
 };
 
 /// What the LAN's interface and addresses are.
@@ -170,12 +170,13 @@ fn add_uplink(tables: &mut MemoryTables, provider: &Provider) {
 fn port(ifindex: u32, egress: u16, mac: [u8; 6], role: PortRole, uplink: u8) -> Port {
     Port {
         ifindex,
+        vlan: Vlan::NONE,
         egress,
         mtu: MTU,
         mac: Mac::new(mac),
         role: role as u8,
         uplink,
-        reserved: [0; 2],
+        reserved: [0; 6],
         address: Ipv4::new(lan::GATEWAY.octets()),
     }
 }

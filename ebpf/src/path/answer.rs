@@ -7,8 +7,8 @@ use super::{Note, Stop, Tables};
 use crate::abi::{Ipv4, MacPair, Port, PortRole, Settings};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{
-    ETHERNET_LEN, EtherType, Ethernet, Frame, ICMP_LEN, IPV4_LEN, Ipv4Header, Protocol, checksum,
-    icmp_type, unreachable_code,
+    ETHERNET_LEN, EtherType, Frame, ICMP_LEN, IPV4_LEN, Ipv4Header, Protocol, checksum, icmp_type,
+    unreachable_code,
 };
 
 /// How much of the packet is quoted at most, in bytes: the message has 576 then (RFC 1812 section
@@ -26,7 +26,7 @@ pub(super) fn run<F: Frame, T: Tables>(
     note: Note,
 ) -> Result<Verdict, Stop> {
     let (reason, mtu) = note.reason();
-    let ethernet: Ethernet = frame.read(0).ok_or(reason)?;
+    let ethernet = frame.ethernet().ok_or(reason)?;
     let header: Ipv4Header = frame.read(ETHERNET_LEN).ok_or(reason)?;
     let settings = tables.settings().ok_or(reason)?;
     let may = may_be_answered(frame, &header, settings, port);

@@ -11,15 +11,17 @@ use core::mem::MaybeUninit;
 use super::forward::{self, Way};
 use super::parse::{self, Kind, Packet};
 use super::{End, FlowTable, Note, Stage, Step, Stop, Tables, flow};
-use crate::abi::{Direction, Flow, Port, PortRole, SharedU64, Uplink};
+use crate::abi::{Direction, Flow, Port, PortKey, PortRole, SharedU64, Uplink};
 use crate::verdict::{DropReason, PassReason, Verdict};
-use crate::wire::{ETHERNET_LEN, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp};
+use crate::wire::{ETHERNET_LEN, EtherType, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp};
 
-/// [`Stage::Established`]. What is parsed of the packet is in `place`. Nothing where it is of IPv6:
-/// [`Stage::Ipv6`] begins anew.
+/// [`Stage::Established`]. What is parsed of the packet is in `place`.
 ///
 /// The end is called with the verdict, if there is one, at each place where one is found: there, the
 /// compiler knows what kind it is.
+///
+/// # Errors
+/// Where it is of IPv6, or has a tag: [`Stage::Ipv6`] or [`Stage::Tagged`] begins anew.
 #[inline(always)]
 pub fn established<'p, F: Frame, T: Tables, E: End>(
     frame: &mut F,
@@ -27,28 +29,52 @@ pub fn established<'p, F: Frame, T: Tables, E: End>(
     ifindex: u32,
     place: &'p mut MaybeUninit<Packet>,
     end: &E,
-) -> Option<Step<'p, E::Done>> {
-    let Some(port) = tables.port(ifindex) else {
-        return Some(Step::Done(end.done(Verdict::Pass(PassReason::UnknownPort))));
+) -> Result<Step<'p, E::Done>, Stage> {
+    let Some(port) = tables.port(PortKey::untagged(ifindex)) else {
+        return match frame.ethernet() {
+            Some(ethernet) if EtherType::is_tag(ethernet.ether_type) => Err(Stage::Tagged),
+            _ => Ok(Step::Done(end.done(Verdict::Pass(PassReason::UnknownPort)))),
+        };
     };
+    of_port(frame, tables, port, place, end)
+}
+
+/// The packet of a frame that came in by this port.
+///
+/// # Errors
+/// As for [`established`].
+#[inline(always)]
+pub(super) fn of_port<'p, F: Frame, T: Tables, E: End>(
+    frame: &mut F,
+    tables: &T,
+    port: &Port,
+    place: &'p mut MaybeUninit<Packet>,
+    end: &E,
+) -> Result<Step<'p, E::Done>, Stage> {
     // So the compiler knows that all the headers are there.
-    if frame.read::<[u8; PLAIN_LEN]>(0).is_some()
-        && let Ok(header) = parse::header(frame, port)
+    if frame.holds(PLAIN_LEN)
+        && parse::link(frame, port).is_ok()
+        && let Some(header) = frame.read::<Ipv4Header>(ETHERNET_LEN)
         && header.is_plain()
     {
         if header.protocol == Protocol::TCP {
             let header = header.known_plain(Protocol::TCP);
-            return Some(shaped(frame, tables, port, &header, place, end));
+            return Ok(shaped(frame, tables, port, &header, place, end));
         }
         if header.protocol == Protocol::UDP {
             let header = header.known_plain(Protocol::UDP);
-            return Some(shaped(frame, tables, port, &header, place, end));
+            return Ok(shaped(frame, tables, port, &header, place, end));
         }
     }
-    match parse::header(frame, port) {
-        Ok(header) => Some(shaped(frame, tables, port, &header, place, end)),
-        Err(Stop::Next(..)) => None,
-        Err(stop) => Some(Step::Done(end.done(refused(stop)))),
+    match parse::link(frame, port) {
+        Ok(()) => {}
+        Err(Stop::Next(Stage::Tagged, _)) => return Err(Stage::Tagged),
+        Err(Stop::Next(..)) => return Err(Stage::Ipv6),
+        Err(stop) => return Ok(Step::Done(end.done(refused(stop)))),
+    }
+    match frame.read(ETHERNET_LEN) {
+        Some(header) => Ok(shaped(frame, tables, port, &header, place, end)),
+        None => Ok(Step::Done(end.done(Verdict::Drop(DropReason::Truncated)))),
     }
 }
 

@@ -10,7 +10,7 @@
 //!    established one (`entry.rs`).
 //! 5. Translate (`translate.rs`): addresses, ports, TTL, the maximum segment size (`mss.rs`), and
 //!    checksums by their difference.
-//! 6. Forward (`forward.rs`): MACs, egress, counter.
+//! 6. Forward (`forward.rs`): MACs, VLAN tags (`tagged.rs`), egress, counter.
 //!
 //! From one LAN address to another nothing is translated or remembered (`lan.rs`): the kernel's routes say
 //! where it goes.
@@ -53,8 +53,10 @@ mod mss;
 mod opening;
 mod outbound;
 mod parse;
+mod process;
 mod select;
 mod tables;
+mod tagged;
 mod translate;
 
 pub use established::established;
@@ -65,9 +67,9 @@ pub use ipv6::{
     opening as opening6, outbound as outbound6,
 };
 pub use parse::Packet;
+pub use process::process;
 pub use tables::{FlowTable, InsertError, NextHop, Tables, Tables6};
-
-use core::mem::MaybeUninit;
+pub use tagged::{depart, restore, tagged};
 
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::Frame;
@@ -116,11 +118,16 @@ pub enum Stage {
     Answer6 = 18,
     /// From the LAN to the LAN.
     Lan = 19,
+    /// Packets of established flows in frames with VLAN tags: where all such frames go from the first
+    /// stage.
+    Tagged = 20,
+    /// The same of IPv6.
+    Tagged6 = 21,
 }
 
 impl Stage {
     /// Every stage, by discriminant.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Established,
         Self::Outbound,
         Self::Opening,
@@ -141,6 +148,8 @@ impl Stage {
         Self::Error6,
         Self::Answer6,
         Self::Lan,
+        Self::Tagged,
+        Self::Tagged6,
     ];
 
     /// The name of its program in the object.
@@ -166,6 +175,8 @@ impl Stage {
             Self::Error6 => "pointsman_error6",
             Self::Answer6 => "pointsman_answer6",
             Self::Lan => "pointsman_lan",
+            Self::Tagged => "pointsman_tagged",
+            Self::Tagged6 => "pointsman_tagged6",
         }
     }
 }
@@ -187,17 +198,6 @@ pub trait End {
 
     /// Whatever the verdict calls for.
     fn done(&self, verdict: Verdict) -> Self::Done;
-}
-
-/// The verdict stays.
-struct NoEnd;
-
-impl End for NoEnd {
-    type Done = Verdict;
-
-    fn done(&self, verdict: Verdict) -> Verdict {
-        verdict
-    }
 }
 
 /// What one stage of a packet's path tells the next. 8 bytes.
@@ -279,59 +279,6 @@ impl From<PassReason> for Stop {
     }
 }
 
-/// Takes a packet through all stages.
-pub fn process<F: Frame, T: Tables6>(frame: &mut F, tables: &T, ifindex: u32) -> Verdict {
-    let mut place = MaybeUninit::uninit();
-    let Some(mut step) = established(frame, tables, ifindex, &mut place, &NoEnd) else {
-        return process6(frame, tables, ifindex);
-    };
-    loop {
-        let (stage, packet, note) = match step {
-            Step::Done(verdict) => return verdict,
-            Step::Next(stage, packet, note) => (stage, packet, note),
-        };
-        let run = match stage {
-            Stage::Outbound => outbound,
-            Stage::Opening => opening,
-            Stage::Mapping => mapping,
-            Stage::Inbound => inbound,
-            Stage::Hairpin => hairpin,
-            Stage::HairpinOpening => hairpin_opening,
-            Stage::Fragment => fragment,
-            Stage::Error => error,
-            Stage::Answer => answer,
-            Stage::Lan => lan,
-            // No stage leads back to the first, or to those of IPv6.
-            _ => return Verdict::Drop(DropReason::NotReady),
-        };
-        step = run(frame, tables, ifindex, packet, note);
-    }
-}
-
-/// Takes a packet of IPv6 through all of its stages.
-fn process6<F: Frame, T: Tables6>(frame: &mut F, tables: &T, ifindex: u32) -> Verdict {
-    let mut place = MaybeUninit::uninit();
-    let mut step = established6(frame, tables, ifindex, &mut place, &NoEnd);
-    loop {
-        let (stage, packet, note) = match step {
-            Step::Done(verdict) => return verdict,
-            Step::Next(stage, packet, note) => (stage, packet, note),
-        };
-        let run = match stage {
-            Stage::Outbound6 => outbound6,
-            Stage::Opening6 => opening6,
-            Stage::Inbound6 => inbound6,
-            Stage::Invitation6 => invitation6,
-            Stage::Hairpin6 => hairpin6,
-            Stage::Fragment6 => fragment6,
-            Stage::Error6 => error6,
-            Stage::Answer6 => answer6,
-            _ => return Verdict::Drop(DropReason::NotReady),
-        };
-        step = run(frame, tables, ifindex, packet, note);
-    }
-}
-
 /// What a stage ends in, whose messages to senders are those of the stage `answer`.
 #[inline(always)]
 fn step<P>(result: Result<Verdict, Stop>, packet: &P, answer: Stage) -> Step<'_, Verdict, P> {
@@ -352,11 +299,11 @@ macro_rules! stages {
         pub fn $name<'p, F: Frame, T: $tables>(
             frame: &mut F,
             tables: &T,
-            ifindex: u32,
+            port: crate::abi::PortKey,
             packet: &'p $packet,
             note: Note,
         ) -> Step<'p, Verdict, $packet> {
-            match tables.port(ifindex) {
+            match tables.port(port) {
                 Some(port) => step($run(frame, tables, port, packet, note), packet, $answer),
                 None => Step::Done(Verdict::Pass(PassReason::UnknownPort)),
             }

@@ -6,15 +6,9 @@ use super::{Stage, Stop};
 use crate::abi::{FlowKey, L4Port, LAN_REALM, LanSide, Mac, Mark, Port, PortRole};
 use crate::verdict::{DropReason, PassReason};
 use crate::wire::{
-    ETHERNET_LEN, Echo, EtherType, Ethernet, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp, Udp,
-    icmp_type, tcp_flags,
+    ETHERNET_LEN, Echo, EtherType, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp, Udp, icmp_type,
+    tcp_flags,
 };
-
-/// Where the source MAC starts in a frame.
-pub(super) const SOURCE_MAC: usize = 6;
-
-/// The bits of a tag that name the VLAN (IEEE 802.1Q).
-const VLAN_ID: u16 = 0x0fff;
 
 /// A packet that is well formed: what the path decides by. Opaque to all but the path.
 #[derive(Clone, Copy)]
@@ -56,13 +50,13 @@ impl Packet {
     /// The sender's MAC.
     #[inline(always)]
     pub(super) fn source_mac<F: Frame>(&self, frame: &F) -> Option<Mac> {
-        frame.read(0).map(|ethernet: Ethernet| ethernet.source())
+        frame.ethernet().map(|ethernet| ethernet.source())
     }
 
     /// Whether it came by `port` from where this side says.
     #[inline(always)]
     pub(super) fn is_from<F: Frame>(&self, frame: &F, port: &Port, lan: LanSide) -> bool {
-        frame.read(SOURCE_MAC).is_some_and(|source| lan.is_of(source, port.egress))
+        frame.source().is_some_and(|source| lan.is_of(source, port.egress))
     }
 
     /// The sequence number of a TCP segment.
@@ -103,20 +97,28 @@ pub(super) enum Kind {
     OfLink,
 }
 
-/// Reads the IPv4 header of a frame that came in on `port`. Nothing of it is checked.
+/// Looks at the Ethernet header of a frame that came in on `port`.
 ///
 /// # Errors
-/// Where the frame is not for the gateway, or not of IPv4.
+/// Where the frame is not for the gateway, or not of IPv4, or has a tag: the stages of those begin anew.
 #[inline(always)]
-pub(super) fn header<F: Frame>(frame: &F, port: &Port) -> Result<Ipv4Header, Stop> {
-    let ethernet: Ethernet = frame.read(0).ok_or(DropReason::Truncated)?;
+pub(super) fn link<F: Frame>(frame: &F, port: &Port) -> Result<(), Stop> {
+    let ethernet = frame.ethernet().ok_or(DropReason::Truncated)?;
     if ethernet.destination() != port.mac {
-        return Err(PassReason::NotForUs.into());
+        // A VLAN's interface may have a MAC of its own.
+        return Err(match EtherType::is_tag(ethernet.ether_type) {
+            true => Stop::to(Stage::Tagged),
+            false => PassReason::NotForUs.into(),
+        });
     }
     if ethernet.ether_type != EtherType::IPV4 {
-        return Err(not_ipv4(frame, ethernet.ether_type));
+        return Err(match ethernet.ether_type {
+            EtherType::IPV6 => Stop::to(Stage::Ipv6),
+            EtherType::VLAN | EtherType::SERVICE_VLAN => Stop::to(Stage::Tagged),
+            _ => PassReason::NotIp.into(),
+        });
     }
-    frame.read(ETHERNET_LEN).ok_or(DropReason::Truncated.into())
+    Ok(())
 }
 
 /// Parses the packet of a header that was read of a frame, into `place`.
@@ -171,19 +173,6 @@ fn check_header<F: Frame>(frame: &F, header: &Ipv4Header) -> Result<(), Stop> {
         Some(true) => Ok(()),
         Some(false) => Err(DropReason::BadChecksum.into()),
         None => Err(DropReason::Truncated.into()),
-    }
-}
-
-/// Step 2: a frame of another protocol.
-fn not_ipv4<F: Frame>(frame: &F, ether_type: [u8; 2]) -> Stop {
-    match ether_type {
-        EtherType::VLAN | EtherType::SERVICE_VLAN => match frame.read::<[u8; 2]>(ETHERNET_LEN) {
-            Some(tag) if u16::from_be_bytes(tag) & VLAN_ID == 0 => DropReason::PriorityTag.into(),
-            Some(_) => PassReason::Vlan.into(),
-            None => DropReason::Truncated.into(),
-        },
-        EtherType::IPV6 => Stop::to(Stage::Ipv6),
-        _ => PassReason::NotIp.into(),
     }
 }
 

@@ -1,6 +1,7 @@
 use crate::abi::{
     AddressOwner, Binding, Bucket, DigestKey, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
-    Ipv6, LanSide, LocalAddress, Pin, Port, Settings, SharedU64, SitePrefix, Uplink, Uplink6,
+    Ipv6, LanSide, LocalAddress, Pin, Port, PortKey, Settings, SharedU64, SitePrefix, Uplink,
+    Uplink6, Vlan,
 };
 
 /// What the path looks things up in: BPF maps in the kernel, ordinary collections elsewhere.
@@ -17,8 +18,11 @@ pub trait Tables {
     /// A random number, for ports.
     fn random(&self) -> u32;
 
-    /// The port of an interface, by the kernel's index.
-    fn port(&self, ifindex: u32) -> Option<&Port>;
+    /// The port of an interface, or of a VLAN of one.
+    fn port(&self, key: PortKey) -> Option<&Port>;
+
+    /// The tags that frames leave with by this index in the device map.
+    fn vlan(&self, egress: u16) -> Vlan;
 
     /// The uplinks that are alive, a bit each. One store to it is the failover.
     fn alive(&self) -> u64;

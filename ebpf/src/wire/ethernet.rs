@@ -5,6 +5,8 @@ use crate::abi::Mac;
 pub const ETHERNET_LEN: usize = size_of::<Ethernet>();
 
 /// An Ethernet header (IEEE 802.3 section 3.1.1), untagged. 14 bytes.
+///
+/// It is read by [`Frame::ethernet`](super::Frame::ethernet).
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Ethernet {
@@ -20,6 +22,24 @@ pub struct Ethernet {
 unsafe impl Wire for Ethernet {}
 
 impl Ethernet {
+    /// Offset of the source MAC from the start of the frame.
+    pub const SOURCE: usize = 6;
+    /// Offset of the type, or of the first tag, from the start of the frame.
+    pub const TYPE: usize = 12;
+
+    /// Of the MACs as they stand in a frame, and the type.
+    #[inline(always)]
+    pub fn new(macs: [[u8; 4]; 3], ether_type: [u8; 2]) -> Self {
+        let [destination_head, [a, b, c, d], [e, f, g, h]] = macs;
+        Self {
+            destination_head,
+            destination_tail: [a, b],
+            source_head: [c, d, e, f],
+            source_tail: [g, h],
+            ether_type,
+        }
+    }
+
     /// The destination MAC.
     #[inline(always)]
     pub fn destination(&self) -> Mac {
@@ -46,4 +66,10 @@ impl EtherType {
     pub const VLAN: [u8; 2] = [0x81, 0x00];
     /// A service VLAN tag (IEEE 802.1ad).
     pub const SERVICE_VLAN: [u8; 2] = [0x88, 0xa8];
+
+    /// Whether a VLAN tag follows.
+    #[inline(always)]
+    pub const fn is_tag(ether_type: [u8; 2]) -> bool {
+        matches!(ether_type, Self::VLAN | Self::SERVICE_VLAN)
+    }
 }

@@ -1,4 +1,5 @@
-use super::{ipv6, mss};
+use super::{ETHERNET_LEN, Ethernet, Tags, ipv6, mss};
+use crate::abi::Vlan;
 
 /// A type that can be copied out of and into a packet.
 ///
@@ -12,13 +13,39 @@ unsafe impl Wire for u8 {}
 unsafe impl<T: Wire, const N: usize> Wire for [T; N] {}
 
 /// A frame, from the first byte of its Ethernet header on.
+///
+/// Of a frame with VLAN tags that are hidden, all is as if it had none: what comes behind them is where
+/// it is in a frame without, and what is written there stays. Only its MACs are not seen at the first
+/// offsets, where [`Self::macs`] finds them, but those that are written there are the ones that it leaves
+/// with.
 pub trait Frame {
-    /// How many bytes the frame has.
+    /// How many bytes the frame has, hidden ones aside.
     fn len(&self) -> usize;
 
     /// Whether the frame has no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether the frame has this many bytes.
+    fn holds(&self, len: usize) -> bool {
+        self.len() >= len
+    }
+
+    /// The MACs that the frame came in with.
+    fn macs(&self) -> Option<[[u8; 4]; 3]> {
+        self.read(0)
+    }
+
+    /// The MAC that the frame came in from, and the two bytes behind it.
+    fn source(&self) -> Option<[u8; 8]> {
+        self.read(Ethernet::SOURCE)
+    }
+
+    /// The Ethernet header that the frame came in with, hidden tags aside.
+    fn ethernet(&self) -> Option<Ethernet> {
+        let [.., high, low] = self.read::<[u8; ETHERNET_LEN]>(0)?;
+        Some(Ethernet::new(self.macs()?, [high, low]))
     }
 
     /// Copies a value out, or nothing where the frame ends before it does.
@@ -49,34 +76,91 @@ pub trait Frame {
         ipv6::walk(self, start, next, len)
     }
 
-    /// Puts this many bytes before the frame, whatever they hold.
+    /// Puts this many bytes before the frame, whatever they hold, in the place of what is hidden.
     #[must_use]
     fn grow_front(&mut self, bytes: usize) -> Option<()>;
+
+    /// Puts the tags of a VLAN behind the MACs that were written, in the place of what is hidden:
+    /// [`Tags::to_vlan`]. Nothing where there is no room.
+    #[must_use]
+    fn insert_tags(&mut self, vlan: Vlan, came: Tags) -> Option<()>
+    where
+        Self: Sized,
+    {
+        Tags::to_vlan(vlan, came).insert(self)
+    }
 
     /// Cuts the frame off after this many bytes, which it has.
     #[must_use]
     fn truncate(&mut self, len: usize) -> Option<()>;
 }
 
+/// A frame whose tags can be hidden.
+pub trait TaggedFrame: Frame {
+    /// Hides the tags, which the frame has.
+    fn hide(&mut self, tags: Tags);
+
+    /// Hides the tags, and says which they were: none where the frame ends before the first one does.
+    #[inline(always)]
+    fn hide_tags(&mut self) -> Tags
+    where
+        Self: Sized,
+    {
+        let tags = Tags::read(self).unwrap_or_default();
+        self.hide(tags);
+        tags
+    }
+
+    /// Takes out what is hidden.
+    #[must_use]
+    #[inline(always)]
+    fn strip(&mut self) -> Option<()> {
+        let macs = self.macs()?;
+        self.write(0, macs)?;
+        self.grow_front(0)
+    }
+}
+
 /// A frame in memory, for everything that is not the kernel.
 #[cfg(any(test, feature = "memory"))]
 #[derive(Debug)]
-pub struct MemoryFrame<'a>(pub &'a mut std::vec::Vec<u8>);
+pub struct MemoryFrame<'a> {
+    bytes: &'a mut std::vec::Vec<u8>,
+    /// How many bytes are hidden.
+    hidden: usize,
+}
+
+#[cfg(any(test, feature = "memory"))]
+impl<'a> MemoryFrame<'a> {
+    /// Of these bytes, none of which is hidden.
+    pub fn new(bytes: &'a mut std::vec::Vec<u8>) -> Self {
+        Self { bytes, hidden: 0 }
+    }
+}
 
 #[cfg(any(test, feature = "memory"))]
 impl Frame for MemoryFrame<'_> {
     fn len(&self) -> usize {
-        self.0.len()
+        self.bytes.len() - self.hidden
+    }
+
+    fn macs(&self) -> Option<[[u8; 4]; 3]> {
+        let (words, _) = self.bytes.as_chunks();
+        words.first_chunk().copied()
+    }
+
+    fn source(&self) -> Option<[u8; 8]> {
+        self.bytes.get(Ethernet::SOURCE..)?.first_chunk().copied()
     }
 
     fn read<T: Wire>(&self, offset: usize) -> Option<T> {
-        let bytes = self.0.get(offset..)?.get(..size_of::<T>())?;
+        let bytes = self.bytes.get(self.hidden + offset..)?.get(..size_of::<T>())?;
         // SAFETY: the slice is as long as `T`, and a `Wire` type takes any bytes at any address.
         Some(unsafe { bytes.as_ptr().cast::<T>().read() })
     }
 
     fn write<T: Wire>(&mut self, offset: usize, value: T) -> Option<()> {
-        let bytes = self.0.get_mut(offset..)?.get_mut(..size_of::<T>())?;
+        let bytes = self.bytes.get_mut(self.hidden + offset..)?.get_mut(..size_of::<T>())?;
         // SAFETY: the slice is as long as `T`, and a `Wire` type has no padding and may be written
         // at any address.
         unsafe { bytes.as_mut_ptr().cast::<T>().write(value) };
@@ -84,12 +168,20 @@ impl Frame for MemoryFrame<'_> {
     }
 
     fn grow_front(&mut self, bytes: usize) -> Option<()> {
-        self.0.splice(..0, core::iter::repeat_n(0xee, bytes));
+        self.bytes.splice(..self.hidden, core::iter::repeat_n(0xee, bytes));
+        self.hidden = 0;
         Some(())
     }
 
     fn truncate(&mut self, len: usize) -> Option<()> {
-        self.0.truncate(len);
+        self.bytes.truncate(self.hidden + len);
         Some(())
+    }
+}
+
+#[cfg(any(test, feature = "memory"))]
+impl TaggedFrame for MemoryFrame<'_> {
+    fn hide(&mut self, tags: Tags) {
+        self.hidden = tags.len();
     }
 }

@@ -26,5 +26,6 @@ mod ports;
 mod protocols;
 mod tcp;
 mod translation;
+mod vlan;
 
 pub(crate) use harness::Room;

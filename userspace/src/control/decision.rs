@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use pointsman_ebpf::abi::{
     ABI_VERSION, AddressOwner, Forward, Group, Ipv4, Ipv6, LAN_PREFIXES, LanPrefix, LanSide,
-    LocalAddress, Mac, MacPair, POOL_ADDRESSES, Port, PortRange, PortRole, Settings, Uplink6,
+    LocalAddress, Mac, MacPair, POOL_ADDRESSES, Port, PortRange, PortRole, Settings, Uplink6, Vlan,
 };
 
 use super::Controller;
@@ -84,12 +84,13 @@ impl Controller {
         let (ifindex, link) = self.facts().link_named(name)?;
         let port = Port {
             ifindex,
+            vlan: Vlan::NONE,
             egress,
             mtu: packet_size(link),
             mac: Mac::new(link.mac?),
             role: role as u8,
             uplink,
-            reserved: [0; 2],
+            reserved: [0; 6],
             address: address.map_or_else(Ipv4::default, to_ipv4),
         };
         let name = name.to_owned();

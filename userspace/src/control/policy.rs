@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{
-    AddressOwner, Forward, Group, Ipv4, Ipv6, LocalAddress, PORT_PROBES, PORT_SLOTS, Port,
-    Settings, SitePrefix, Uplink, Uplink6,
+    AddressOwner, Forward, Group, Ipv4, Ipv6, LocalAddress, Port, Settings, SitePrefix, Uplink,
+    Uplink6,
 };
 
 use super::Ranking;
@@ -52,9 +52,8 @@ impl Policy {
         let mut slots = BTreeMap::new();
         let mut left_over = Vec::new();
         for Interface { name, port } in self.interfaces.values() {
-            let free = (0..PORT_PROBES as u32)
-                .map(|probe| (port.ifindex + probe) % PORT_SLOTS as u32)
-                .find(|slot| !slots.contains_key(slot));
+            let mut of_key = port.key().slots().map(|slot| slot as u32);
+            let free = of_key.find(|slot| !slots.contains_key(slot));
             match free {
                 Some(slot) => {
                     slots.insert(slot, *port);
@@ -68,6 +67,8 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
+    use pointsman_ebpf::abi::PORT_SLOTS;
+
     use super::*;
 
     #[test]

@@ -10,7 +10,7 @@ use pointsman::dataplane::{SweptTable, SweptTables as _};
 use pointsman_ebpf::abi::{
     AddressOwner, BUCKETS_PER_GROUP, Binding, Bucket, Flow, FlowKey, Forward, Group, Host, Ipv4,
     Ipv6, L4Port, LocalAddress, LocalFilter, MAX_UPLINKS, Mark, PORT_SLOTS, Port, Settings,
-    TokenBucket, Uplink,
+    TokenBucket, Uplink, Vlan,
 };
 use pointsman_ebpf::memory::{FLOW_TABLES, MemoryTables};
 use pointsman_ebpf::path::{FlowTable, Tables as _};
@@ -91,10 +91,17 @@ impl Kernel {
     /// Lets packets come in by the interface: the loopback interface takes its part.
     pub(crate) fn set_ingress(&mut self, tables: &MemoryTables, ifindex: u32) {
         let mut ports = [Port::default(); PORT_SLOTS];
-        if let Some(port) = tables.port(ifindex) {
-            ports[LOOPBACK as usize] = Port { ifindex: LOOPBACK, ..*port };
+        for port in tables.ports.values().filter(|port| port.ifindex == ifindex) {
+            let port = Port { ifindex: LOOPBACK, ..*port };
+            let free = port.key().slots().find(|slot| ports[*slot] == Port::default());
+            ports[free.expect("a slot is free")] = port;
         }
         self.set(".data.ports", 0, ports);
+        let mut vlans = [Vlan::NONE; PORT_SLOTS];
+        for (egress, vlan) in &tables.vlans {
+            vlans[usize::from(*egress)] = *vlan;
+        }
+        self.set(".data.vlans", 0, vlans);
     }
 
     fn write_hashes(&mut self, tables: &MemoryTables) {

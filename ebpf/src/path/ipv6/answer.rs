@@ -7,7 +7,7 @@ use crate::path::parse::Kind;
 use crate::path::{Note, Stop, Tables6};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{
-    ETHERNET_LEN, EtherType, Ethernet, Frame, ICMP_LEN, IPV6_LEN, Ipv6Header, Protocol, checksum,
+    ETHERNET_LEN, EtherType, Frame, ICMP_LEN, IPV6_LEN, Ipv6Header, Protocol, checksum,
     icmpv6_type, unreachable6_code,
 };
 
@@ -26,7 +26,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
     note: Note,
 ) -> Result<Verdict, Stop> {
     let (reason, word) = note.reason();
-    let ethernet: Ethernet = frame.read(0).ok_or(reason)?;
+    let ethernet = frame.ethernet().ok_or(reason)?;
     let header: Ipv6Header = frame.read(ETHERNET_LEN).ok_or(reason)?;
     let settings = tables.settings().ok_or(reason)?;
     let own = tables.address6(port.egress).filter(|own| *own != Ipv6::default()).ok_or(reason)?;

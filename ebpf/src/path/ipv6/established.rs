@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 
 use super::parse::{self, Packet6};
 use super::{pin, send, translate};
-use crate::abi::{FlowKey, Ipv6, L4Port, Pin, Port, PortRole, SharedU64, Uplink6};
+use crate::abi::{FlowKey, Ipv6, L4Port, Pin, Port, PortKey, PortRole, SharedU64, Uplink6};
 use crate::path::established::refused;
 use crate::path::parse::{Kind, Transport};
 use crate::path::{End, FlowTable, Note, Stage, Step, Stop, Tables6};
@@ -18,19 +18,21 @@ const PLAIN_LEN: usize = ETHERNET_LEN + IPV6_LEN + size_of::<Tcp>();
 
 /// [`Stage::Ipv6`]. What is parsed of the packet is in `place`. The end is called as by
 /// [`crate::path::established`], which has looked at the Ethernet header.
+///
+/// It is [`Stage::Tagged6`] as well, of a frame whose tags are hidden.
 #[inline(always)]
 pub fn established<'p, F: Frame, T: Tables6, E: End>(
     frame: &mut F,
     tables: &T,
-    ifindex: u32,
+    port: PortKey,
     place: &'p mut MaybeUninit<Packet6>,
     end: &E,
 ) -> Step<'p, E::Done, Packet6> {
-    let Some(port) = tables.port(ifindex) else {
+    let Some(port) = tables.port(port) else {
         return Step::Done(end.done(Verdict::Pass(PassReason::UnknownPort)));
     };
     // So the compiler knows that all the headers are there.
-    if frame.read::<[u8; PLAIN_LEN]>(0).is_some()
+    if frame.holds(PLAIN_LEN)
         && let Some(header) = frame.read::<Ipv6Header>(ETHERNET_LEN)
     {
         if header.next_header == Protocol::TCP {

@@ -3,12 +3,12 @@
 use core::mem::MaybeUninit;
 
 use super::super::Stop;
-use super::super::parse::{Kind, NO_PORT, SOURCE_MAC, Transport};
+use super::super::parse::{Kind, NO_PORT, Transport};
 use crate::abi::{FlowKey, Ipv6, L4Port, LanSide, Mac, MacPair, Mark, Port};
 use crate::verdict::DropReason;
 use crate::wire::{
-    ETHERNET_LEN, Echo, Ethernet, ExtensionError, Frame, IPV6_LEN, Ipv6Header, Protocol, Tcp, Udp,
-    Upper, icmpv6_type,
+    ETHERNET_LEN, Echo, ExtensionError, Frame, IPV6_LEN, Ipv6Header, Protocol, Tcp, Udp, Upper,
+    icmpv6_type,
 };
 
 /// A packet of IPv6 that is well formed: what the path decides by. Opaque to all but the path.
@@ -57,13 +57,13 @@ impl Packet6 {
     /// The sender's MAC.
     #[inline(always)]
     fn source_mac<F: Frame>(&self, frame: &F) -> Option<Mac> {
-        frame.read(0).map(|ethernet: Ethernet| ethernet.source())
+        frame.ethernet().map(|ethernet| ethernet.source())
     }
 
     /// Whether it came by `port` from where this side says.
     #[inline(always)]
     pub(super) fn is_from<F: Frame>(&self, frame: &F, port: &Port, lan: LanSide) -> bool {
-        frame.read(SOURCE_MAC).is_some_and(|source| lan.is_of(source, port.egress))
+        frame.source().is_some_and(|source| lan.is_of(source, port.egress))
     }
 
     /// How its sender is reached, if it came by `port` from the LAN.

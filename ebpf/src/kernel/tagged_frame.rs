@@ -1,0 +1,138 @@
+use core::hint::black_box;
+
+use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
+use pointsman_ebpf::{
+    abi::Vlan,
+    wire::{Ethernet, Frame, TAG_LEN, TaggedFrame, Tags, Wire},
+};
+
+use super::frame::PacketFrame;
+
+/// A packet whose VLAN tags are hidden: all of it but the MACs is read as much further on.
+pub(crate) struct TaggedPacketFrame {
+    /// From where an untagged frame would start.
+    packet: PacketFrame<false>,
+    /// How many bytes there are before that.
+    hidden: usize,
+}
+
+impl TaggedPacketFrame {
+    /// The packet of the context, of which nothing is hidden.
+    #[inline(always)]
+    pub(crate) fn new(context: &XdpContext) -> Self {
+        Self { packet: PacketFrame::new(context), hidden: 0 }
+    }
+
+    /// The packet with what is hidden of it. It is read anew: the verifier does not let go back from where
+    /// the untagged frame would start.
+    #[inline(always)]
+    fn whole(&self) -> PacketFrame<false> {
+        let (start, end) = self.packet.bounds();
+        PacketFrame { context: self.packet.context, start, end, len: 0 }
+    }
+
+    /// A packet of which so many bytes are hidden, and nothing is read any more.
+    #[inline(always)]
+    pub(crate) fn departing(context: *mut xdp_md, hidden: usize) -> Self {
+        Self { packet: PacketFrame { context, start: 0, end: 0, len: 0 }, hidden }
+    }
+}
+
+impl Frame for TaggedPacketFrame {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.packet.len()
+    }
+
+    #[inline(always)]
+    fn holds(&self, len: usize) -> bool {
+        self.packet.holds(len)
+    }
+
+    #[inline(always)]
+    fn macs(&self) -> Option<[[u8; 4]; 3]> {
+        self.whole().read(0)
+    }
+
+    #[inline(always)]
+    fn source(&self) -> Option<[u8; 8]> {
+        self.whole().read(Ethernet::SOURCE)
+    }
+
+    #[inline(always)]
+    fn ethernet(&self) -> Option<Ethernet> {
+        let ether_type = self.read(Ethernet::TYPE)?;
+        Some(Ethernet::new(self.macs()?, ether_type))
+    }
+
+    #[inline(always)]
+    fn read<T: Wire>(&self, offset: usize) -> Option<T> {
+        self.packet.read(offset)
+    }
+
+    #[inline(always)]
+    fn write<T: Wire>(&mut self, offset: usize, value: T) -> Option<()> {
+        self.packet.write(offset, value)
+    }
+
+    #[inline(always)]
+    fn walk_extensions(&self, start: usize, next: u8, len: usize) -> u64 {
+        // What it finds, it counts from there.
+        self.packet.walk_extensions(self.hidden + start, next, len)
+    }
+
+    #[inline(always)]
+    fn grow_front(&mut self, bytes: usize) -> Option<()> {
+        let less = self.hidden as i32 - bytes as i32;
+        self.hidden = 0;
+        // SAFETY: the context is the program's own. Whatever was read from it is read anew below.
+        if less != 0 && unsafe { bpf_xdp_adjust_head(self.packet.context, less) } != 0 {
+            return None;
+        }
+        (self.packet.start, self.packet.end) = self.packet.bounds();
+        Some(())
+    }
+
+    #[inline(always)]
+    fn truncate(&mut self, len: usize) -> Option<()> {
+        self.packet.truncate(len)?;
+        self.packet.start = black_box(self.packet.start + self.hidden);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn insert_tags(&mut self, vlan: Vlan, came: Tags) -> Option<()> {
+        let (context, hidden) = (self.packet.context, self.hidden as u32);
+        (insert_tags(context, hidden, vlan.to_bits(), came.to_bits()) == 0).then_some(())
+    }
+}
+
+impl TaggedFrame for TaggedPacketFrame {
+    #[inline(always)]
+    fn hide(&mut self, tags: Tags) {
+        self.hidden = tags.len();
+        // The optimiser would compute an address from the sum at each access; the verifier, which learns
+        // a bound of one such sum, knows nothing of the next.
+        self.packet.start = black_box(self.packet.start + self.hidden);
+        self.packet.len -= self.hidden;
+    }
+}
+
+/// Puts tags behind the MACs that stand `hidden` bytes from the start, in the place of those bytes, as
+/// [`Frame::insert_tags`] says: a global BPF function, as `find_mss` is.
+///
+/// Returns zero, or anything else where there is no room.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn insert_tags(
+    context: *mut xdp_md,
+    hidden: u32,
+    vlan: u32,
+    came: u64,
+) -> u32 {
+    // The mask tells the verifier what the callers keep to.
+    let hidden = hidden as usize & (3 * TAG_LEN);
+    let mut frame = TaggedPacketFrame::departing(context, hidden);
+    let tags = Tags::to_vlan(Vlan::from_bits(vlan), Tags::from_bits(came));
+    u32::from(tags.insert(&mut frame).is_none())
+}

@@ -1,0 +1,142 @@
+//! The whole path, stage after stage, for everything that is not the kernel.
+
+use core::mem::MaybeUninit;
+
+use super::{
+    End, Note, Packet, Packet6, Stage, Step, Tables6, answer, answer6, depart, error, error6,
+    established, established6, fragment, fragment6, hairpin, hairpin_opening, hairpin6, inbound,
+    inbound6, invitation6, lan, mapping, opening, opening6, outbound, outbound6, restore, tagged,
+};
+use crate::abi::PortKey;
+use crate::verdict::{DropReason, Verdict};
+use crate::wire::{Frame, TaggedFrame, Tags};
+
+/// Takes a packet through all stages.
+pub fn process<F: TaggedFrame, T: Tables6>(frame: &mut F, tables: &T, ifindex: u32) -> Verdict {
+    let mut place = MaybeUninit::uninit();
+    let came = Tags::NONE;
+    match established(frame, tables, ifindex, &mut place, &NoEnd) {
+        Ok(step) => go_on(frame, tables, (ifindex, came), step, stage),
+        Err(Stage::Tagged) => process_tagged(frame, tables, ifindex),
+        Err(_) => process6(frame, tables, (ifindex, came)),
+    }
+}
+
+/// The same from [`Stage::Tagged`] on.
+fn process_tagged<F: TaggedFrame, T: Tables6>(frame: &mut F, tables: &T, ifindex: u32) -> Verdict {
+    let mut place = MaybeUninit::uninit();
+    let came = frame.hide_tags();
+    match tagged(frame, tables, (ifindex, came), &mut place, &NoEnd) {
+        Ok(step) => go_on(frame, tables, (ifindex, came), step, stage),
+        Err(_) => process6(frame, tables, (ifindex, came)),
+    }
+}
+
+/// The same of IPv6, the tags hidden.
+fn process6<F: TaggedFrame, T: Tables6>(
+    frame: &mut F,
+    tables: &T,
+    (ifindex, came): (u32, Tags),
+) -> Verdict {
+    let mut place = MaybeUninit::uninit();
+    let port = PortKey::new(ifindex, came.vlan());
+    let step = established6(frame, tables, port, &mut place, &NoEnd);
+    go_on(frame, tables, (ifindex, came), step, stage6)
+}
+
+/// A stage that goes on with a packet of another.
+type Run<F, T, P> = for<'p> fn(&mut F, &T, PortKey, &'p P, Note) -> Step<'p, Verdict, P>;
+
+/// Takes a packet on from what its first stage has ended in.
+fn go_on<F: TaggedFrame, T: Tables6, P>(
+    frame: &mut F,
+    tables: &T,
+    (ifindex, came): (u32, Tags),
+    first: Step<'_, Verdict, P>,
+    run: impl Fn(Stage) -> Option<Run<F, T, P>>,
+) -> Verdict {
+    if let Step::Done(verdict) = first {
+        return finish(frame, tables, came, verdict);
+    }
+    if !came.is_empty() && frame.strip().is_none() {
+        return Verdict::Drop(DropReason::NotReady);
+    }
+    let port = PortKey::new(ifindex, came.vlan());
+    let mut step = first;
+    let verdict = loop {
+        let (stage, packet, note) = match step {
+            Step::Done(verdict) => break verdict,
+            Step::Next(stage, packet, note) => (stage, packet, note),
+        };
+        let Some(run) = run(stage) else { break Verdict::Drop(DropReason::NotReady) };
+        step = run(frame, tables, port, packet, note);
+    };
+    match verdict {
+        Verdict::Pass(_) | Verdict::Drop(_) if restore(frame, came).is_none() => {
+            Verdict::Drop(DropReason::Redirect)
+        }
+        verdict => finish(frame, tables, came, verdict),
+    }
+}
+
+/// Gives a frame that is sent the tags of its egress.
+fn finish<F: Frame, T: Tables6>(
+    frame: &mut F,
+    tables: &T,
+    came: Tags,
+    verdict: Verdict,
+) -> Verdict {
+    match verdict {
+        Verdict::Forward { egress, .. }
+        | Verdict::Lan { egress }
+        | Verdict::Answer { egress, .. }
+            if depart(frame, tables, came, egress).is_none() =>
+        {
+            Verdict::Drop(DropReason::Redirect)
+        }
+        verdict => verdict,
+    }
+}
+
+/// The stages of IPv4. None leads back to the first, or to those of IPv6.
+fn stage<F: TaggedFrame, T: Tables6>(stage: Stage) -> Option<Run<F, T, Packet>> {
+    Some(match stage {
+        Stage::Outbound => outbound,
+        Stage::Opening => opening,
+        Stage::Mapping => mapping,
+        Stage::Inbound => inbound,
+        Stage::Hairpin => hairpin,
+        Stage::HairpinOpening => hairpin_opening,
+        Stage::Fragment => fragment,
+        Stage::Error => error,
+        Stage::Answer => answer,
+        Stage::Lan => lan,
+        _ => return None,
+    })
+}
+
+/// Those of IPv6.
+fn stage6<F: TaggedFrame, T: Tables6>(stage: Stage) -> Option<Run<F, T, Packet6>> {
+    Some(match stage {
+        Stage::Outbound6 => outbound6,
+        Stage::Opening6 => opening6,
+        Stage::Inbound6 => inbound6,
+        Stage::Invitation6 => invitation6,
+        Stage::Hairpin6 => hairpin6,
+        Stage::Fragment6 => fragment6,
+        Stage::Error6 => error6,
+        Stage::Answer6 => answer6,
+        _ => return None,
+    })
+}
+
+/// The verdict stays.
+struct NoEnd;
+
+impl End for NoEnd {
+    type Done = Verdict;
+
+    fn done(&self, verdict: Verdict) -> Verdict {
+        verdict
+    }
+}

@@ -1,0 +1,95 @@
+//! 1, 2 and 6. Frames with VLAN tags (IEEE 802.1Q, and 802.1ad outside of it): the tags belong to the port,
+//! as the interface does, and all else of the path sees a frame without.
+//!
+//! The stage of established packets hides the tags, so that nothing is moved for as long as nothing is
+//! sent. Those that come after it get a frame without tags, and put them back into what they do not send.
+
+use core::mem::MaybeUninit;
+
+use super::established::of_port;
+use super::parse::Packet;
+use super::{End, Stage, Step, Tables};
+use crate::abi::{Port, PortKey, VLAN_ID, Vlan};
+use crate::verdict::{DropReason, PassReason, Verdict};
+use crate::wire::{ETHERNET_LEN, Ethernet, Frame, TaggedFrame, Tags};
+
+/// [`Stage::Tagged`]: as [`super::established`], of a frame that came in with the tags `came`, which are
+/// hidden; none where it ends before the first one does.
+///
+/// # Errors
+/// Where it is of IPv6: [`Stage::Tagged6`] begins anew.
+#[inline(always)]
+pub fn tagged<'p, F: TaggedFrame, T: Tables, E: End>(
+    frame: &mut F,
+    tables: &T,
+    (ifindex, came): (u32, Tags),
+    place: &'p mut MaybeUninit<Packet>,
+    end: &E,
+) -> Result<Step<'p, E::Done>, Stage> {
+    let vlan = came.vlan();
+    let verdict = match came.outer_identifier() {
+        Some(identifier) if identifier != 0 => match tables.port(PortKey::new(ifindex, vlan)) {
+            Some(port) => match of_port(frame, tables, port, place, end) {
+                Err(Stage::Tagged) => {
+                    let tag = frame.read(ETHERNET_LEN);
+                    of_no_vlan(frame, port, tag.map(|tag| u16::from_be_bytes(tag) & VLAN_ID))
+                }
+                Err(_) => return Err(Stage::Tagged6),
+                Ok(step) => return Ok(step),
+            },
+            None => of_no_port(frame, tables, ifindex, came),
+        },
+        // A priority only is no port's.
+        _ => of_no_port(frame, tables, ifindex, came),
+    };
+    Ok(Step::Done(end.done(verdict)))
+}
+
+/// What becomes of a frame whose tags are no port's.
+#[inline(always)]
+fn of_no_port<F: Frame, T: Tables>(frame: &F, tables: &T, ifindex: u32, came: Tags) -> Verdict {
+    match tables.port(PortKey::untagged(ifindex)) {
+        Some(port) => of_no_vlan(frame, port, came.outer_identifier()),
+        None => Verdict::Pass(PassReason::UnknownPort),
+    }
+}
+
+/// What becomes of a frame with a tag more than its port has, by what the tag names, if it is whole.
+#[inline(always)]
+fn of_no_vlan<F: Frame>(frame: &F, port: &Port, identifier: Option<u16>) -> Verdict {
+    let Some(macs) = frame.macs() else {
+        return Verdict::Drop(DropReason::Truncated);
+    };
+    if Ethernet::new(macs, [0; 2]).destination() != port.mac {
+        return Verdict::Pass(PassReason::NotForUs);
+    }
+    match identifier {
+        Some(0) => Verdict::Drop(DropReason::PriorityTag),
+        Some(_) => Verdict::Pass(PassReason::Vlan),
+        None => Verdict::Drop(DropReason::Truncated),
+    }
+}
+
+/// Makes a frame that was written anew, and came in with the tags `came`, leave with those of its egress.
+/// Whatever is hidden of it is taken out. Nothing where there is no room.
+#[must_use]
+#[inline(always)]
+pub fn depart<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    came: Tags,
+    egress: u16,
+) -> Option<()> {
+    let vlan = tables.vlan(egress);
+    if vlan == Vlan::NONE && came.is_empty() {
+        return Some(());
+    }
+    frame.insert_tags(vlan, came)
+}
+
+/// Gives a frame that is not sent the tags back that were taken out of it.
+#[must_use]
+#[inline(always)]
+pub fn restore<F: Frame>(frame: &mut F, came: Tags) -> Option<()> {
+    if came.is_empty() { Some(()) } else { frame.insert_tags(came.vlan(), came) }
+}
