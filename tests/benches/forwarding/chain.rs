@@ -77,7 +77,9 @@ impl Chain {
 
     /// The same, for paced runs also.
     pub(crate) fn aim_with(&mut self, flows: Flows, pace: &Pace) -> Result<()> {
-        self.generator = Some(Generator::new(&self.hosts, flows, self.lan.ends(), pace)?);
+        let [vlan, _] = self.kind.vlans();
+        let lan = (self.lan.ends(), vlan);
+        self.generator = Some(Generator::new(&self.hosts, flows, lan, pace)?);
         Ok(())
     }
 

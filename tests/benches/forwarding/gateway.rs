@@ -11,6 +11,7 @@ use crate::{
     flows::{Flows, Lan},
     reference::{Bare, Masquerade, Minimal},
     traffic::LAN_HOSTS,
+    vlan,
 };
 
 /// What forwards.
@@ -23,6 +24,8 @@ pub(crate) enum Kind {
     Minimal,
     /// The daemon and its data plane: NAT44 of established flows.
     Pointsman,
+    /// The same, where all frames have a VLAN tag: those of the LAN one, and those of the uplink another.
+    Tagged,
     /// The kernel's forwarding with nftables masquerade.
     Masquerade,
 }
@@ -46,8 +49,8 @@ pub(crate) trait Gateway: Send {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Bare, Self::Minimal, Self::Pointsman, Self::Masquerade];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Bare, Self::Minimal, Self::Pointsman, Self::Tagged, Self::Masquerade];
 
     /// Starts it, for what the LAN is like.
     pub(crate) fn start(self, hosts: &Hosts, lan: Lan) -> Result<Box<dyn Gateway>> {
@@ -55,13 +58,23 @@ impl Kind {
             Self::Bare => Box::new(Bare::start(hosts)?),
             Self::Minimal => Box::new(Minimal::start(hosts)?),
             Self::Pointsman => Box::new(Daemon::start(hosts, lan)?),
+            Self::Tagged => {
+                let daemon = Daemon::start(hosts, lan)?;
+                vlan::serve(self.vlans())?;
+                Box::new(daemon)
+            }
             Self::Masquerade => Box::new(Masquerade::start(hosts)?),
         })
     }
 
     /// Whether it takes one off the TTL, and translates.
     pub(crate) fn routes(self) -> bool {
-        matches!(self, Self::Pointsman | Self::Masquerade)
+        matches!(self, Self::Pointsman | Self::Tagged | Self::Masquerade)
+    }
+
+    /// The VLANs of the frames in the LAN and at the uplink, or zero where frames have no tags.
+    pub(crate) fn vlans(self) -> [u16; 2] {
+        if self == Self::Tagged { [10, 35] } else { [0, 0] }
     }
 
     /// The source addresses that it sends from: a prefix and its mask, in host byte order.
@@ -77,6 +90,7 @@ impl fmt::Display for Kind {
             Self::Bare => "bare",
             Self::Minimal => "minimal",
             Self::Pointsman => "pointsman",
+            Self::Tagged => "tagged",
             Self::Masquerade => "masquerade",
         })
     }

@@ -14,7 +14,7 @@ use crate::{
     chain::Hosts,
     flows::Flows,
     object::{load, macs, set_egress},
-    traffic::FRAME_LEN,
+    traffic::{FRAME_LEN, TAG_LEN},
 };
 
 /// How many frames the kernel makes at a time.
@@ -60,11 +60,19 @@ unsafe impl Pod for Schedule {}
 pub(crate) struct Generator {
     object: Ebpf,
     host: Namespace,
+    /// How long a frame is.
+    frame_len: usize,
 }
 
 impl Generator {
-    /// Makes a generator of these flows, of 2^`ends` ends in the LAN; it starts with the first.
-    pub(crate) fn new(hosts: &Hosts, flows: Flows, ends: u32, pace: &Pace) -> Result<Self> {
+    /// Makes a generator of these flows, of 2^`ends` ends in the LAN, which has a VLAN or zero; it starts
+    /// with the first.
+    pub(crate) fn new(
+        hosts: &Hosts,
+        flows: Flows,
+        (ends, vlan): (u32, u16),
+        pace: &Pace,
+    ) -> Result<Self> {
         let nic: &Nic = hosts.lan.far();
         let macs = macs(hosts.lan.near().mac(), nic.mac());
         let [interval, flood_interval] =
@@ -73,19 +81,21 @@ impl Generator {
             .override_global("GENERATOR_FLOWS", &flows.count, true)
             .override_global("GENERATOR_FIRST", &flows.first, true)
             .override_global("GENERATOR_ENDS", &ends, true)
+            .override_global("GENERATOR_VLAN", &u32::from(vlan), true)
             .override_global("GENERATOR_MACS", &macs, true)
             .override_global("PACED_FLOWS", &pace.flows, true)
             .override_global("PACED_INTERVAL", &interval, true)
             .override_global("FLOOD_INTERVAL", &flood_interval, true)
             .load(OBJECT)?;
         set_egress(&mut object, "GENERATOR_EGRESS", nic)?;
-        Ok(Self { object, host: nic.namespace().clone() })
+        let frame_len = FRAME_LEN + if vlan == 0 { 0 } else { TAG_LEN };
+        Ok(Self { object, host: nic.namespace().clone(), frame_len })
     }
 
     /// Runs a program once for each frame, and returns how long that took.
     pub(crate) fn run(&mut self, name: &str, frames: u32) -> Result<Duration> {
         let program = load(&mut self.object, name)?;
-        let frame = [0; FRAME_LEN];
+        let frame = vec![0; self.frame_len];
         let run = self.host.run(|| {
             program.test_run(TestRunOptions {
                 data_in: Some(&frame),

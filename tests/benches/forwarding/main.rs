@@ -26,6 +26,7 @@ mod report;
 mod sink;
 #[path = "../../ebpf/src/bench/traffic.rs"]
 mod traffic;
+mod vlan;
 
 use std::{io, process::ExitCode, thread, time::Duration};
 

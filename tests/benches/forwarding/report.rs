@@ -21,6 +21,7 @@ pub(crate) struct Row {
     bare_mpps: Option<f64>,
     minimal_mpps: Option<f64>,
     pointsman_mpps: Option<f64>,
+    tagged_mpps: Option<f64>,
     masquerade_mpps: Option<f64>,
 }
 
@@ -33,16 +34,18 @@ impl Row {
             bare_mpps: mpps(Kind::Bare),
             minimal_mpps: mpps(Kind::Minimal),
             pointsman_mpps: mpps(Kind::Pointsman),
+            tagged_mpps: mpps(Kind::Tagged),
             masquerade_mpps: mpps(Kind::Masquerade),
         }
     }
 
     fn print(&self, what: &str) {
         eprintln!(
-            "{what:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
+            "{what:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
             figure(self.bare_mpps),
             figure(self.minimal_mpps),
             figure(self.pointsman_mpps),
+            figure(self.tagged_mpps),
             figure(self.masquerade_mpps),
             ratio(self.pointsman_mpps, self.bare_mpps),
             ratio(self.pointsman_mpps, self.minimal_mpps),
@@ -55,11 +58,12 @@ impl Report {
     /// Tables on standard error, and, if so, the JSON on standard output.
     pub(crate) fn print(&self, json: bool) -> Result<()> {
         eprintln!(
-            "{:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
+            "{:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
             "flows",
             "bare",
             "minimal",
             "pointsman",
+            "tagged",
             "masquerade",
             "of bare",
             "of minimal",
@@ -92,10 +96,11 @@ impl Opening {
         let Self { new_mappings, pointsman_mfps, masquerade_mfps } = *self;
         let what = if new_mappings { "new, and mapping" } else { "new" };
         eprintln!(
-            "{what:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
+            "{what:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
             "-",
             "-",
             figure(Some(pointsman_mfps)),
+            "-",
             figure(Some(masquerade_mfps)),
             "-",
             "-",

@@ -40,11 +40,14 @@ impl Sink {
         let Mac([a, b, c, d, e, f]) = nic.mac();
         let mac = [[a, b, c, d], [0, 0, e, f]].map(u32::from_be_bytes);
         let ttl = u32::from(TTL) - u32::from(kind.routes());
+        let [lan, wan] = kind.vlans().map(u32::from);
         let mut object = EbpfLoader::new()
             .override_global("SINK_MAC", &mac, true)
             .override_global("SINK_SOURCE", &kind.sources(), true)
             .override_global("SINK_TTL", &ttl, true)
             .override_global("SINK_ENDS", &ends, true)
+            .override_global("SINK_VLAN", &wan, true)
+            .override_global("RETURNS_VLAN", &lan, true)
             .map_max_entries("SINK_TRANSLATIONS", VERIFIED_FLOWS)
             .map_max_entries("SINK_SEQUENCES", PACED_FLOWS)
             .map_max_entries("RETURNS_SEQUENCES", PACED_FLOWS)

@@ -4,7 +4,7 @@ use aya_ebpf::programs::XdpContext;
 
 use super::{
     packet,
-    traffic::{FRAME_LEN, Flow, TTL, UDP},
+    traffic::{FRAME_LEN, Flow, TAG_LEN, TTL, UDP},
 };
 
 /// IP protocol number of TCP.
@@ -19,6 +19,44 @@ pub(crate) const TCP_NUMBER: usize = 54;
 /// The flags of TCP (RFC 9293 section 3.1).
 pub(crate) const SYN: u16 = 0x02;
 pub(crate) const ACK: u16 = 0x10;
+
+/// How the frames are addressed.
+#[derive(Clone, Copy)]
+pub(crate) struct Link {
+    /// The first 12 bytes.
+    pub(crate) macs: [u32; 3],
+    /// The VLAN whose tag the frames have, or zero where they have none.
+    pub(crate) vlan: u32,
+}
+
+/// What stands before the type, in a frame with a tag (IEEE 802.1Q).
+#[repr(C, packed)]
+struct Tagged {
+    macs: [u32; 3],
+    kind: u16,
+    vlan: u16,
+}
+
+/// Writes a frame, if the packet has room: one without a tag, or with the link's.
+#[inline(always)]
+fn write<T>(context: &XdpContext, link: Link, frame: T) -> Option<()> {
+    let untagged = packet::<T>(context, tag_len(link.vlan))?;
+    // SAFETY: the packet is long enough, and the type has no alignment of its own.
+    unsafe { untagged.write(frame) };
+    if link.vlan != 0 {
+        let vlan = (link.vlan as u16).to_be();
+        let tagged = Tagged { macs: link.macs, kind: 0x8100_u16.to_be(), vlan };
+        // SAFETY: as above.
+        unsafe { packet::<Tagged>(context, 0)?.write(tagged) };
+    }
+    Some(())
+}
+
+/// How much longer a tag makes a frame.
+#[inline(always)]
+const fn tag_len(vlan: u32) -> usize {
+    if vlan == 0 { 0 } else { TAG_LEN }
+}
 
 /// What stands before the transport header. All in network byte order, as below.
 #[repr(C, packed)]
@@ -106,36 +144,32 @@ const fn transport_sum(flow: &Flow, protocol: u8) -> u32 {
 #[inline(always)]
 pub(crate) fn write_datagram(
     context: &XdpContext,
-    macs: [u32; 3],
+    link: Link,
     flow: &Flow,
     number: u32,
 ) -> Option<()> {
-    let frame = packet::<Datagram>(context)?;
     let sum = transport_sum(flow, UDP) + u32::from(TRANSPORT_LENGTH) + words(number);
     let checksum = checksum(sum);
     let datagram = Datagram {
-        headers: headers(macs, flow, UDP),
+        headers: headers(link.macs, flow, UDP),
         length: TRANSPORT_LENGTH.to_be(),
         // Zero would say that there is none (RFC 768).
         checksum: if checksum == 0 { 0xffff } else { checksum.to_be() },
         number: number.to_be(),
         zeros: [0; 7],
     };
-    // SAFETY: the packet is long enough, and the type has no alignment of its own.
-    unsafe { frame.write(datagram) };
-    Some(())
+    write(context, link, datagram)
 }
 
 /// Writes a segment of a flow, if the packet has room.
 #[inline(always)]
 pub(crate) fn write_segment(
     context: &XdpContext,
-    macs: [u32; 3],
+    link: Link,
     flow: &Flow,
     number: u32,
     (flags, sequence): (u16, u32),
 ) -> Option<()> {
-    let frame = packet::<Segment>(context)?;
     let offset_and_flags = DATA_OFFSET | flags;
     let sum = transport_sum(flow, TCP)
         + words(sequence)
@@ -143,7 +177,7 @@ pub(crate) fn write_segment(
         + 0xffff
         + words(number);
     let segment = Segment {
-        headers: headers(macs, flow, TCP),
+        headers: headers(link.macs, flow, TCP),
         sequence: sequence.to_be(),
         acknowledgment: 0,
         offset_and_flags: offset_and_flags.to_be(),
@@ -153,49 +187,69 @@ pub(crate) fn write_segment(
         number: number.to_be(),
         zeros: 0,
     };
-    // SAFETY: as for a datagram.
-    unsafe { frame.write(segment) };
-    Some(())
+    write(context, link, segment)
 }
 
-/// A frame as it came, to be read and written at any offset below [`FRAME_LEN`].
-pub(crate) struct Frame(*mut u8);
+/// A frame as it came, to be read and written at any offset below [`FRAME_LEN`]: without its tag.
+pub(crate) struct Frame {
+    /// The type and all that follows are counted from here.
+    start: *mut u8,
+    /// The MACs are here.
+    link: *mut u8,
+}
 
 impl Frame {
-    /// The packet, if it is long enough.
+    /// The packet, if it is long enough, and has the tag of this VLAN, or none where that is zero.
     #[inline(always)]
-    pub(crate) fn of(context: &XdpContext) -> Option<Self> {
-        packet::<[u8; FRAME_LEN]>(context).map(|start| Self(start.cast()))
+    pub(crate) fn of(context: &XdpContext, vlan: u32) -> Option<Self> {
+        let start: *mut u8 = packet::<[u8; FRAME_LEN]>(context, tag_len(vlan))?.cast();
+        let link: *mut u8 = packet::<Tagged>(context, 0)?.cast();
+        let frame = Self { start, link };
+        let tag = (frame.link().half(12), frame.link().half(14));
+        (vlan == 0 || tag == (0x8100, vlan as u16)).then_some(frame)
+    }
+
+    /// The frame with its tag, as far as to that.
+    #[inline(always)]
+    fn link(&self) -> Self {
+        Self { start: self.link, link: self.link }
+    }
+
+    /// The MAC that it is sent to: the first four bytes, and the other two.
+    #[inline(always)]
+    pub(crate) fn station(&self) -> [u32; 2] {
+        let link = self.link();
+        [link.word(0), u32::from(link.half(4))]
     }
 
     #[inline(always)]
     pub(crate) fn byte(&self, offset: usize) -> u8 {
         // SAFETY: all offsets are constants below `FRAME_LEN`, as the verifier checks.
-        unsafe { self.0.add(offset).read() }
+        unsafe { self.start.add(offset).read() }
     }
 
     #[inline(always)]
     pub(crate) fn half(&self, offset: usize) -> u16 {
         // SAFETY: as for `byte`.
-        u16::from_be(unsafe { self.0.add(offset).cast::<u16>().read_unaligned() })
+        u16::from_be(unsafe { self.start.add(offset).cast::<u16>().read_unaligned() })
     }
 
     #[inline(always)]
     pub(crate) fn word(&self, offset: usize) -> u32 {
         // SAFETY: as for `byte`.
-        u32::from_be(unsafe { self.0.add(offset).cast::<u32>().read_unaligned() })
+        u32::from_be(unsafe { self.start.add(offset).cast::<u32>().read_unaligned() })
     }
 
     #[inline(always)]
     fn set_half(&self, offset: usize, value: u16) {
         // SAFETY: as for `byte`.
-        unsafe { self.0.add(offset).cast::<u16>().write_unaligned(value.to_be()) }
+        unsafe { self.start.add(offset).cast::<u16>().write_unaligned(value.to_be()) }
     }
 
     #[inline(always)]
     fn set_word(&self, offset: usize, value: u32) {
         // SAFETY: as for `byte`.
-        unsafe { self.0.add(offset).cast::<u32>().write_unaligned(value.to_be()) }
+        unsafe { self.start.add(offset).cast::<u32>().write_unaligned(value.to_be()) }
     }
 
     /// The sum of the words between two even offsets.
@@ -214,13 +268,14 @@ impl Frame {
     /// a SYN is acknowledged.
     #[inline(always)]
     pub(crate) fn turn(&self) {
-        let [a, b, c] = [self.half(0), self.half(2), self.half(4)];
+        let link = self.link();
+        let [a, b, c] = [link.half(0), link.half(2), link.half(4)];
         for offset in [0, 2, 4] {
-            self.set_half(offset, self.half(offset + 6));
+            link.set_half(offset, link.half(offset + 6));
         }
-        self.set_half(6, a);
-        self.set_half(8, b);
-        self.set_half(10, c);
+        link.set_half(6, a);
+        link.set_half(8, b);
+        link.set_half(10, c);
         let (source, destination) = (self.word(26), self.word(30));
         self.set_word(26, destination);
         self.set_word(30, source);

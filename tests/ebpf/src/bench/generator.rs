@@ -12,7 +12,7 @@ use aya_ebpf::{
 };
 
 use super::{
-    frame::{SYN, write_datagram, write_segment},
+    frame::{Link, SYN, write_datagram, write_segment},
     setting,
     traffic::{Flow, flow},
 };
@@ -32,6 +32,10 @@ static GENERATOR_ENDS: u32 = 8;
 /// The first 12 bytes of every frame: the gateway's MAC, then the generator's.
 #[unsafe(no_mangle)]
 static GENERATOR_MACS: [u32; 3] = [0; 3];
+
+/// The VLAN whose tag every frame has, or zero.
+#[unsafe(no_mangle)]
+static GENERATOR_VLAN: u32 = 0;
 
 /// The interface to send by.
 #[map]
@@ -96,15 +100,20 @@ pub(super) fn send_datagram(context: &XdpContext, number: u32) -> Option<u32> {
 pub(super) fn send_segment(context: &XdpContext, number: u32, state: (u16, u32)) -> Option<u32> {
     let number = numbered(number);
     let flow = flow(number, setting!(GENERATOR_ENDS));
-    write_segment(context, setting!(GENERATOR_MACS), &flow, number, state)?;
+    write_segment(context, link(), &flow, number, state)?;
     egress()
 }
 
 /// Sends a datagram of any flow.
 #[inline(always)]
 pub(super) fn send(context: &XdpContext, flow: &Flow, number: u32) -> Option<u32> {
-    write_datagram(context, setting!(GENERATOR_MACS), flow, number)?;
+    write_datagram(context, link(), flow, number)?;
     egress()
+}
+
+#[inline(always)]
+fn link() -> Link {
+    Link { macs: setting!(GENERATOR_MACS), vlan: setting!(GENERATOR_VLAN) }
 }
 
 #[inline(always)]

@@ -11,10 +11,10 @@ mod traffic;
 
 use aya_ebpf::programs::XdpContext;
 
-/// The first bytes of the packet as a `T`, if it has as many.
+/// The bytes of the packet from this one on as a `T`, if it has as many.
 #[inline(always)]
-fn packet<T>(context: &XdpContext) -> Option<*mut T> {
-    let start = context.data();
+fn packet<T>(context: &XdpContext, from: usize) -> Option<*mut T> {
+    let start = context.data() + from;
     (start + size_of::<T>() <= context.data_end()).then_some(start as *mut T)
 }
 

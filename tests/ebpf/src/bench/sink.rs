@@ -26,6 +26,14 @@ static SINK_SOURCE: [u32; 2] = [0; 2];
 #[unsafe(no_mangle)]
 static SINK_TTL: u32 = 0;
 
+/// The VLAN whose tag every frame has, or zero.
+#[unsafe(no_mangle)]
+static SINK_VLAN: u32 = 0;
+
+/// The same of what comes back to the generator.
+#[unsafe(no_mangle)]
+static RETURNS_VLAN: u32 = 0;
+
 /// How many ends the flows have in the LAN, as a power of two.
 #[unsafe(no_mangle)]
 static SINK_ENDS: u32 = 8;
@@ -67,19 +75,19 @@ struct Translation {
 /// Looks at the addresses and the TTL only, so that little of what is timed is the sink.
 #[xdp]
 fn sink(context: XdpContext) -> u32 {
-    examine(&context, &SINK_FOUND, glance, |_| xdp_action::XDP_DROP)
+    examine(&context, setting!(SINK_VLAN), &SINK_FOUND, glance, |_| xdp_action::XDP_DROP)
 }
 
 /// Looks at all there is.
 #[xdp]
 fn sink_verify(context: XdpContext) -> u32 {
-    examine(&context, &SINK_FOUND, verify, |_| xdp_action::XDP_DROP)
+    examine(&context, setting!(SINK_VLAN), &SINK_FOUND, verify, |_| xdp_action::XDP_DROP)
 }
 
 /// Looks at all there is, and answers.
 #[xdp]
 fn sink_answer(context: XdpContext) -> u32 {
-    examine(&context, &SINK_FOUND, verify, |frame| {
+    examine(&context, setting!(SINK_VLAN), &SINK_FOUND, verify, |frame| {
         frame.turn();
         xdp_action::XDP_TX
     })
@@ -96,7 +104,7 @@ fn sink_paced(context: XdpContext) -> u32 {
         },
         finding => finding,
     };
-    examine(&context, &SINK_FOUND, look, |frame| {
+    examine(&context, setting!(SINK_VLAN), &SINK_FOUND, look, |frame| {
         if frame.byte(23) != TCP {
             return xdp_action::XDP_DROP;
         }
@@ -108,17 +116,18 @@ fn sink_paced(context: XdpContext) -> u32 {
 /// The generator's own network card: looks at all there is of the answers, and counts them.
 #[xdp]
 fn returns(context: XdpContext) -> u32 {
-    examine(&context, &RETURNS_FOUND, came_back, |_| xdp_action::XDP_DROP)
+    examine(&context, setting!(RETURNS_VLAN), &RETURNS_FOUND, came_back, |_| xdp_action::XDP_DROP)
 }
 
 #[inline(always)]
 fn examine(
     context: &XdpContext,
+    vlan: u32,
     found: &PerCpuArray<u64>,
     look: impl Fn(&Frame) -> Finding,
     good: impl Fn(&Frame) -> u32,
 ) -> u32 {
-    let Some(frame) = Frame::of(context) else {
+    let Some(frame) = Frame::of(context, vlan) else {
         // An ARP request is shorter.
         return xdp_action::XDP_PASS;
     };
@@ -142,7 +151,7 @@ fn count(counters: &PerCpuArray<u64>, index: u32) {
 fn glance(frame: &Frame) -> Finding {
     let [head, tail] = setting!(SINK_MAC);
     let [network, mask] = setting!(SINK_SOURCE);
-    if frame.word(0) != head || u32::from(frame.half(4)) != tail {
+    if frame.station() != [head, tail] {
         Finding::Station
     } else if frame.word(26) & mask != network {
         Finding::Source

@@ -4,6 +4,9 @@
 /// a card would add.
 pub(crate) const FRAME_LEN: usize = 60;
 
+/// The length of a VLAN tag (IEEE 802.1Q), which makes a frame as much longer.
+pub(crate) const TAG_LEN: usize = 4;
+
 /// Time to live of the frames as they are sent.
 pub(crate) const TTL: u8 = 64;
 
