@@ -58,7 +58,7 @@ struct Headers {
 /// Sends every frame on, and looks nothing up.
 #[xdp]
 fn bare(context: XdpContext) -> u32 {
-    let Some(macs) = packet::<[u32; 3]>(&context) else {
+    let Some(macs) = packet::<[u32; 3]>(&context, 0) else {
         return xdp_action::XDP_ABORTED;
     };
     let new = setting!(BARE_MACS);
@@ -75,7 +75,7 @@ fn minimal(context: XdpContext) -> u32 {
 
 #[inline(always)]
 fn look_up(context: &XdpContext) -> Option<u32> {
-    let headers = packet::<Headers>(context)?;
+    let headers = packet::<Headers>(context, 0)?;
     // SAFETY: the packet is long enough, and the type has no alignment of its own.
     let headers = unsafe { &mut *headers };
     if headers.ethertype != 0x0800_u16.to_be() || headers.version_and_length != 0x45 {
