@@ -8,6 +8,9 @@ mod ipv6;
 mod kernel;
 mod loaded;
 mod sequence;
+mod sequence6;
 #[path = "../../../ebpf/tests/differential/shrink.rs"]
 mod shrink;
+#[path = "../../../ebpf/tests/differential/shrink6.rs"]
+mod shrink6;
 mod tables;

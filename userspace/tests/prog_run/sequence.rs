@@ -16,7 +16,7 @@ use crate::shrink::shrink;
 use crate::tables::{Flows, Written};
 
 /// How many steps are played, at least. A packet takes some 25 ms.
-const STEPS: usize = 2000;
+pub(crate) const STEPS: usize = 2000;
 
 #[test]
 fn the_kernel_does_what_the_host_does() {
@@ -81,7 +81,7 @@ fn play(
 }
 
 /// Asserts that counters and tables are the host's.
-fn assert_same(
+pub(crate) fn assert_same(
     kernel: &mut Kernel,
     tables: &MemoryTables,
     counted: &BTreeMap<u32, Counter>,
@@ -94,6 +94,6 @@ fn assert_same(
 }
 
 /// What a panic says.
-fn said(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn said(panic: &(dyn Any + Send)) -> String {
     panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic, see above".to_owned())
 }
