@@ -144,7 +144,7 @@ impl<const ANEW: bool> Frame for PacketFrame<ANEW> {
 extern "C" fn find_mss(context: *mut xdp_md, transport: u32, header_len: u32) -> u32 {
     let frame = PacketFrame::<false>::new(&XdpContext::new(context));
     // The masks tell the verifier what the callers keep to.
-    let (transport, header_len) = (transport as usize & 0x7f, header_len as usize & 0x3f);
+    let (transport, header_len) = (transport as usize & 0xff, header_len as usize & 0x3f);
     mss::find(&frame, transport, header_len).map_or(0, |at| at as u32)
 }
 

@@ -51,6 +51,17 @@ fn wherever_it_is() {
     gateway.forwards_out(&input.build(), &A, &leaving(&output, &A, HOST_A).build());
 }
 
+/// Behind as many bytes of extension headers as are walked through.
+#[test]
+fn as_far_back_as_it_may_be() {
+    let gateway = gateway(TRANSLATED);
+    for len in [7, 8, 9, 15, 16, 24] {
+        let packet = segment(SYN).extensions(&[[60, len]]);
+        let output = leaving(&offering(packet.clone(), 1440), &A, HOST_A);
+        gateway.forwards_out(&offering(packet, 1460).build(), &A, &output.build());
+    }
+}
+
 /// Nothing else is changed: no segment without SYN, and no option that is cut short.
 #[test]
 fn nothing_else() {
