@@ -12,6 +12,7 @@ use pointsman_ebpf::path::Stage;
 use pointsman_ebpf::table::WAYS;
 use pointsman_ebpf::verdict::Verdict;
 
+use crate::hosts::HOSTS;
 use crate::ipv6::PinMaps;
 
 /// A test run comes in by the loopback interface.
@@ -97,7 +98,7 @@ impl Kernel {
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
         options.data_out = Some(&mut output);
-        let result = program.test_run(options).unwrap();
+        let result = HOSTS.namespace.run(|| program.test_run(options)).unwrap();
         let length = result.data_size_out as usize;
         output.truncate(length);
         (result.return_value, output)

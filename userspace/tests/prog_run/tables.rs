@@ -12,9 +12,11 @@ use pointsman_ebpf::abi::{
     Ipv6, L4Port, LocalAddress, LocalFilter, MAX_UPLINKS, Mark, PORT_SLOTS, Port, Settings,
     TokenBucket, Uplink, Vlan,
 };
+use pointsman_ebpf::memory::site::lan;
 use pointsman_ebpf::memory::{FLOW_TABLES, MemoryTables};
 use pointsman_ebpf::path::{FlowTable, Tables as _};
 
+use crate::hosts::HOSTS;
 use crate::ipv6::Pins;
 use crate::kernel::{Kernel, LOOPBACK};
 
@@ -34,7 +36,7 @@ impl Kernel {
     pub(crate) fn write(&mut self, tables: &MemoryTables, ifindex: u32, written: &mut Written) {
         self.set_ingress(tables, ifindex);
         self.set("SWITCH", 0, tables.alive());
-        self.set::<Settings>("SETTINGS", 0, tables.settings.unwrap_or_default());
+        self.write_settings(tables);
         self.set::<Group>("GROUPS", 0, tables.group.unwrap_or_default());
         self.set::<[Uplink; MAX_UPLINKS]>(".data.uplinks", 0, tables.uplinks);
         self.write_large(tables, written);
@@ -44,6 +46,15 @@ impl Kernel {
         let tokens = self.object.map_mut("TOKENS").unwrap();
         let mut tokens = PerCpuArray::<&mut MapData, TokenBucket>::try_from(tokens).unwrap();
         tokens.set(0, full, 0).unwrap();
+    }
+
+    /// The kernel's view of the LAN counts only where the host has one.
+    fn write_settings(&mut self, tables: &MemoryTables) {
+        let mut settings = tables.settings.unwrap_or_default();
+        if !tables.ipv6.neighbours.is_empty() {
+            settings.lan_interface = HOSTS.interface;
+        }
+        self.set::<Settings>("SETTINGS", 0, settings);
     }
 
     fn write_large(&mut self, tables: &MemoryTables, written: &mut Written) {
@@ -88,13 +99,17 @@ impl Kernel {
         }
     }
 
-    /// Lets packets come in by the interface: the loopback interface takes its part.
+    /// Lets packets come in by the interface: the loopback interface takes its part. That of the LAN is
+    /// there too, as the way to its hosts.
     pub(crate) fn set_ingress(&mut self, tables: &MemoryTables, ifindex: u32) {
         let mut ports = [Port::default(); PORT_SLOTS];
         for port in tables.ports.values().filter(|port| port.ifindex == ifindex) {
             let port = Port { ifindex: LOOPBACK, ..*port };
             let free = port.key().slots().find(|slot| ports[*slot] == Port::default());
             ports[free.expect("a slot is free")] = port;
+        }
+        if let Some(port) = tables.port(lan::IFINDEX) {
+            ports[HOSTS.interface as usize] = Port { ifindex: HOSTS.interface, ..*port };
         }
         self.set(".data.ports", 0, ports);
         let mut vlans = [Vlan::NONE; PORT_SLOTS];

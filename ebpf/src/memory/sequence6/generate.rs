@@ -80,7 +80,7 @@ impl Generator<'_> {
             pins: [few(self), few(self), few(self)],
             sticky: self.pick(&[0, 1, 2]),
             one_first: self.one_in(2),
-            neighbours: !kernel,
+            neighbours: !self.one_in(8),
         }
     }
 

@@ -1,19 +1,15 @@
 //! From the LAN to a public address of the LAN (RFC 6296 section 4.3; RFC 4787 section 6).
 
 use pointsman_ebpf::memory::site::{A, lan};
-use pointsman_ebpf::memory::site6::{self, Carriage, INTERNAL, provided, within};
+use pointsman_ebpf::memory::site6::{self, INTERNAL, provided, within};
 use pointsman_ebpf::memory::{Body6, PacketBuilder6};
 use pointsman_ebpf::path::FlowTable;
 use pointsman_ebpf::verdict::DropReason;
 use pointsman_ebpf::wire::tcp_flags::{RST, SYN};
 
 use super::harness::{
-    Gateway, HOST, HOST_A, OTHER, OTHER_A, TRANSLATED, from_other, gateway, request, segment,
+    Gateway, HOST, HOST_A, OTHER, OTHER_A, TRANSLATED, from_other, gateway, request,
 };
-
-fn hairpin_gateway() -> Gateway {
-    gateway(TRANSLATED).only_on_host()
-}
 
 /// The other host's packet to the first one.
 fn packet() -> PacketBuilder6 {
@@ -23,7 +19,7 @@ fn packet() -> PacketBuilder6 {
 /// Anything goes, and leaves no state.
 #[test]
 fn by_public_addresses() {
-    let gateway = hairpin_gateway();
+    let gateway = gateway(TRANSLATED);
     let echo = |reply| Body6::Echo { reply };
     for packet in [
         packet(),
@@ -41,14 +37,14 @@ fn by_public_addresses() {
 /// To its own public address.
 #[test]
 fn to_itself() {
-    let gateway = hairpin_gateway();
+    let gateway = gateway(TRANSLATED);
     let packet = request().to((HOST_A, 53));
     gateway.hairpins6(&packet, &packet.clone().from_address(HOST_A).to_address(HOST.0));
 }
 
 #[test]
 fn fragments() {
-    let gateway = hairpin_gateway();
+    let gateway = gateway(TRANSLATED);
     let packet = packet().payload(&[7; 2000]);
     let output = packet.clone().from_address(OTHER_A).to_address(HOST.0);
     let output = output.macs(lan::MAC, lan::HOST_MAC).hop_limit(63).fragments(2);
@@ -61,7 +57,7 @@ fn fragments() {
 /// The sender of an error knows itself by the internal address, and the other by the public one.
 #[test]
 fn errors() {
-    let gateway = hairpin_gateway();
+    let gateway = gateway(TRANSLATED);
     // What the first host has sent, as it reached the other one.
     let sent = request().from((HOST_A, 53)).to((OTHER.0, 5000)).hop_limit(63);
     let error = |from, to, quote: &PacketBuilder6| {
@@ -77,7 +73,7 @@ fn errors() {
 
 #[test]
 fn what_does_not_go() {
-    let mut gateway = hairpin_gateway();
+    let mut gateway = gateway(TRANSLATED);
     let refuse = |gateway: &Gateway, packet: &PacketBuilder6, reason| {
         gateway.refuses6(lan::IFINDEX, packet, reason);
     };
@@ -92,6 +88,7 @@ fn what_does_not_go() {
     refuse(&gateway, &packet().from_address(HOST_A), DropReason::ForeignSource);
     let last = packet().hop_limit(1).build();
     gateway.tells6(lan::IFINDEX, &last, DropReason::TtlExceeded, [3, 0], [0; 4]);
+    gateway.tables.ports.get_mut(&lan::IFINDEX).unwrap().mtu = 1280;
     let side = site6::lan_side(lan::HOST_MAC, 1280);
     gateway.tables.ipv6.neighbours.insert(site6::entry(HOST.0), Some(side));
     let large = packet().payload(&[0; 1300]).build();
@@ -101,15 +98,7 @@ fn what_does_not_go() {
 /// No fragment of a foreign source either, and no error.
 #[test]
 fn from_a_foreign_source() {
-    let gateway = hairpin_gateway();
+    let gateway = gateway(TRANSLATED);
     let later = packet().from_address(HOST_A).payload(&[0; 2000]).fragments(2).swap_remove(1);
     gateway.drops(lan::IFINDEX, &later, DropReason::ForeignSource);
-}
-
-/// As the kernel has no routes there, through the loaded object too.
-#[test]
-fn no_route() {
-    let gateway = gateway([Carriage::Nptv6(48), Carriage::None]);
-    let nowhere = within(provided(&A, 48), [0xcf40, 0, 0, 0, 2]);
-    gateway.refuses6(lan::IFINDEX, &segment(SYN).to_address(nowhere), DropReason::NoLanRoute);
 }

@@ -54,9 +54,9 @@ pub(super) fn gateway(carriage: [Carriage; 2]) -> Gateway {
     Gateway::of(site6::gateway(site::prefer_a, carriage))
 }
 
-/// The same, where anything comes in for a LAN host. Its neighbours are the kernel's to know.
+/// The same, where anything comes in for a LAN host.
 pub(super) fn open_gateway(carriage: [Carriage; 2]) -> Gateway {
-    let mut gateway = gateway(carriage).only_on_host();
+    let mut gateway = gateway(carriage);
     for provider in [A, B] {
         gateway.uplink6(&provider).inbound = Inbound::All as u8;
     }

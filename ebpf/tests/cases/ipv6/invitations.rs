@@ -2,7 +2,7 @@
 
 use pointsman_ebpf::abi::{Mark, Opener};
 use pointsman_ebpf::memory::site::{A, B};
-use pointsman_ebpf::memory::site6::{self, Carriage, ROUTED, provided, within};
+use pointsman_ebpf::memory::site6::{self, Carriage, ROUTED, within};
 use pointsman_ebpf::memory::{Body6, PacketBuilder6};
 use pointsman_ebpf::path::FlowTable;
 use pointsman_ebpf::verdict::DropReason;
@@ -101,19 +101,10 @@ fn nobody_there() {
     gateway.refuses6(A.ifindex, &nowhere, DropReason::NoLanRoute);
 }
 
-/// As the kernel has no routes there, through the loaded object too.
-#[test]
-fn no_route() {
-    let mut gateway = gateway(TRANSLATED);
-    gateway.uplink6(&A).inbound = pointsman_ebpf::abi::Inbound::All as u8;
-    let to = within(provided(&A, 48), [0xcf3f, 0, 0, 0, 0x77]);
-    gateway.refuses6(A.ifindex, &answer(to, &A), DropReason::NoLanRoute);
-}
-
 /// A flood from outside pushes out invitations only.
 #[test]
 fn a_flood_of_invitations() {
-    let gateway = open_gateway(TRANSLATED);
+    let gateway = open_gateway(TRANSLATED).only_on_host();
     gateway.tables.ipv6.set_pin_capacity(FlowTable::Invited, 2);
     gateway.establish6();
     gateway.sends6(&request().to(STRANGER), &A, HOST_A);
