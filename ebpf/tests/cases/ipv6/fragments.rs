@@ -51,9 +51,31 @@ fn to_the_lan() {
     for (input, output) in large_answer().fragments(3).iter().zip(&output) {
         gateway.forwards_in(input, &A, output);
     }
-    // Either direction has identifications of its own.
-    let later = &large().fragments(3)[1];
+}
+
+/// Either direction has identifications of its own, though both look alike either way round.
+#[test]
+fn the_same_identification_either_way() {
+    let gateway = gateway(TRANSLATED);
+    gateway.establish6();
+    let into = large_answer().identification(0x1234_1234).fragments(3).swap_remove(0);
+    let output = reaching(&large_answer().identification(0x1234_1234), HOST.0).fragments(3);
+    gateway.forwards_in(&into, &A, &output[0]);
+    let later = &large().identification(0x1234_1234).fragments(3)[1];
     gateway.drops(lan::IFINDEX, later, WITHOUT_FIRST);
+}
+
+/// Extension headers behind the fragment header are a part of what is fragmented (RFC 8200 section 4.5).
+#[test]
+fn extension_headers_are_fragmented_too() {
+    let gateway = gateway(TRANSLATED);
+    let packet = request().extensions(&[[44, 0], [60, 1]]);
+    // 16 bytes of options, 8 of UDP, and 8.
+    let first = packet.clone().fragment(1).payload(&[0x5a; 8]);
+    gateway.sends6(&first, &A, HOST_A);
+    let later = packet.fragment(24);
+    gateway.drops(lan::IFINDEX, &later.build(), DropReason::FragmentOverlap);
+    gateway.sends6(&later.fragment(32), &A, HOST_A);
 }
 
 #[test]
