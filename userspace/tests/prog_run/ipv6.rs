@@ -3,53 +3,22 @@
 
 use std::collections::BTreeMap;
 
+use aya::maps::MapData;
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Map, MapData};
-use aya::{Ebpf, EbpfLoader};
-use pointsman::dataplane::SetTable;
+use pointsman::dataplane::{PinTable, SweptTables as _};
 use pointsman_ebpf::abi::{FlowKey, Ipv6, MAX_UPLINKS, Mark, Pin, SitePrefix, Track, Uplink6};
-use pointsman_ebpf::memory::{DIGEST_KEY, MemoryTables, PIN_TABLES};
+use pointsman_ebpf::memory::MemoryTables;
 use pointsman_ebpf::path::FlowTable;
-use pointsman_ebpf::table::{HashKey, PIN_WORDS, sets_for};
 
-use crate::kernel::{ENTRIES, Kernel};
+use crate::kernel::Kernel;
 use crate::tables::{Written, assert_same, read, replace};
 
-/// How many sets each table of pins has.
-static SETS: u32 = sets_for(ENTRIES);
-
-type PinTable = SetTable<Pin, PIN_WORDS>;
-
-/// The tables of pins of a loaded object, in the order of [`PIN_TABLES`].
-pub(crate) struct PinMaps([PinTable; PIN_TABLES.len()]);
-
-impl PinMaps {
-    /// Has the object loaded with room for [`ENTRIES`] pins of each kind, and with the key that digests
-    /// have on the host.
-    pub(crate) fn prepare(loader: &mut EbpfLoader<'_>) {
-        loader.override_global("PIN_DIGEST_KEY", &DIGEST_KEY, true);
-        for (map, count) in [
-            ("PINS", "PINS_SET_COUNT"),
-            ("UNREPLIED_PINS", "UNREPLIED_PINS_SET_COUNT"),
-            ("INVITED_PINS", "INVITED_PINS_SET_COUNT"),
-        ] {
-            loader.map_max_entries(map, SETS).override_global(count, &SETS, true);
-        }
-        loader.map_max_entries("PINS_FILTER", SETS);
-    }
-
-    /// Takes the tables out of the object.
-    pub(crate) fn take(object: &mut Ebpf, hash_key: HashKey) -> Self {
-        let mut array = |name: &str| match object.take_map(name) {
-            Some(Map::Array(map)) => map,
-            _ => panic!("no array {name}"),
-        };
-        let filters = Some(array("PINS_FILTER"));
-        let mut table =
-            |name, filters| SetTable::new(name, hash_key, array(name), filters).unwrap();
-        Self([table("PINS", filters), table("UNREPLIED_PINS", None), table("INVITED_PINS", None)])
-    }
-}
+/// The tables of pins, as the host and as the sweep call them.
+const TABLES: [(FlowTable, PinTable); 3] = [
+    (FlowTable::Established, PinTable::Established),
+    (FlowTable::Unreplied, PinTable::Unreplied),
+    (FlowTable::Invited, PinTable::Invited),
+];
 
 impl Kernel {
     /// Makes the maps hold what the tables hold.
@@ -60,8 +29,8 @@ impl Kernel {
         self.update("ADDRESSES6", &written.addresses6, &addresses);
         written.addresses6 = addresses;
         self.write_prefixes(&tables.ipv6.prefixes);
-        for (map, table) in self.pins.0.iter_mut().zip(PIN_TABLES) {
-            replace(map, &tables.ipv6.pins(table).into_iter().collect());
+        for (table, map) in TABLES {
+            replace(self.tables.pins(map), &tables.ipv6.pins(table).into_iter().collect());
         }
     }
 
@@ -84,9 +53,9 @@ impl Kernel {
     /// Asserts that the tables of pins hold what the host's hold, as [`Self::assert_holds`] does of
     /// flows.
     pub(crate) fn assert_pins(&mut self, tables: &MemoryTables, before: &Pins) {
-        for (map, table) in self.pins.0.iter_mut().zip(PIN_TABLES) {
+        for (table, map) in TABLES {
             let host: BTreeMap<FlowKey, Pin> = tables.ipv6.pins(table).into_iter().collect();
-            let mut kernel = read(map);
+            let mut kernel = read(self.tables.pins(map));
             for (key, pin) in &mut kernel {
                 let (Some(wanted), Some(before)) = (host.get(key), before.0[&table].get(key))
                 else {
@@ -110,8 +79,8 @@ pub(crate) struct Pins(BTreeMap<FlowTable, BTreeMap<FlowKey, Pin>>);
 
 impl Pins {
     pub(crate) fn of(tables: &MemoryTables) -> Self {
-        let entries = |table| (table, tables.ipv6.pins(table).into_iter().collect());
-        Self(PIN_TABLES.map(entries).into())
+        let entries = |(table, _)| (table, tables.ipv6.pins(table).into_iter().collect());
+        Self(TABLES.map(entries).into())
     }
 }
 

@@ -8,12 +8,12 @@ use aya::{Ebpf, EbpfLoader, Pod};
 use pointsman::config::TableSizes;
 use pointsman::dataplane::{Layout, OBJECT, SweptMaps, load_stages};
 use pointsman_ebpf::abi::{COUNTERS, Counter, PORT_SLOTS};
+use pointsman_ebpf::memory::DIGEST_KEY;
 use pointsman_ebpf::path::Stage;
 use pointsman_ebpf::table::WAYS;
 use pointsman_ebpf::verdict::Verdict;
 
 use crate::hosts::HOSTS;
-use crate::ipv6::PinMaps;
 
 /// A test run comes in by the loopback interface.
 pub(crate) const LOOPBACK: u32 = 1;
@@ -42,7 +42,6 @@ pub(crate) fn action(verdict: Verdict) -> u32 {
 pub(crate) struct Kernel {
     pub(crate) object: Ebpf,
     pub(crate) tables: SweptMaps,
-    pub(crate) pins: PinMaps,
     /// How many entries that are nobody's stand in the tables of established flows and of mappings.
     pub(crate) fillers: [u32; 2],
     /// Its entries live as long as somebody in userspace holds it.
@@ -56,7 +55,7 @@ impl Kernel {
     pub(crate) fn load(established: u32, bindings: u32) -> Self {
         let filler = |entries: u32| WAYS.saturating_sub(entries);
         let fillers = [filler(established), filler(bindings)];
-        let layout = Layout::new(&TableSizes {
+        let mut layout = Layout::new(&TableSizes {
             flows: established,
             unreplied: ENTRIES,
             invited: ENTRIES,
@@ -68,20 +67,19 @@ impl Kernel {
             unreplied_pins: ENTRIES,
             invited_pins: ENTRIES,
         });
+        layout.digest_key = DIGEST_KEY;
         let mut loader = EbpfLoader::new();
         layout.apply(&mut loader);
-        PinMaps::prepare(&mut loader);
         let mut object = loader.load(OBJECT).expect("the object loads as root");
         let stages = load_stages(&mut object).expect("the verifier accepts every stage");
         let tables = SweptMaps::take(&mut object, layout.hash_key).unwrap();
-        let pins = PinMaps::take(&mut object, layout.hash_key);
         let egress = object.map_mut("EGRESS").unwrap();
         let mut egress = DevMap::<&mut MapData>::try_from(egress).unwrap();
         for slot in 0..PORT_SLOTS as u32 {
             // A test run redirects nothing; any interface will do.
             egress.set(slot, LOOPBACK, None, 0).unwrap();
         }
-        Self { object, tables, pins, fillers, _stages: stages }
+        Self { object, tables, fillers, _stages: stages }
     }
 
     /// Writes an element of an array.

@@ -103,13 +103,14 @@ impl Kernel {
     /// there too, as the way to its hosts.
     pub(crate) fn set_ingress(&mut self, tables: &MemoryTables, ifindex: u32) {
         let mut ports = [Port::default(); PORT_SLOTS];
-        for port in tables.ports.values().filter(|port| port.ifindex == ifindex) {
-            let port = Port { ifindex: LOOPBACK, ..*port };
+        let ingress = tables.ports.values().filter(|port| port.ifindex == ifindex);
+        let hosts = tables.ports.values().filter(|port| port.ifindex == lan::IFINDEX);
+        for port in ingress
+            .map(|port| Port { ifindex: LOOPBACK, ..*port })
+            .chain(hosts.map(|port| Port { ifindex: HOSTS.interface, ..*port }))
+        {
             let free = port.key().slots().find(|slot| ports[*slot] == Port::default());
             ports[free.expect("a slot is free")] = port;
-        }
-        if let Some(port) = tables.port(lan::IFINDEX) {
-            ports[HOSTS.interface as usize] = Port { ifindex: HOSTS.interface, ..*port };
         }
         self.set(".data.ports", 0, ports);
         let mut vlans = [Vlan::NONE; PORT_SLOTS];
