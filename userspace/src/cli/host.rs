@@ -1,9 +1,11 @@
 use std::fmt::{self, Display};
 
 use anyhow::Context as _;
+use pointsman_ebpf::abi::Vlan;
 
 use super::check::counted;
 use crate::config::Config;
+use crate::control::{Attachment, is_tagged};
 use crate::host::{Finding, Presence, Severity, Survey, findings, survey};
 use crate::netlink::{Snapshot, Update, Watcher};
 
@@ -11,10 +13,9 @@ use crate::netlink::{Snapshot, Update, Watcher};
 pub(super) fn check(config: &Config) -> anyhow::Result<bool> {
     let host = snapshot().context("cannot look at the host")?;
     let (mut problems, mut warnings) = (0, 0);
-    for (interface, user) in users(config) {
+    for Used { interface, user, tags } in used(config, &host) {
         let survey = survey(&interface, &host);
-        // The data plane serves no frames with tags.
-        let findings = findings(&survey, false);
+        let findings = findings(&survey, tags);
         println!("{}", Shown { user: &user, survey: &survey, findings: &findings });
         let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
         problems += count(Severity::Problem);
@@ -37,21 +38,40 @@ fn snapshot() -> anyhow::Result<Snapshot> {
     })
 }
 
-/// The interfaces of the configuration, each with who is to use it.
-fn users(config: &Config) -> Vec<(String, String)> {
-    let lan = config.lan.interfaces.iter().map(|interface| (interface.clone(), "LAN".to_owned()));
+/// An interface that the program is to be attached to.
+struct Used {
+    interface: String,
+    /// Who is to use it, for people.
+    user: String,
+    /// Whether frames with VLAN tags come in there.
+    tags: bool,
+}
+
+/// The interfaces that the configuration has the program attached to: of VLANs those that they are on.
+fn used(config: &Config, host: &Snapshot) -> Vec<Used> {
+    let lan = config.lan.interfaces.iter().map(|name| (name, Vlan::NONE, "LAN".to_owned()));
     let uplinks = config
         .uplinks
         .iter()
-        .map(|uplink| (uplink.interface.clone(), format!("uplink {:?}", uplink.name)));
-    let mut users: Vec<(String, String)> = Vec::new();
-    for (interface, user) in lan.chain(uplinks) {
-        match users.iter_mut().find(|(known, _)| *known == interface) {
-            Some((_, users)) => *users += &format!(", {user}"),
-            None => users.push((interface, user)),
+        .map(|uplink| (&uplink.interface, uplink.vlan, format!("uplink {:?}", uplink.name)));
+    let mut used: Vec<Used> = Vec::new();
+    for (name, vlan, user) in lan.chain(uplinks) {
+        let attachment = Attachment::find(host, name, vlan);
+        let (interface, tags) = match attachment {
+            Some(Attachment { below: (index, link), vlan, .. }) => {
+                (&link.name, vlan != Vlan::NONE || is_tagged(host, index))
+            }
+            None => (name, vlan != Vlan::NONE),
+        };
+        match used.iter_mut().find(|known| known.interface == *interface) {
+            Some(known) => {
+                known.user += &format!(", {user}");
+                known.tags |= tags;
+            }
+            None => used.push(Used { interface: interface.clone(), user, tags }),
         }
     }
-    users
+    used
 }
 
 /// An interface, a line for each thing that there is to say.

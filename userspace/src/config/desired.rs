@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use pointsman_ebpf::abi::{Filtering, Sticky};
+use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
 
 /// What the operator wants: a whole configuration file, checked, with its defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,10 +44,15 @@ pub struct Lan {
 pub struct Uplink {
     /// What the operator calls it; no other uplink has this name.
     pub name: String,
-    /// The kernel's name of its interface, which nothing else uses.
+    /// The kernel's name of its interface. No other uplink has the same with the same tags.
     pub interface: String,
+    /// The tags of its frames on that interface, beside those that the interface has if it is a VLAN
+    /// on another one.
+    pub vlan: Vlan,
     /// The next hop of IPv4 packets.
     pub gateway: Gateway,
+    /// The next hop's MAC, where the kernel is not to find it.
+    pub gateway_mac: Option<[u8; 6]>,
     /// Its share of the flows, relative to the other uplinks of its tier: 1 to 1000.
     pub weight: u32,
     /// The public addresses that flows are translated to, each once, at most
@@ -106,6 +111,21 @@ pub enum Gateway6 {
     Auto,
     /// This address; most often a link-local one.
     Address(Ipv6Addr),
+}
+
+impl Uplink {
+    /// What its frames come in by, for people: no two uplinks have the same.
+    pub fn port_name(&self) -> String {
+        let tag = |(id, is_service): (u16, bool)| {
+            if is_service { format!("{id}ad") } else { id.to_string() }
+        };
+        let tags = [self.vlan.outer(), self.vlan.inner()].map(|half| half.map(tag));
+        match tags {
+            [Some(outer), Some(inner)] => format!("{} vlan {outer}.{inner}", self.interface),
+            [Some(tag), None] => format!("{} vlan {tag}", self.interface),
+            _ => self.interface.clone(),
+        }
+    }
 }
 
 /// An uplink's next hop.

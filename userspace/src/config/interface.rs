@@ -1,3 +1,5 @@
+use pointsman_ebpf::abi::Vlan;
+
 use super::diagnostic::Report;
 use super::section::Field;
 use super::suggest::quoted;
@@ -8,15 +10,16 @@ const INTERFACE_LENGTH: usize = 15;
 /// Which interface is whose, to find one that is given twice.
 #[derive(Default)]
 pub(super) struct Interfaces {
-    owners: Vec<(String, String)>,
+    owners: Vec<(String, Vlan, String)>,
 }
 
 impl Interfaces {
-    /// Reads the name of an interface that `owner` alone is to have.
+    /// Reads the name of an interface that `owner` alone is to have, with these tags.
     pub(super) fn read(
         &mut self,
         report: &mut Report<'_>,
         field: &Field<'_>,
+        vlan: Vlan,
         owner: &str,
     ) -> Option<String> {
         let name = field.string(report, "give the interface's name as `ip link` shows it")?;
@@ -28,14 +31,18 @@ impl Interfaces {
             );
             return None;
         }
-        if let Some((_, other)) = self.owners.iter().find(|(taken, _)| taken == name) {
+        let same = |(taken, tags, _): &&(String, Vlan, String)| taken == name && *tags == vlan;
+        if let Some((.., other)) = self.owners.iter().find(same) {
+            let with = if vlan == Vlan::NONE { "" } else { " with this vlan" };
             field.error(
                 report,
-                format_args!("is {shown}, which {other} has already; give each interface once"),
+                format_args!(
+                    "is {shown}{with}, which {other} has already; give each interface once"
+                ),
             );
             return None;
         }
-        self.owners.push((name.to_owned(), owner.to_owned()));
+        self.owners.push((name.to_owned(), vlan, owner.to_owned()));
         Some(name.to_owned())
     }
 }

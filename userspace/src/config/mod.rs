@@ -24,6 +24,7 @@ mod table_sizes;
 mod tests;
 mod uplink;
 mod value;
+mod vlan;
 
 use std::fs::File;
 use std::io::{self, Read as _};

@@ -2,6 +2,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pointsman_ebpf::abi::Vlan;
+
 use super::desired::{Api, Lan, Timers};
 use super::diagnostic::Report;
 use super::interface::Interfaces;
@@ -31,7 +33,7 @@ pub(super) fn read_lan(
     Lan {
         interfaces: names
             .iter()
-            .filter_map(|field| interfaces.read(report, field, "the LAN"))
+            .filter_map(|field| interfaces.read(report, field, Vlan::NONE, "the LAN"))
             .collect(),
     }
 }

@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pointsman_ebpf::abi::{Filtering, Sticky};
+use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
 
 use super::*;
 
@@ -62,6 +62,8 @@ fn example() -> Config {
             Uplink {
                 name: "fiber".to_owned(),
                 interface: "enp2s0".to_owned(),
+                vlan: Vlan::customer(35).expect("a VLAN"),
+                gateway_mac: None,
                 gateway: Gateway::Address(Ipv4Addr::new(203, 0, 113, 1)),
                 weight: 3,
                 addresses: vec![Ipv4Addr::new(203, 0, 113, 10), Ipv4Addr::new(203, 0, 113, 11)],
@@ -77,6 +79,8 @@ fn example() -> Config {
             Uplink {
                 name: "cable".to_owned(),
                 interface: "enp3s0".to_owned(),
+                vlan: Vlan::NONE,
+                gateway_mac: None,
                 gateway: Gateway::Auto,
                 weight: 1,
                 addresses: Vec::new(),
@@ -270,12 +274,11 @@ fn line_ends_and_byte_order_marks_of_other_systems_are_read() {
 #[test]
 fn unknown_keys_get_a_suggestion_and_planned_ones_an_answer() {
     assert_eq!(
-        complaints("wieght = 2\nvlan = 35\nmetric = 1"),
+        complaints("wieght = 2\nmetric = 1"),
         [
             "9:1: uplink \"cable\": wieght is not a known key; did you mean weight?",
-            "10:1: uplink \"cable\": vlan is not supported yet; remove it",
-            "11:1: uplink \"cable\": metric is not a known key; known here: name, interface, \
-             gateway, weight, ipv4, ipv6, health",
+            "10:1: uplink \"cable\": metric is not a known key; known here: name, interface, \
+             gateway, gateway_mac, vlan, weight, ipv4, ipv6, health",
         ]
     );
     assert_eq!(

@@ -10,9 +10,10 @@ use super::interface::Interfaces;
 use super::ipv6;
 use super::section::{Field, Section};
 use super::suggest::quoted;
+use super::vlan;
 
-const KEYS: &[&str] = &["name", "interface", "gateway", "weight", "ipv4", "ipv6", "health"];
-const PLANNED: &[&str] = &["vlan"];
+const KEYS: &[&str] =
+    &["name", "interface", "gateway", "gateway_mac", "vlan", "weight", "ipv4", "ipv6", "health"];
 const TABLES: &str = "write [[uplink]] above the keys of each uplink";
 
 /// An uplink, and where the file has it.
@@ -61,11 +62,13 @@ fn read(
         let section = section.labelled(&label);
         (label, section)
     };
-    section.expect_keys(report, KEYS, PLANNED);
+    section.expect_keys(report, KEYS, &[]);
 
+    let vlan = section.get("vlan").and_then(|field| vlan::read(report, &field));
+    let vlan = vlan.unwrap_or_default();
     let interface = section
         .require(report, "interface", "name its interface, such as interface = \"wan0\"")
-        .and_then(|field| interfaces.read(report, &field, &label))
+        .and_then(|field| interfaces.read(report, &field, vlan, &label))
         .unwrap_or_default();
     let weight = section
         .get("weight")
@@ -79,6 +82,8 @@ fn read(
     Uplink {
         name: name.to_owned(),
         interface,
+        vlan,
+        gateway_mac: section.get("gateway_mac").and_then(|field| vlan::read_mac(report, &field)),
         gateway: gateway.map_or(Gateway::Auto, |field| read_gateway(report, &field, &addresses)),
         weight,
         addresses,

@@ -9,7 +9,7 @@ use super::forward::Target;
 use super::prefixes::internal_prefix;
 use super::register::Register;
 use super::uplink::ControlledUplink;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::netlink::{Link, Snapshot, Update};
 use crate::ports::PortSet;
 use crate::probe::ProbeEvent;
@@ -63,7 +63,7 @@ impl Controller {
     /// Goes over to another configuration. What it has in common with the old one stays as it is.
     pub fn configure(&mut self, config: Config, now: Instant) -> Vec<Change> {
         self.ids.assign(config.uplinks.iter().map(|uplink| uplink.name.as_str()));
-        self.slots.assign(interfaces(&config));
+        self.slots.assign(ports(&config).iter().map(String::as_str));
         let mut old = std::mem::take(&mut self.uplinks);
         for wanted in &config.uplinks {
             // The configuration has no more uplinks than there are identifiers.
@@ -73,7 +73,8 @@ impl Controller {
             let kept = old
                 .iter()
                 .position(|uplink| {
-                    uplink.config.name == wanted.name && uplink.config.interface == wanted.interface
+                    uplink.config.name == wanted.name
+                        && uplink.config.port_name() == wanted.port_name()
                 })
                 .map(|position| old.swap_remove(position));
             self.uplinks.push(match kept {
@@ -214,8 +215,8 @@ pub(super) fn lan_links<'c>(
     })
 }
 
-/// The names of all interfaces of a configuration.
-fn interfaces(config: &Config) -> impl Iterator<Item = &str> + Clone {
-    let uplinks = config.uplinks.iter().map(|uplink| &uplink.interface);
-    config.lan.interfaces.iter().chain(uplinks).map(String::as_str)
+/// The names of all ports of a configuration.
+fn ports(config: &Config) -> Vec<String> {
+    let uplinks = config.uplinks.iter().map(config::Uplink::port_name);
+    config.lan.interfaces.iter().cloned().chain(uplinks).collect()
 }

@@ -7,6 +7,7 @@ use pointsman_ebpf::abi::{
 };
 
 use super::Controller;
+use super::attachment::{Attachment, is_tagged};
 use super::buckets::{Candidate, Ranking};
 use super::forward::{to_prefix, to_record};
 use super::policy::{Interface, Policy};
@@ -20,11 +21,15 @@ impl Controller {
     /// What the maps are to hold.
     pub fn policy(&self) -> Policy {
         let interfaces = self.config().lan.interfaces.iter().filter_map(|name| self.lan_port(name));
-        let interfaces = interfaces
-            .chain(self.uplinks().iter().filter_map(|uplink| self.uplink_port(uplink)))
-            .collect();
+        let interfaces =
+            interfaces.chain(self.uplinks().iter().filter_map(|uplink| self.uplink_port(uplink)));
+        let interfaces: BTreeMap<u16, Interface> = interfaces.collect();
+        let tagged = interfaces
+            .values()
+            .map(|interface| &interface.port)
+            .filter(|port| port.vlan != Vlan::NONE || is_tagged(self.facts(), port.ifindex));
         let uplinks = self.uplinks().iter().filter_map(|uplink| {
-            let egress = self.slots.get(&uplink.config.interface)?;
+            let egress = self.slots.get(&uplink.config.port_name())?;
             Some((uplink.id, uplink.to_record(egress)?))
         });
         let pool = self.uplinks().iter().flat_map(|uplink| {
@@ -32,7 +37,7 @@ impl Controller {
         });
         Policy {
             settings: self.settings(),
-            interfaces,
+            tagged: tagged.map(|port| port.ifindex).collect(),
             uplinks: uplinks.collect(),
             pool: pool.collect(),
             forwards: (0..).zip(self.forwards()).collect(),
@@ -42,59 +47,67 @@ impl Controller {
             uplinks6: self.uplinks6(),
             addresses6: self.addresses6(),
             site_prefixes: self.site_prefixes(),
+            interfaces,
         }
     }
 
     fn uplinks6(&self) -> BTreeMap<u8, Uplink6> {
         let uplinks = self.uplinks().iter().filter_map(|uplink| {
-            let egress = self.slots.get(&uplink.config.interface)?;
+            let egress = self.slots.get(&uplink.config.port_name())?;
             Some((uplink.id, uplink.to_record6(egress)?))
         });
         uplinks.collect()
     }
 
     fn addresses6(&self) -> BTreeMap<u16, Ipv6> {
-        let uplinks = self.uplinks().iter().map(|uplink| &uplink.config.interface);
-        let addresses = self.config().lan.interfaces.iter().chain(uplinks).filter_map(|name| {
-            let (ifindex, _) = self.facts().link_named(name)?;
-            let address = self.own_address6(ifindex)?;
-            Some((self.slots.get(name)?, Ipv6::new(address.octets())))
-        });
+        let of = |name: &str, ifindex: u32| {
+            Some((self.slots.get(name)?, Ipv6::new(self.own_address6(ifindex)?.octets())))
+        };
+        let lan = self.lan_links().filter_map(|(name, ifindex, _)| of(name, ifindex));
+        let uplinks = self.uplinks().iter();
+        let addresses = lan
+            .chain(uplinks.filter_map(|uplink| of(&uplink.config.port_name(), uplink.ifindex()?)));
         addresses.collect()
     }
 
     fn lan_port(&self, name: &str) -> Option<(u16, Interface)> {
-        let (ifindex, _) = self.facts().link_named(name)?;
+        let attachment = Attachment::find(self.facts(), name, Vlan::NONE)?;
+        let (ifindex, _) = attachment.own?;
         let address = self.facts().ipv4_addresses(ifindex).next().map(|(address, _)| address);
-        self.port(name, PortRole::Lan, 0, address)
+        self.port(name, &attachment, PortRole::Lan, 0, address)
     }
 
     fn uplink_port(&self, uplink: &ControlledUplink) -> Option<(u16, Interface)> {
-        self.port(&uplink.config.interface, PortRole::Uplink, uplink.id, uplink.address())
+        let config = &uplink.config;
+        let attachment = Attachment::find(self.facts(), &config.interface, config.vlan)?;
+        let name = config.port_name();
+        self.port(&name, &attachment, PortRole::Uplink, uplink.id, uplink.address())
     }
 
     fn port(
         &self,
         name: &str,
+        attachment: &Attachment<'_>,
         role: PortRole,
         uplink: u8,
         address: Option<Ipv4Addr>,
     ) -> Option<(u16, Interface)> {
         let egress = self.slots.get(name)?;
-        let (ifindex, link) = self.facts().link_named(name)?;
+        let (ifindex, below) = attachment.below;
         let port = Port {
             ifindex,
-            vlan: Vlan::NONE,
+            vlan: attachment.vlan,
             egress,
-            mtu: packet_size(link),
-            mac: Mac::new(link.mac?),
+            mtu: packet_size(attachment.mtu()),
+            mac: Mac::new(attachment.mac()?),
             role: role as u8,
             uplink,
             reserved: [0; 6],
             address: address.map_or_else(Ipv4::default, to_ipv4),
         };
-        let name = name.to_owned();
-        Some((egress, Interface { name, port }))
+        // The kernel's routes lead to an interface of its own.
+        let own = attachment.own.map(|(index, _)| index).filter(|index| *index != ifindex);
+        Some((egress, Interface { name: below.name.clone(), port, own }))
     }
 
     fn settings(&self) -> Settings {
@@ -137,7 +150,7 @@ impl Controller {
         let (ifindex, interface, mac) = self.target(host)?.way()?;
         let link = self.facts().links.get(&ifindex)?;
         let macs = MacPair::new(Mac::new(mac), Mac::new(link.mac?));
-        Some(LanSide::new(macs, self.slots.get(interface)?, packet_size(link)))
+        Some(LanSide::new(macs, self.slots.get(interface)?, packet_size(link.mtu)))
     }
 
     /// The ports that are never handed out: of the gateway's own sockets, reserved ones, and those

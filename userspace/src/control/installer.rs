@@ -3,11 +3,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{
     AddressOwner, BUCKETS_PER_GROUP, Forward, Group, Ipv4, Ipv6, LocalAddress, Port, Settings,
-    SitePrefix, Uplink, Uplink6,
+    SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 use super::buckets::Ranking;
-use super::policy::Policy;
+use super::policy::{Interface, Policy};
 use crate::dataplane::{AttachError, Dataplane, TableError};
 
 /// Something of a policy that could not be installed. The next installation tries again.
@@ -34,6 +34,7 @@ pub struct Installer {
     alive: u64,
     settings: Option<Settings>,
     egress: BTreeMap<u16, u32>,
+    vlans: BTreeMap<u16, Vlan>,
     ports: BTreeMap<u32, Port>,
     uplinks: BTreeMap<u8, Uplink>,
     groups: BTreeMap<u8, Group>,
@@ -48,6 +49,8 @@ pub struct Installer {
     site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
     /// Interfaces that the program is attached to, by index, with their names.
     attached: BTreeMap<u32, String>,
+    /// Those of them whose drivers are to leave VLAN tags on.
+    tagged: BTreeSet<u32>,
     /// Those that it could not be attached to, which the data plane may have changed for that.
     refused: BTreeSet<u32>,
 }
@@ -107,6 +110,8 @@ impl Installer {
                         self.attached.contains_key(&ifindex)
                             && self.ports.values().any(|port| *port == interface.port)
                             && self.egress.get(&record.egress) == Some(&ifindex)
+                            && self.vlans.get(&record.egress).copied().unwrap_or_default()
+                                == interface.port.vlan
                     })
             })
             .fold(0, |ready, (id, _)| ready | 1 << id)
@@ -139,6 +144,9 @@ impl Installer {
             .collect();
         sync(&mut self.egress, egress, |slot, ifindex| {
             note(dataplane.set_egress(slot, ifindex.copied()))
+        });
+        sync(&mut self.vlans, policy.vlans(), |slot, vlan| {
+            note(dataplane.set_vlan(slot, vlan.copied().unwrap_or_default()))
         });
         sync(&mut self.pool, policy.pool.clone(), |index, address| {
             // Nobody reads what is beyond the end of an uplink's.
@@ -191,6 +199,7 @@ impl Installer {
         };
         self.attached.retain(|ifindex, _| stays(ifindex));
         self.refused.retain(stays);
+        self.tagged.retain(|ifindex| self.attached.contains_key(ifindex));
     }
 
     fn attach(
@@ -199,8 +208,13 @@ impl Installer {
         policy: &Policy,
         errors: &mut Vec<InstallError>,
     ) {
-        for interface in policy.interfaces.values() {
-            let ifindex = interface.port.ifindex;
+        // Several ports may be VLANs of one interface.
+        let interfaces: BTreeMap<u32, &Interface> = policy
+            .interfaces
+            .values()
+            .map(|interface| (interface.port.ifindex, interface))
+            .collect();
+        for (ifindex, interface) in interfaces {
             if self.attached.contains_key(&ifindex) {
                 continue;
             }
@@ -214,6 +228,11 @@ impl Installer {
                     self.refused.insert(ifindex);
                     errors.push(error.into());
                 }
+            }
+        }
+        for ifindex in &policy.tagged {
+            if self.attached.contains_key(ifindex) && self.tagged.insert(*ifindex) {
+                dataplane.expect_tags(*ifindex);
             }
         }
     }

@@ -8,6 +8,7 @@
 //! Invariant: an uplink that dies leaves the data plane's switch before anything else is done
 //! about it, and one that comes back enters it after everything else is.
 
+mod attachment;
 mod buckets;
 mod controller;
 mod daemon;
@@ -26,6 +27,7 @@ mod tests;
 mod uplink;
 mod uplink6;
 
+pub(crate) use attachment::{Attachment, is_tagged};
 pub use buckets::{Candidate, Ranking};
 pub use controller::{Change, Controller};
 pub use daemon::{Command, Commands, Daemon, StartError};

@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{
-    AddressOwner, Forward, Group, Ipv4, Ipv6, LocalAddress, Port, Settings, SitePrefix, Uplink,
-    Uplink6,
+    AddressOwner, Forward, Group, Ipv4, Ipv6, LocalAddress, Port, PortRole, Settings, SitePrefix,
+    Uplink, Uplink6, Vlan,
 };
 
 use super::Ranking;
@@ -14,8 +14,10 @@ use crate::ports::PortSet;
 pub struct Interface {
     /// Its name, for messages.
     pub name: String,
-    /// What the data plane is to know of it.
+    /// What the data plane is to know of it, or of a VLAN of it.
     pub port: Port,
+    /// The kernel's index of its own interface of that VLAN, where there is one.
+    pub own: Option<u32>,
 }
 
 /// All that the maps are to hold, but for who is alive.
@@ -25,6 +27,8 @@ pub struct Policy {
     pub settings: Settings,
     /// Interfaces that are there, by egress slot.
     pub interfaces: BTreeMap<u16, Interface>,
+    /// The indexes of those that frames with VLAN tags come in by, ours or the kernel's.
+    pub tagged: BTreeSet<u32>,
     /// Uplinks of which all is known that a packet needs, by identifier.
     pub uplinks: BTreeMap<u8, Uplink>,
     /// Public addresses of those uplinks, by their place among those of all.
@@ -45,20 +49,35 @@ pub struct Policy {
     pub site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
 }
 
+impl Interface {
+    /// The ports that it is known by: of a VLAN of the LAN, also that which the kernel's routes lead to.
+    fn ports(&self) -> impl Iterator<Item = (&str, Port)> {
+        let own = self.own.filter(|_| self.port.role == PortRole::Lan as u8);
+        let routed = own.map(|ifindex| Port { ifindex, vlan: Vlan::NONE, ..self.port });
+        [Some(self.port), routed].into_iter().flatten().map(|port| (&*self.name, port))
+    }
+}
+
 impl Policy {
+    /// The tags that frames leave with, by egress slot, where they have any.
+    pub fn vlans(&self) -> BTreeMap<u16, Vlan> {
+        let vlans = self.interfaces.iter().map(|(slot, interface)| (*slot, interface.port.vlan));
+        vlans.filter(|(_, vlan)| *vlan != Vlan::NONE).collect()
+    }
+
     /// The table of ports by slot. An interface finds no place where too many others have an index
     /// near its own, modulo the size; the second value has the names of those.
     pub fn ports(&self) -> (BTreeMap<u32, Port>, Vec<String>) {
         let mut slots = BTreeMap::new();
         let mut left_over = Vec::new();
-        for Interface { name, port } in self.interfaces.values() {
+        for (name, port) in self.interfaces.values().flat_map(Interface::ports) {
             let mut of_key = port.key().slots().map(|slot| slot as u32);
             let free = of_key.find(|slot| !slots.contains_key(slot));
             match free {
                 Some(slot) => {
-                    slots.insert(slot, *port);
+                    slots.insert(slot, port);
                 }
-                None => left_over.push(name.clone()),
+                None => left_over.push(name.to_owned()),
             }
         }
         (slots, left_over)
@@ -80,7 +99,7 @@ mod tests {
             .map(|(ifindex, slot)| {
                 let port = Port { ifindex, ..Port::default() };
                 let name = format!("eth{slot}");
-                (slot, Interface { name, port })
+                (slot, Interface { name, port, own: None })
             })
             .collect();
         let policy = Policy { interfaces, ..Policy::default() };

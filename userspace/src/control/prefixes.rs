@@ -40,7 +40,9 @@ impl Controller {
             }
         }
         inherit(&mut known);
-        self.add_foreign(&mut known);
+        if !known.is_empty() {
+            self.add_foreign(&mut known);
+        }
         known
     }
 

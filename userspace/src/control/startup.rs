@@ -1,12 +1,15 @@
 //! What keeps the daemon from starting. Later, while it runs, the same is a reason for an uplink
 //! to be down: a mistake in the file is likelier at first, a cable that is pulled out is later.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use pointsman_ebpf::abi::LAN_PREFIXES;
+use pointsman_ebpf::abi::{LAN_PREFIXES, Vlan};
 
 use super::Controller;
-use crate::netlink::Link;
+use super::attachment::Attachment;
+use crate::config::{self, Gateway};
+use crate::netlink::{Link, Snapshot};
 
 /// A configuration that does not fit this host.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -39,6 +42,40 @@ pub enum Unfit {
         uplink: String,
         /// Its interface.
         interface: String,
+    },
+    /// The kernel has no interface of an uplink's VLAN, and it is needed.
+    #[error(
+        "uplink {uplink:?}: the kernel has no interface of {port}, to tell its address, routes and \
+         neighbours and to probe by; make one (`{remedy}`), or set gateway, gateway_mac and \
+         ipv4.addresses, and no health"
+    )]
+    NoVlan {
+        /// The uplink's name.
+        uplink: String,
+        /// Its interface and tags.
+        port: String,
+        /// The command that makes one.
+        remedy: String,
+    },
+    /// An interface is a VLAN within more VLANs than the data plane looks through.
+    #[error(
+        "{user} is to use {port}, whose frames have more than two tags; give another interface"
+    )]
+    TooManyTags {
+        /// The LAN, or the uplink with its name.
+        user: String,
+        /// The interface and tags.
+        port: String,
+    },
+    /// Two are to have the same frames: a VLAN by its own name and by that of the interface below.
+    #[error("{user} is to use {port}, which is that of {other}; give each VLAN once")]
+    SameFrames {
+        /// The LAN, or the uplink with its name.
+        user: String,
+        /// The interface and tags.
+        port: String,
+        /// Who has them already.
+        other: String,
     },
     /// An uplink that follows the default route has none.
     #[error(
@@ -122,11 +159,17 @@ pub fn check(controller: &Controller) -> Result<(), Unfit> {
     for interface in &controller.config().lan.interfaces {
         link_of("the LAN", interface)?;
     }
+    for uplink in controller.uplinks() {
+        link_of(&label(uplink.config()), &uplink.config().interface)?;
+    }
+    check_frames(controller)?;
     check_lan_prefixes(controller)?;
     for uplink in controller.uplinks() {
         let (name, interface) = (&uplink.config().name, &uplink.config().interface);
-        link_of(&format!("uplink {name:?}"), interface)?;
-        let (uplink_name, interface) = (name.clone(), interface.clone());
+        let attachment = check_vlan(uplink.config(), controller.facts())?;
+        // Of a VLAN, the address and the routes are those of the kernel's interface for it.
+        let own = attachment.own.map_or(interface, |(_, link)| &link.name);
+        let (uplink_name, interface) = (name.clone(), own.clone());
         if uplink.address().is_none() {
             return Err(Unfit::NoAddress { uplink: uplink_name, interface });
         }
@@ -138,6 +181,60 @@ pub fn check(controller: &Controller) -> Result<(), Unfit> {
         }
     }
     check_forwards(controller)
+}
+
+fn label(uplink: &config::Uplink) -> String {
+    format!("uplink {:?}", uplink.name)
+}
+
+/// Whether no two are to have the same frames.
+fn check_frames(controller: &Controller) -> Result<(), Unfit> {
+    let config = controller.config();
+    let lan = config.lan.interfaces.iter();
+    let lan = lan.map(|name| ("the LAN".to_owned(), name.clone(), name, Vlan::NONE));
+    let uplinks = config.uplinks.iter();
+    let uplinks =
+        uplinks.map(|uplink| (label(uplink), uplink.port_name(), &uplink.interface, uplink.vlan));
+    let mut owners: BTreeMap<(u32, Vlan), String> = BTreeMap::new();
+    for (user, port, interface, vlan) in lan.chain(uplinks) {
+        let Some(attachment) = Attachment::find(controller.facts(), interface, vlan) else {
+            return Err(Unfit::TooManyTags { user, port });
+        };
+        let frames = (attachment.below.0, attachment.vlan);
+        if let Some(other) = owners.insert(frames, user.clone()) {
+            return Err(Unfit::SameFrames { user, port, other });
+        }
+    }
+    Ok(())
+}
+
+/// Whether the kernel has an interface of the uplink's VLAN, where one is needed: for addresses, routes,
+/// neighbours and probes that the configuration does not spare it.
+fn check_vlan<'f>(uplink: &config::Uplink, facts: &'f Snapshot) -> Result<Attachment<'f>, Unfit> {
+    let is_spared = uplink.gateway_mac.is_some()
+        && uplink.gateway != Gateway::Auto
+        && !uplink.addresses.is_empty()
+        && uplink.health.is_none();
+    Attachment::find(facts, &uplink.interface, uplink.vlan)
+        .filter(|attachment| is_spared || attachment.own.is_some())
+        .ok_or_else(|| Unfit::NoVlan {
+            uplink: uplink.name.clone(),
+            port: uplink.port_name(),
+            remedy: creation(&uplink.interface, uplink.vlan),
+        })
+}
+
+/// The commands that make the kernel's interface of a VLAN.
+fn creation(interface: &str, vlan: Vlan) -> String {
+    let mut parent = interface.to_owned();
+    let mut commands = Vec::new();
+    for (id, is_service) in [vlan.outer(), vlan.inner()].into_iter().flatten() {
+        let protocol = if is_service { "protocol 802.1ad " } else { "" };
+        let name = format!("{parent}.{id}");
+        commands.push(format!("ip link add link {parent} name {name} type vlan {protocol}id {id}"));
+        parent = name;
+    }
+    commands.join(" && ")
 }
 
 /// Whether every forward is to a host of the LAN.

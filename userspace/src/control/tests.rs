@@ -3,6 +3,7 @@
 mod attach;
 mod ipv6;
 mod nat;
+mod vlan;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};

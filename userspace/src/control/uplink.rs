@@ -5,10 +5,11 @@ use std::time::Instant;
 use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{self, Ipv4, Mac, MacPair};
 
+use super::attachment::Attachment;
 use super::inquiry::Inquiry;
 use super::uplink6::Ipv6Side;
 use crate::config::{self, Gateway};
-use crate::netlink::{Link, Resolution, Snapshot};
+use crate::netlink::{Resolution, Snapshot};
 use crate::probe::{Outcome, ProbeEvent};
 use crate::uplink::{Event, Health, Interface, NextHop, State, Thresholds, Verdict};
 
@@ -81,9 +82,10 @@ impl ControlledUplink {
         now: Instant,
         generation: &mut impl FnMut() -> u32,
     ) {
-        let link = facts.link_named(&self.config.interface);
-        let interface = interface_state(link.map(|(_, link)| link));
-        self.ifindex = link.map(|(index, _)| index);
+        let attachment = Attachment::find(facts, &self.config.interface, self.config.vlan);
+        let interface = interface_state(attachment.as_ref());
+        let own = attachment.and_then(|attachment| attachment.own);
+        self.ifindex = own.map(|(index, _)| index);
         self.gateway = match self.config.gateway {
             Gateway::Address(address) => Some(address),
             Gateway::Auto => self.ifindex.and_then(|index| facts.default_gateway(index)),
@@ -96,10 +98,11 @@ impl ControlledUplink {
         self.health.apply(Event::NextHop(next_hop), now);
         self.health.apply(Event::Address(self.address.is_some()), now);
         self.health.apply(Event::Interface(interface), now);
-        let Some((ifindex, link)) = link else { return };
-        self.record(link, generation);
+        let Some(attachment) = attachment else { return };
+        self.record(&attachment, generation);
         if let Some(config) = &self.config.ipv6 {
-            self.ipv6.refresh(config, internal, facts, (ifindex, link), generation);
+            let mac = self.config.gateway_mac;
+            self.ipv6.refresh(config, internal, facts, &attachment, mac, generation);
         }
     }
 
@@ -137,6 +140,11 @@ impl ControlledUplink {
             self.silent = false;
             self.inquiry.forget();
         }
+        if let (Some(mac), Some(gateway)) = (self.config.gateway_mac, self.gateway) {
+            self.inquiry.want(false);
+            self.gateway_mac = Some(mac);
+            return NextHop::Resolved(gateway);
+        }
         let (Some(ifindex), Some(gateway)) = (self.ifindex, self.gateway) else {
             self.inquiry.want(false);
             self.gateway_mac = None;
@@ -161,8 +169,8 @@ impl ControlledUplink {
     /// Renews the record of the data plane where all of it is known. What is lost for a while
     /// stays as it was: the uplink is not alive then, but its flows are not to become stale by
     /// that.
-    fn record(&mut self, link: &Link, generation: &mut impl FnMut() -> u32) {
-        let (Some(own_mac), Some(gateway_mac)) = (link.mac, self.gateway_mac) else {
+    fn record(&mut self, attachment: &Attachment<'_>, generation: &mut impl FnMut() -> u32) {
+        let (Some(own_mac), Some(gateway_mac)) = (attachment.mac(), self.gateway_mac) else {
             return;
         };
         let pool: Vec<Ipv4> =
@@ -179,7 +187,7 @@ impl ControlledUplink {
             address,
             macs: MacPair::new(Mac::new(gateway_mac), Mac::new(own_mac)),
             egress: 0,
-            mtu: packet_size(link),
+            mtu: packet_size(attachment.mtu()),
             // The configuration has no more than there is room for.
             pool: pool.len() as u8,
             reserved: [0; 7],
@@ -304,15 +312,15 @@ impl ControlledUplink {
 }
 
 /// The largest packet that an interface takes, as the data plane keeps it.
-pub(super) fn packet_size(link: &Link) -> u16 {
-    u16::try_from(link.mtu).unwrap_or(u16::MAX)
+pub(super) fn packet_size(mtu: u32) -> u16 {
+    u16::try_from(mtu).unwrap_or(u16::MAX)
 }
 
-fn interface_state(link: Option<&Link>) -> Interface {
-    match link {
+fn interface_state(attachment: Option<&Attachment<'_>>) -> Interface {
+    match attachment {
         None => Interface::Missing,
-        Some(link) if !link.admin_up => Interface::Down,
-        Some(link) if !link.carrier => Interface::NoCarrier,
+        Some(attachment) if !attachment.is(|link| link.admin_up) => Interface::Down,
+        Some(attachment) if !attachment.is(|link| link.carrier) => Interface::NoCarrier,
         Some(_) => Interface::Running,
     }
 }

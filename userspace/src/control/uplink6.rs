@@ -4,10 +4,11 @@ use std::time::Instant;
 use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{Inbound, Ipv6, Ipv6Mode, Mac, MacPair, PrefixTranslation, Uplink6};
 
+use super::attachment::Attachment;
 use super::inquiry::Inquiry;
 use super::uplink::packet_size;
 use crate::config::{self, Gateway6};
-use crate::netlink::{Link, Snapshot};
+use crate::netlink::Snapshot;
 
 /// What an uplink needs to carry IPv6, as far as it is known.
 #[derive(Clone, Debug, Default)]
@@ -22,29 +23,32 @@ pub(super) struct Ipv6Side {
 
 impl Ipv6Side {
     /// Takes in what the kernel knows of the uplink's interface. `internal` is the LAN's prefix, where
-    /// the configuration does not say it.
+    /// the configuration does not say it, and `gateway_mac` the next hop's where it does.
     pub(super) fn refresh(
         &mut self,
         config: &config::Ipv6,
         internal: Option<Ipv6Net>,
         facts: &Snapshot,
-        (ifindex, link): (u32, &Link),
+        attachment: &Attachment<'_>,
+        gateway_mac: Option<[u8; 6]>,
         generation: &mut impl FnMut() -> u32,
     ) {
-        self.ifindex = Some(ifindex);
+        self.ifindex = attachment.own.map(|(index, _)| index);
         self.gateway = match config.gateway {
             Gateway6::Address(address) => Some(address),
-            Gateway6::Auto => facts.default_gateway6(ifindex),
+            Gateway6::Auto => self.ifindex.and_then(|index| facts.default_gateway6(index)),
         };
-        let running = link.admin_up && link.carrier;
+        let running = attachment.is(|link| link.admin_up && link.carrier);
         if !running {
             self.inquiry.forget();
         }
-        let resolution = self.gateway.map(|gateway| facts.resolution(ifindex, gateway));
-        let asks = resolution.is_some_and(|resolution| running && resolution.wants_resolving());
+        let next_hop = self.ifindex.zip(self.gateway);
+        let resolution = next_hop.map(|(index, gateway)| facts.resolution(index, gateway));
+        let asks = gateway_mac.is_none()
+            && resolution.is_some_and(|resolution| running && resolution.wants_resolving());
         self.inquiry.want(asks);
-        self.gateway_mac = resolution.and_then(|resolution| resolution.mac());
-        let (Some(own_mac), Some(gateway_mac)) = (link.mac, self.gateway_mac) else {
+        self.gateway_mac = gateway_mac.or_else(|| resolution.and_then(|found| found.mac()));
+        let (Some(own_mac), Some(gateway_mac)) = (attachment.mac(), self.gateway_mac) else {
             return;
         };
         let Some(wanted) = describe(config, internal) else {
@@ -58,7 +62,7 @@ impl Ipv6Side {
         };
         self.record = Some(Uplink6 {
             generation,
-            mtu: packet_size(link),
+            mtu: packet_size(attachment.mtu()),
             macs: MacPair::new(Mac::new(gateway_mac), Mac::new(own_mac)),
             ..wanted
         });

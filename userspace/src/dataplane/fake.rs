@@ -4,7 +4,7 @@ use ipnet::Ipv6Net;
 
 use pointsman_ebpf::abi::{
     AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LocalAddress, Port,
-    Settings, SitePrefix, Uplink, Uplink6,
+    Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 use super::{AttachError, Dataplane, Mode, TableError};
@@ -23,6 +23,7 @@ pub(crate) struct Fake {
     /// Whether writes of ports fail.
     pub(crate) refuses_ports: bool,
     pub(crate) egress: BTreeMap<u16, u32>,
+    pub(crate) vlans: BTreeMap<u16, Vlan>,
     pub(crate) settings: Settings,
     pub(crate) ports: BTreeMap<u32, Port>,
     pub(crate) uplinks: BTreeMap<u8, Uplink>,
@@ -64,6 +65,16 @@ impl Dataplane for Fake {
             Some(ifindex) => self.egress.insert(slot, ifindex),
             None => self.egress.remove(&slot),
         };
+        Ok(())
+    }
+
+    fn expect_tags(&mut self, ifindex: u32) {
+        self.log.push(format!("tags {ifindex}"));
+    }
+
+    fn set_vlan(&mut self, slot: u16, vlan: Vlan) -> Result<(), TableError> {
+        self.log.push(format!("vlan {slot}"));
+        self.vlans.insert(slot, vlan);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use aya::{Ebpf, EbpfLoader};
 use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{
     AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LocalAddress, LocalFilter,
-    MAX_UPLINKS, PORT_SLOTS, Port, Settings, SitePrefix, Uplink, Uplink6,
+    MAX_UPLINKS, PORT_SLOTS, Port, Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 use pointsman_ebpf::path::Stage;
 
@@ -33,11 +33,9 @@ const FIRST: Stage = Stage::Established;
 
 /// The sections of the object's data with the [`Port`]s and the [`Uplink`]s.
 const PORTS: &str = ".data.ports";
+const VLANS: &str = ".data.vlans";
 const UPLINKS: &str = ".data.uplinks";
 const UPLINKS6: &str = ".data.uplinks6";
-
-/// Whether the data plane serves frames with VLAN tags. It passes them to the kernel.
-const TAGS: bool = false;
 
 /// The oldest kernel with all that the object needs: global functions that take pointers (5.12),
 /// the coarse clock (5.11), and links of XDP programs (5.9).
@@ -56,6 +54,7 @@ pub struct Kernel {
     switch: Switch,
     settings: Array<MapData, Settings>,
     ports: Section<Port, PORT_SLOTS>,
+    vlans: Section<Vlan, PORT_SLOTS>,
     uplinks: Section<Uplink, MAX_UPLINKS>,
     groups: Array<MapData, Group>,
     buckets: Array<MapData, Bucket>,
@@ -114,6 +113,7 @@ impl Kernel {
             switch: Switch::new(&switch).map_err(LoadError::Switch)?,
             settings: take(&mut object, "SETTINGS")?,
             ports: take(&mut object, PORTS)?,
+            vlans: take(&mut object, VLANS)?,
             uplinks: take(&mut object, UPLINKS)?,
             groups: take(&mut object, "GROUPS")?,
             buckets: take(&mut object, "BUCKETS")?,
@@ -194,7 +194,7 @@ impl Dataplane for Kernel {
 
     fn attach(&mut self, interface: &str, ifindex: u32) -> Result<Mode, AttachError> {
         // First, for drivers refuse a program while they merge packets.
-        self.offloads.take(interface, ifindex, TAGS).iter().for_each(Remark::log);
+        self.offloads.take(interface, ifindex).iter().for_each(Remark::log);
         let program =
             stages::program(&mut self.object, FIRST).ok_or_else(|| AttachError::Refused {
                 interface: interface.to_owned(),
@@ -217,10 +217,18 @@ impl Dataplane for Kernel {
         self.offloads.release(ifindex).iter().for_each(Remark::log);
     }
 
+    fn expect_tags(&mut self, ifindex: u32) {
+        self.offloads.expect_tags(ifindex).iter().for_each(Remark::log);
+    }
+
     fn set_egress(&mut self, slot: u16, ifindex: Option<u32>) -> Result<(), TableError> {
         let slot = u32::from(slot);
         // No interface has the index zero: the kernel frees the slot.
         self.egress.set(slot, ifindex.unwrap_or(0), None, 0).map_err(TableError::writing("EGRESS"))
+    }
+
+    fn set_vlan(&mut self, slot: u16, vlan: Vlan) -> Result<(), TableError> {
+        self.vlans.set(u32::from(slot), vlan).map_err(TableError::writing(VLANS))
     }
 
     fn set_settings(&mut self, settings: &Settings) -> Result<(), TableError> {

@@ -24,7 +24,7 @@ mod wanted;
 use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{
     AddressOwner, Bucket, Counter, Forward, Group, Ipv4, Ipv6, LocalAddress, Port, Settings,
-    SitePrefix, Uplink, Uplink6,
+    SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 pub use attach::{AttachError, Mode};
@@ -55,6 +55,10 @@ pub trait Dataplane {
     /// Why not, with the fix.
     fn attach(&mut self, interface: &str, ifindex: u32) -> Result<Mode, AttachError>;
 
+    /// Says that frames with VLAN tags come in by an interface that the program is attached to: its
+    /// driver is to leave the tags on.
+    fn expect_tags(&mut self, ifindex: u32);
+
     /// Lets go of an interface that the program was attached to, or could not be. Nothing happens
     /// where the interface is gone.
     fn detach(&mut self, ifindex: u32);
@@ -64,6 +68,12 @@ pub trait Dataplane {
     /// # Errors
     /// Where the kernel refuses.
     fn set_egress(&mut self, slot: u16, ifindex: Option<u32>) -> Result<(), TableError>;
+
+    /// Has frames leave by an egress slot with these tags, or none.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_vlan(&mut self, slot: u16, vlan: Vlan) -> Result<(), TableError>;
 
     /// Replaces the settings.
     ///

@@ -36,6 +36,7 @@ impl Held {
         control: &impl FeatureControl,
         policy: Offloads,
         ifindex: u32,
+        concerns: impl Fn(Feature) -> bool,
     ) -> Vec<Remark> {
         let features = match control.read(ifindex) {
             Ok(features) => features,
@@ -44,6 +45,9 @@ impl Held {
         };
         let mut remarks = Vec::new();
         for (feature, fixed) in features.harmful(self.tags) {
+            if !concerns(feature) {
+                continue;
+            }
             let kind = match policy {
                 _ if fixed => RemarkKind::Fixed(feature),
                 Offloads::Warn => RemarkKind::Harmful(feature),
@@ -92,20 +96,30 @@ impl<C: FeatureControl> Keeper<C> {
         }
         let control = &self.control;
         let held = self.held.iter_mut();
-        held.flat_map(|(ifindex, held)| held.look_after(control, policy, *ifindex)).collect()
+        held.flat_map(|(ifindex, held)| held.look_after(control, policy, *ifindex, |_| true))
+            .collect()
     }
 
-    /// Looks at an interface before a program is attached to it. With `tags`, frames with VLAN tags
-    /// are to come in there. An interface that it has already it does not look at again, so that an
-    /// attachment that fails can be tried every second.
-    pub fn take(&mut self, interface: &str, ifindex: u32, tags: bool) -> Vec<Remark> {
+    /// Looks at an interface before a program is attached to it. An interface that it has already it
+    /// does not look at again, so that an attachment that fails can be tried every second.
+    pub fn take(&mut self, interface: &str, ifindex: u32) -> Vec<Remark> {
         if self.held.contains_key(&ifindex) {
             return Vec::new();
         }
-        let mut held = Held { name: interface.to_owned(), tags, changed: Vec::new() };
-        let remarks = held.look_after(&self.control, self.policy, ifindex);
+        let mut held = Held { name: interface.to_owned(), tags: false, changed: Vec::new() };
+        let remarks = held.look_after(&self.control, self.policy, ifindex, |_| true);
         self.held.insert(ifindex, held);
         remarks
+    }
+
+    /// Looks after the offloads that take tags off, of an interface that it has: frames with VLAN tags
+    /// come in there.
+    pub fn expect_tags(&mut self, ifindex: u32) -> Vec<Remark> {
+        let Some(held) = self.held.get_mut(&ifindex).filter(|held| !held.tags) else {
+            return Vec::new();
+        };
+        held.tags = true;
+        held.look_after(&self.control, self.policy, ifindex, Feature::is_about_tags)
     }
 
     /// Lets go of an interface. Nothing happens where it is not held.
@@ -200,16 +214,18 @@ mod tests {
         let nic = Nic::new(&[Feature::LargeReceiveOffload, Feature::VlanStripping], &[]);
         let mut keeper = keeper(&nic, Offloads::Warn);
         assert_eq!(
-            told(&keeper.take("wan0", WAN, false)),
+            told(&keeper.take("wan0", WAN)),
             [
                 "WARN wan0: lro is on: the NIC merges packets into longer ones than an uplink takes, \
               and drivers refuse XDP with it or drop these; switch it off with `ethtool -K wan0 lro \
               off`, or let the daemon do it with offloads = \"set\" below [host]"
             ]
         );
-        assert!(keeper.take("wan0", WAN, false).is_empty(), "it is said once");
+        assert!(keeper.take("wan0", WAN).is_empty(), "it is said once");
+        assert!(keeper.expect_tags(WAN)[0].to_string().starts_with("wan0: rxvlan is on"));
+        assert!(keeper.expect_tags(WAN).is_empty(), "that too");
         assert!(keeper.release(WAN).is_empty());
-        assert_eq!(keeper.take("wan0", WAN, true).len(), 2, "tags matter now");
+        assert!(keeper.expect_tags(WAN).is_empty(), "the interface is not held");
         drop(keeper);
         assert_eq!(nic.written(), [""; 0]);
     }
@@ -219,11 +235,12 @@ mod tests {
         let nic = Nic::new(&[Feature::LargeReceiveOffload, Feature::VlanStripping], &[]);
         let mut keeper = keeper(&nic, Offloads::Set);
         assert_eq!(
-            told(&keeper.take("wan0", WAN, true)),
-            [
-                "INFO wan0: lro is switched off as long as the gateway has the interface",
-                "INFO wan0: rxvlan is switched off as long as the gateway has the interface",
-            ]
+            told(&keeper.take("wan0", WAN)),
+            ["INFO wan0: lro is switched off as long as the gateway has the interface"]
+        );
+        assert_eq!(
+            told(&keeper.expect_tags(WAN)),
+            ["INFO wan0: rxvlan is switched off as long as the gateway has the interface"]
         );
         assert_eq!(nic.written(), ["3 lro false", "3 rxvlan false"]);
         assert_eq!(
@@ -238,7 +255,7 @@ mod tests {
     fn only_what_was_on_is_put_back_when_the_daemon_ends() {
         let nic = Nic::new(&[Feature::HardwareGro], &[]);
         let mut keeper = keeper(&nic, Offloads::Set);
-        keeper.take("wan0", WAN, true);
+        keeper.take("wan0", WAN);
         nic.written();
         drop(keeper);
         assert_eq!(nic.written(), ["3 rx-gro-hw true"]);
@@ -249,7 +266,7 @@ mod tests {
         let nic = Nic::new(&[Feature::LargeReceiveOffload], &[]);
         let mut keeper = keeper(&nic, Offloads::Set);
         nic.refuses.set(true);
-        let told = told(&keeper.take("wan0", WAN, false));
+        let told = told(&keeper.take("wan0", WAN));
         assert!(
             told[0].starts_with("ERROR wan0: lro cannot be switched off: its driver"),
             "{told:?}"
@@ -262,7 +279,7 @@ mod tests {
     fn what_is_fixed_is_not_tried() {
         let nic = Nic::new(&[Feature::HardwareGro], &[Feature::HardwareGro]);
         for policy in [Offloads::Warn, Offloads::Set] {
-            let told = told(&keeper(&nic, policy).take("wan0", WAN, false));
+            let told = told(&keeper(&nic, policy).take("wan0", WAN));
             assert!(told[0].starts_with("WARN wan0: rx-gro-hw is on, and its driver"), "{told:?}");
         }
         assert_eq!(nic.written(), [""; 0]);
@@ -272,7 +289,7 @@ mod tests {
     fn what_cannot_be_put_back_is_an_error() {
         let nic = Nic::new(&[Feature::LargeReceiveOffload], &[]);
         let mut keeper = keeper(&nic, Offloads::Set);
-        keeper.take("wan0", WAN, false);
+        keeper.take("wan0", WAN);
         nic.refuses.set(true);
         assert_eq!(
             told(&keeper.release(WAN)),
@@ -285,17 +302,17 @@ mod tests {
     fn an_interface_that_is_gone_is_not_worth_a_word() {
         let nic = Nic::new(&[Feature::LargeReceiveOffload], &[]);
         let mut keeper = keeper(&nic, Offloads::Set);
-        keeper.take("wan0", WAN, false);
+        keeper.take("wan0", WAN);
         nic.gone.set(true);
         assert!(keeper.release(WAN).is_empty());
-        assert!(keeper.take("wan0", WAN, false).is_empty());
+        assert!(keeper.take("wan0", WAN).is_empty());
     }
 
     #[test]
     fn leave_to_switch_off_is_used_at_once_and_what_is_off_stays_so_without_it() {
         let nic = Nic::new(&[Feature::LargeReceiveOffload], &[]);
         let mut keeper = keeper(&nic, Offloads::Warn);
-        keeper.take("wan0", WAN, false);
+        keeper.take("wan0", WAN);
         assert_eq!(keeper.set_policy(Offloads::Set).len(), 1);
         assert_eq!(nic.written(), ["3 lro false"]);
         assert!(keeper.set_policy(Offloads::Set).is_empty());

@@ -3,7 +3,9 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pointsman::config::Offloads;
-use pointsman::nic::{Error, Ethtool, Feature, FeatureControl as _, Features, Keeper, State};
+use pointsman::nic::{
+    Error, Ethtool, Feature, FeatureControl as _, Features, Keeper, Remark, State,
+};
 use pointsman_lab::{Cable, CableOptions, Namespace, Nic, Site};
 
 use super::support::Gateway;
@@ -54,6 +56,13 @@ fn an_interface_that_does_not_exist_is_an_error() {
     assert_eq!(error.to_string(), "the kernel refused: No such device (os error 19)");
 }
 
+/// Has the keeper take the interface, where frames with tags come in.
+fn take(keeper: &mut Keeper<Ethtool>, nic: &Nic) -> Vec<Remark> {
+    let mut remarks = keeper.take(nic.name(), nic.index());
+    remarks.extend(keeper.expect_tags(nic.index()));
+    remarks
+}
+
 #[test]
 fn what_a_keeper_has_switched_off_is_on_again_when_it_lets_go() {
     let cable = cable();
@@ -62,12 +71,12 @@ fn what_a_keeper_has_switched_off_is_on_again_when_it_lets_go() {
         Ethtool.write(nic.index(), Feature::ServiceTagStripping, false).unwrap();
         let mut keeper = Keeper::new(Ethtool);
         keeper.set_policy(Offloads::Set);
-        assert_eq!(keeper.take(nic.name(), nic.index(), true).len(), 1);
+        assert_eq!(take(&mut keeper, nic).len(), 1);
         assert_eq!(tags(nic), [false, false]);
         keeper.release(nic.index());
         assert_eq!(tags(nic), [true, false], "it was off before");
 
-        keeper.take(nic.name(), nic.index(), true);
+        take(&mut keeper, nic);
         assert_eq!(tags(nic), [false, false]);
         drop(keeper);
         assert_eq!(tags(nic), [true, false]);
@@ -80,7 +89,7 @@ fn a_keeper_that_only_warns_changes_nothing() {
     let nic = cable.near();
     nic.namespace().run(|| {
         let mut keeper = Keeper::new(Ethtool);
-        let remarks = keeper.take(nic.name(), nic.index(), true);
+        let remarks = take(&mut keeper, nic);
         let told: Vec<_> = remarks.iter().map(ToString::to_string).collect();
         assert!(told[0].starts_with("near0: rxvlan is on: "), "{told:?}");
         assert!(told[1].starts_with("near0: rx-vlan-stag-hw-parse is on: "), "{told:?}");
@@ -95,7 +104,7 @@ fn an_interface_that_went_away_is_let_go_of_without_a_word() {
     nic.namespace().run(|| {
         let mut keeper = Keeper::new(Ethtool);
         keeper.set_policy(Offloads::Set);
-        assert_eq!(keeper.take(nic.name(), nic.index(), true).len(), 2);
+        assert_eq!(take(&mut keeper, nic).len(), 2);
         nic.namespace().ip("link del near0").unwrap();
         assert!(keeper.release(nic.index()).is_empty());
     });
