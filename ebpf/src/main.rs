@@ -19,7 +19,7 @@ use pointsman_ebpf::{
     abi::PortKey,
     path::{self, End, Stage, Step, Tables},
     verdict::{DropReason, Verdict},
-    wire::{Frame as _, TaggedFrame as _, Tags},
+    wire::{Frame as _, TaggedFrame as _, Tags, hidden},
 };
 
 /// The program that is attached to every interface of the gateway: [`path::Stage::Established`].
@@ -29,7 +29,8 @@ pub(crate) fn pointsman(context: XdpContext) -> u32 {
     let mut place = MaybeUninit::uninit();
     let ifindex = context.ingress_ifindex() as u32;
     let tables = KernelTables::<{ look_up::IN_PLACE }>::new();
-    let end = First { context: &context, tables: &tables, len: frame.len(), came: Tags::NONE };
+    let end =
+        First { context: &context, tables: &tables, len: frame.len(), came: Tags::NONE, hidden: 0 };
     let step = match path::established(&mut frame, &tables, ifindex, &mut place, &end) {
         Ok(step) => step,
         Err(Stage::Tagged) => return end.begin(Stage::Tagged),
@@ -48,7 +49,8 @@ pub(crate) fn pointsman_ipv6(context: XdpContext) -> u32 {
     let mut place = MaybeUninit::uninit();
     let port = PortKey::untagged(context.ingress_ifindex() as u32);
     let tables = KernelTables::<{ look_up::IN_PLACE }, _>::with_routes(&context);
-    let end = First { context: &context, tables: &tables, len: frame.len(), came: Tags::NONE };
+    let end =
+        First { context: &context, tables: &tables, len: frame.len(), came: Tags::NONE, hidden: 0 };
     let step = path::established6(&mut frame, &tables, port, &mut place, &end);
     if let Step::Next(_, packet, _) = step {
         leave(packet, port, Tags::NONE);
@@ -59,16 +61,42 @@ pub(crate) fn pointsman_ipv6(context: XdpContext) -> u32 {
 /// The program that frames with VLAN tags go to from the first: [`path::Stage::Tagged`].
 #[xdp]
 pub(crate) fn pointsman_tagged(context: XdpContext) -> u32 {
+    tagged::<false>(context, Stage::Tagged6)
+}
+
+/// The program that those with two tags go to from there: [`path::Stage::Stacked`].
+#[xdp]
+pub(crate) fn pointsman_stacked(context: XdpContext) -> u32 {
+    tagged::<true>(context, Stage::Stacked6)
+}
+
+/// The program that those of IPv6 with one go to: [`path::Stage::Tagged6`].
+#[xdp]
+pub(crate) fn pointsman_tagged6(context: XdpContext) -> u32 {
+    tagged6::<false>(context)
+}
+
+/// The program that those of IPv6 with two go to: [`path::Stage::Stacked6`].
+#[xdp]
+pub(crate) fn pointsman_stacked6(context: XdpContext) -> u32 {
+    tagged6::<true>(context)
+}
+
+/// Frames with one tag, or two, go on with `ipv6` where they are of that.
+#[inline(always)]
+fn tagged<const STACKED: bool>(context: XdpContext, ipv6: Stage) -> u32 {
     let mut frame = TaggedPacketFrame::new(&context);
     let mut place = MaybeUninit::uninit();
     let ifindex = context.ingress_ifindex() as u32;
     let len = frame.len();
-    let came = frame.hide_tags();
+    let came = frame.hide_tags::<STACKED>();
     let tables = KernelTables::<{ look_up::IN_PLACE }>::new();
-    let end = First { context: &context, tables: &tables, len, came };
-    let step = path::tagged(&mut frame, &tables, (ifindex, came), &mut place, &end);
-    let Ok(step) = step else {
-        return end.begin(Stage::Tagged6);
+    let hidden = hidden::<STACKED>();
+    let end = First { context: &context, tables: &tables, len, came, hidden };
+    let step = match path::tagged(&mut frame, &tables, (ifindex, came), &mut place, &end) {
+        Ok(step) => step,
+        Err(Stage::Stacked) if !STACKED => return end.begin(Stage::Stacked),
+        Err(_) => return end.begin(ipv6),
     };
     if let Step::Next(_, packet, _) = step {
         leave(packet, PortKey::new(ifindex, came.vlan()), came);
@@ -79,16 +107,17 @@ pub(crate) fn pointsman_tagged(context: XdpContext) -> u32 {
     end.go_on(step)
 }
 
-/// The program that those of IPv6 go to from there: [`path::Stage::Tagged6`].
-#[xdp]
-pub(crate) fn pointsman_tagged6(context: XdpContext) -> u32 {
+/// The same of IPv6.
+#[inline(always)]
+fn tagged6<const STACKED: bool>(context: XdpContext) -> u32 {
     let mut frame = TaggedPacketFrame::new(&context);
     let mut place = MaybeUninit::uninit();
     let len = frame.len();
-    let came = frame.hide_tags();
+    let came = frame.hide_tags::<STACKED>();
     let port = PortKey::new(context.ingress_ifindex() as u32, came.vlan());
     let tables = KernelTables::<{ look_up::IN_PLACE }, _>::with_routes(&context);
-    let end = First { context: &context, tables: &tables, len, came };
+    let hidden = hidden::<STACKED>();
+    let end = First { context: &context, tables: &tables, len, came, hidden };
     let step = path::established6(&mut frame, &tables, port, &mut place, &end);
     if let Step::Next(_, packet, _) = step {
         leave(packet, port, came);
@@ -208,6 +237,8 @@ struct First<'a, T> {
     len: usize,
     /// The tags that it came in with.
     came: Tags,
+    /// How many bytes of it are hidden.
+    hidden: usize,
 }
 
 impl<T: Tables> First<'_, T> {
@@ -230,7 +261,7 @@ impl<T: Tables> End for First<'_, T> {
 
     #[inline(always)]
     fn done(&self, verdict: Verdict) -> u32 {
-        let mut frame = TaggedPacketFrame::departing(self.context.ctx, self.came.len());
+        let mut frame = TaggedPacketFrame::departing(self.context.ctx, self.hidden);
         act(verdict, self.len, |egress| match egress {
             Some(egress) => path::depart(&mut frame, self.tables, self.came, egress),
             None => Some(()),

@@ -50,15 +50,15 @@ impl Vlan {
 
     /// The outer tag: its VLAN's identifier, and whether it is a service tag.
     pub const fn outer(self) -> Option<(u16, bool)> {
-        Self::half(self.0 as u16)
+        Self::tag(self.0 as u16)
     }
 
     /// The inner one of two tags, likewise.
     pub const fn inner(self) -> Option<(u16, bool)> {
-        Self::half((self.0 >> 16) as u16)
+        Self::tag((self.0 >> 16) as u16)
     }
 
-    const fn half(half: u16) -> Option<(u16, bool)> {
+    const fn tag(half: u16) -> Option<(u16, bool)> {
         match half {
             0 => None,
             half => Some((half & VLAN_ID, half & SERVICE != 0)),
@@ -77,13 +77,10 @@ impl Vlan {
         Self(bits)
     }
 
-    /// A tag's half: zero where the identifier is.
+    /// A tag's half: `service` is one for a service tag, and zero for another.
     #[inline(always)]
-    pub(crate) const fn half_of(id: u16, is_service: bool) -> u32 {
-        match id & VLAN_ID {
-            0 => 0,
-            id => id as u32 | (is_service as u32) << SERVICE.trailing_zeros(),
-        }
+    pub(crate) const fn half(identifier: u16, service: u32) -> u32 {
+        identifier as u32 | service << SERVICE.trailing_zeros()
     }
 }
 

@@ -1,5 +1,3 @@
-use core::hint::black_box;
-
 use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
 use pointsman_ebpf::{
     abi::Vlan,
@@ -23,12 +21,11 @@ impl TaggedPacketFrame {
         Self { packet: PacketFrame::new(context), hidden: 0 }
     }
 
-    /// The packet with what is hidden of it. It is read anew: the verifier does not let go back from where
-    /// the untagged frame would start.
+    /// The packet with what is hidden of it.
     #[inline(always)]
     fn whole(&self) -> PacketFrame<false> {
-        let (start, end) = self.packet.bounds();
-        PacketFrame { context: self.packet.context, start, end, len: 0 }
+        let PacketFrame { context, start, end, .. } = self.packet;
+        PacketFrame { context, start: start - self.hidden, end, len: 0 }
     }
 
     /// A packet of which so many bytes are hidden, and nothing is read any more.
@@ -96,7 +93,7 @@ impl Frame for TaggedPacketFrame {
     #[inline(always)]
     fn truncate(&mut self, len: usize) -> Option<()> {
         self.packet.truncate(len)?;
-        self.packet.start = black_box(self.packet.start + self.hidden);
+        self.packet.start += self.hidden;
         Some(())
     }
 
@@ -109,12 +106,10 @@ impl Frame for TaggedPacketFrame {
 
 impl TaggedFrame for TaggedPacketFrame {
     #[inline(always)]
-    fn hide(&mut self, tags: Tags) {
-        self.hidden = tags.len();
-        // The optimiser would compute an address from the sum at each access; the verifier, which learns
-        // a bound of one such sum, knows nothing of the next.
-        self.packet.start = black_box(self.packet.start + self.hidden);
-        self.packet.len -= self.hidden;
+    fn hide(&mut self, bytes: usize) {
+        self.packet.start += bytes - self.hidden;
+        self.packet.len -= bytes - self.hidden;
+        self.hidden = bytes;
     }
 }
 

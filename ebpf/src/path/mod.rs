@@ -118,16 +118,20 @@ pub enum Stage {
     Answer6 = 18,
     /// From the LAN to the LAN.
     Lan = 19,
-    /// Packets of established flows in frames with VLAN tags: where all such frames go from the first
-    /// stage.
+    /// Packets of established flows in frames with a VLAN tag: where all frames with tags go from the
+    /// first stage.
     Tagged = 20,
     /// The same of IPv6.
     Tagged6 = 21,
+    /// Packets of established flows in frames with two tags.
+    Stacked = 22,
+    /// The same of IPv6.
+    Stacked6 = 23,
 }
 
 impl Stage {
     /// Every stage, by discriminant.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Established,
         Self::Outbound,
         Self::Opening,
@@ -150,6 +154,8 @@ impl Stage {
         Self::Lan,
         Self::Tagged,
         Self::Tagged6,
+        Self::Stacked,
+        Self::Stacked6,
     ];
 
     /// The name of its program in the object.
@@ -177,6 +183,8 @@ impl Stage {
             Self::Lan => "pointsman_lan",
             Self::Tagged => "pointsman_tagged",
             Self::Tagged6 => "pointsman_tagged6",
+            Self::Stacked => "pointsman_stacked",
+            Self::Stacked6 => "pointsman_stacked6",
         }
     }
 }

@@ -17,17 +17,22 @@ pub fn process<F: TaggedFrame, T: Tables6>(frame: &mut F, tables: &T, ifindex: u
     let came = Tags::NONE;
     match established(frame, tables, ifindex, &mut place, &NoEnd) {
         Ok(step) => go_on(frame, tables, (ifindex, came), step, stage),
-        Err(Stage::Tagged) => process_tagged(frame, tables, ifindex),
+        Err(Stage::Tagged) => process_tagged::<_, _, false>(frame, tables, ifindex),
         Err(_) => process6(frame, tables, (ifindex, came)),
     }
 }
 
-/// The same from [`Stage::Tagged`] on.
-fn process_tagged<F: TaggedFrame, T: Tables6>(frame: &mut F, tables: &T, ifindex: u32) -> Verdict {
+/// The same from [`Stage::Tagged`] on, or from [`Stage::Stacked`].
+fn process_tagged<F: TaggedFrame, T: Tables6, const STACKED: bool>(
+    frame: &mut F,
+    tables: &T,
+    ifindex: u32,
+) -> Verdict {
     let mut place = MaybeUninit::uninit();
-    let came = frame.hide_tags();
+    let came = frame.hide_tags::<STACKED>();
     match tagged(frame, tables, (ifindex, came), &mut place, &NoEnd) {
         Ok(step) => go_on(frame, tables, (ifindex, came), step, stage),
+        Err(Stage::Stacked) => process_tagged::<_, _, true>(frame, tables, ifindex),
         Err(_) => process6(frame, tables, (ifindex, came)),
     }
 }

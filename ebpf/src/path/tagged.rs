@@ -11,13 +11,14 @@ use super::parse::Packet;
 use super::{End, Stage, Step, Tables};
 use crate::abi::{Port, PortKey, VLAN_ID, Vlan};
 use crate::verdict::{DropReason, PassReason, Verdict};
-use crate::wire::{ETHERNET_LEN, Ethernet, Frame, TaggedFrame, Tags};
+use crate::wire::{ETHERNET_LEN, EtherType, Ethernet, Frame, TaggedFrame, Tags};
 
-/// [`Stage::Tagged`]: as [`super::established`], of a frame that came in with the tags `came`, which are
-/// hidden; none where it ends before the first one does.
+/// [`Stage::Tagged`], or [`Stage::Stacked`]: as [`super::established`], of a frame that came in with the
+/// tags `came`, which are hidden; none where it ends before they do.
 ///
 /// # Errors
-/// Where it is of IPv6: [`Stage::Tagged6`] begins anew.
+/// Where it is of IPv6, or has one tag more than it is looked up by: [`Stage::Ipv6`] stands for the stage of
+/// its tags that begins anew then, or [`Stage::Stacked`] does.
 #[inline(always)]
 pub fn tagged<'p, F: TaggedFrame, T: Tables, E: End>(
     frame: &mut F,
@@ -26,23 +27,31 @@ pub fn tagged<'p, F: TaggedFrame, T: Tables, E: End>(
     place: &'p mut MaybeUninit<Packet>,
     end: &E,
 ) -> Result<Step<'p, E::Done>, Stage> {
-    let vlan = came.vlan();
-    let verdict = match came.outer_identifier() {
-        Some(identifier) if identifier != 0 => match tables.port(PortKey::new(ifindex, vlan)) {
-            Some(port) => match of_port(frame, tables, port, place, end) {
-                Err(Stage::Tagged) => {
-                    let tag = frame.read(ETHERNET_LEN);
-                    of_no_vlan(frame, port, tag.map(|tag| u16::from_be_bytes(tag) & VLAN_ID))
-                }
-                Err(_) => return Err(Stage::Tagged6),
-                Ok(step) => return Ok(step),
-            },
-            None => of_no_port(frame, tables, ifindex, came),
-        },
-        // A priority only is no port's.
-        _ => of_no_port(frame, tables, ifindex, came),
+    // A priority only is no port's.
+    let names_vlan = came.outer_identifier().is_some_and(|identifier| identifier != 0);
+    let port = if names_vlan { tables.port(PortKey::new(ifindex, came.vlan())) } else { None };
+    if let Some(port) = port {
+        match of_port(frame, tables, port, place, end) {
+            Err(Stage::Tagged) => {}
+            done => return done,
+        }
+    }
+    let further = further(frame);
+    if names_vlan && !came.is_stacked() && further.is_some_and(|identifier| identifier != 0) {
+        return Err(Stage::Stacked);
+    }
+    let verdict = match port {
+        Some(port) => of_no_vlan(frame, port, further),
+        None => of_no_port(frame, tables, ifindex, came),
     };
     Ok(Step::Done(end.done(verdict)))
+}
+
+/// What the tag names that follows those that are hidden, if one does and is whole.
+#[inline(always)]
+fn further<F: Frame>(frame: &F) -> Option<u16> {
+    let kind = frame.read(Ethernet::TYPE).filter(|kind| EtherType::is_tag(*kind));
+    kind.and_then(|_| frame.read(ETHERNET_LEN)).map(|tag| u16::from_be_bytes(tag) & VLAN_ID)
 }
 
 /// What becomes of a frame whose tags are no port's.

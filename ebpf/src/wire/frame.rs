@@ -1,4 +1,4 @@
-use super::{ETHERNET_LEN, Ethernet, Tags, ipv6, mss};
+use super::{ETHERNET_LEN, Ethernet, TAG_LEN, Tags, ipv6, mss};
 use crate::abi::Vlan;
 
 /// A type that can be copied out of and into a packet.
@@ -97,17 +97,18 @@ pub trait Frame {
 
 /// A frame whose tags can be hidden.
 pub trait TaggedFrame: Frame {
-    /// Hides the tags, which the frame has.
-    fn hide(&mut self, tags: Tags);
+    /// Hides so many bytes behind the MACs, and no others.
+    fn hide(&mut self, bytes: usize);
 
-    /// Hides the tags, and says which they were: none where the frame ends before the first one does.
+    /// Hides the first tag, or the first two, and says which they are: [`Tags::read`].
     #[inline(always)]
-    fn hide_tags(&mut self) -> Tags
+    fn hide_tags<const STACKED: bool>(&mut self) -> Tags
     where
         Self: Sized,
     {
-        let tags = Tags::read(self).unwrap_or_default();
-        self.hide(tags);
+        self.hide(0);
+        let tags = Tags::read::<STACKED>(self).unwrap_or_default();
+        self.hide(hidden::<STACKED>());
         tags
     }
 
@@ -119,6 +120,11 @@ pub trait TaggedFrame: Frame {
         self.write(0, macs)?;
         self.grow_front(0)
     }
+}
+
+/// How many bytes one tag takes, or two.
+pub const fn hidden<const STACKED: bool>() -> usize {
+    if STACKED { 2 * TAG_LEN } else { TAG_LEN }
 }
 
 /// A frame in memory, for everything that is not the kernel.
@@ -181,7 +187,7 @@ impl Frame for MemoryFrame<'_> {
 
 #[cfg(any(test, feature = "memory"))]
 impl TaggedFrame for MemoryFrame<'_> {
-    fn hide(&mut self, tags: Tags) {
-        self.hidden = tags.len();
+    fn hide(&mut self, bytes: usize) {
+        self.hidden = bytes;
     }
 }

@@ -16,7 +16,7 @@ mod vlan;
 pub use ethernet::{ETHERNET_LEN, EtherType, Ethernet};
 #[cfg(any(test, feature = "memory"))]
 pub use frame::MemoryFrame;
-pub use frame::{Frame, TaggedFrame, Wire};
+pub use frame::{Frame, TaggedFrame, Wire, hidden};
 pub use ipv4::{IPV4_LEN, Ipv4Header};
 pub use ipv6::{ExtensionError, IPV6_LEN, Ipv6Header, Upper, is_extension, walk};
 pub use transport::{

@@ -1,5 +1,3 @@
-use core::hint::black_box;
-
 use super::{EtherType, Ethernet, Frame};
 use crate::abi::{VLAN_ID, Vlan};
 
@@ -15,21 +13,6 @@ const PRIORITY: u32 = 0x00f0_0000;
 #[repr(transparent)]
 pub struct Tags(u64);
 
-/// The word, if it is a tag that names a VLAN, and zero if not.
-///
-/// There is no condition in it: on BPF one is a jump, and the verifier would go through all that follows
-/// once with one tag and once with two.
-#[inline(always)]
-fn if_tag(word: u32) -> u32 {
-    let kind = |ether_type| u64::from(word as u16 ^ u16::from_le_bytes(ether_type));
-    let is_other = kind(EtherType::VLAN) * kind(EtherType::SERVICE_VLAN);
-    // One less than zero has all bits set, and than any other identifier, none of those above it.
-    let identifier = u64::from(identifier(word));
-    let is_none = identifier.wrapping_sub(1) & u64::from(VLAN_ID + 1);
-    let is_tag = black_box(is_other << 16 | is_none).wrapping_sub(1) >> 63;
-    word & (is_tag as u32).wrapping_neg()
-}
-
 /// What a tag names: a VLAN, or zero where it is a priority only.
 #[inline(always)]
 const fn identifier(tag: u32) -> u16 {
@@ -40,15 +23,16 @@ impl Tags {
     /// No tag.
     pub const NONE: Self = Self(0);
 
-    /// Reads the tags of a frame that has at least one, of which none is hidden. Nothing where the frame
-    /// ends before the first tag does.
-    ///
-    /// An inner tag that names no VLAN, only a priority, is none of those, nor is what is within two.
+    /// Reads the first tags of a frame, of which none is hidden: one, or two where `STACKED` says so, which
+    /// have to be tags. Nothing where the frame ends before they do.
     #[inline(always)]
-    pub fn read<F: Frame>(frame: &F) -> Option<Self> {
+    pub fn read<const STACKED: bool>(frame: &impl Frame) -> Option<Self> {
         let outer = u32::from_le_bytes(frame.read(Ethernet::TYPE)?);
-        let inner = u32::from_le_bytes(frame.read(Ethernet::TYPE + TAG_LEN).unwrap_or_default());
-        Some(Self::new(outer, if_tag(inner)))
+        if !STACKED {
+            return Some(Self::new(outer, 0));
+        }
+        let inner = u32::from_le_bytes(frame.read(Ethernet::TYPE + TAG_LEN)?);
+        Some(Self::new(outer, inner))
     }
 
     /// What a frame leaves with that came in with the tags `came`, and goes to this VLAN: each tag has
@@ -88,13 +72,12 @@ impl Tags {
         (self.0 >> 32) as u32
     }
 
-    /// Which VLAN they name.
+    /// Which VLAN they name, if each names one.
     #[inline(always)]
     pub fn vlan(self) -> Vlan {
-        let half = |tag: u32| {
-            let is_service = tag as u16 == u16::from_le_bytes(EtherType::SERVICE_VLAN);
-            Vlan::half_of(identifier(tag), is_service)
-        };
+        // The types differ in the fourth bit of their first byte, `0x88` or `0x81`. On BPF a condition is a
+        // jump, and the verifier would go through all that follows once with either type.
+        let half = |tag: u32| Vlan::half(identifier(tag), tag >> 3 & 1);
         Vlan::from_bits(half(self.outer()) | half(self.inner()) << 16)
     }
 
@@ -107,12 +90,16 @@ impl Tags {
         }
     }
 
+    /// Whether there are two.
+    #[inline(always)]
+    pub const fn is_stacked(self) -> bool {
+        self.inner() != 0
+    }
+
     /// How many bytes they take.
     #[inline(always)]
     pub const fn len(self) -> usize {
-        // Both types of tags start with a bit that is set. On BPF a condition is a jump, and the verifier
-        // would go on with either length by itself.
-        (self.outer() as usize >> 7 & 1) * TAG_LEN + (self.inner() as usize >> 7 & 1) * TAG_LEN
+        ((self.outer() != 0) as usize + (self.inner() != 0) as usize) * TAG_LEN
     }
 
     /// Whether there is no tag.
@@ -162,48 +149,40 @@ mod tests {
     use super::*;
     use crate::wire::MemoryFrame;
 
-    const KINDS: [u16; 6] = [0x8100, 0x88a8, 0x0800, 0x88a9, 0x9100, 0x0081];
-
-    fn read(words: &[u16]) -> Option<Tags> {
+    fn read<const STACKED: bool>(words: &[u16]) -> Option<Tags> {
         let bytes = words.iter().flat_map(|word| word.to_be_bytes());
         let mut frame: Vec<u8> = [0; 12].into_iter().chain(bytes).collect();
-        Tags::read(&MemoryFrame::new(&mut frame))
+        Tags::read::<STACKED>(&MemoryFrame::new(&mut frame))
     }
 
-    fn half(kind: u16, tag: u16) -> Option<(u16, bool)> {
-        Some((tag & 0xfff, kind == 0x88a8))
-    }
-
-    /// Of every type and every tag within another, those are tags that name a VLAN.
+    /// Every tag within another.
     #[test]
-    fn what_is_within_a_tag() {
-        for kind in KINDS {
-            for tag in 0..=u16::MAX {
-                let tags = read(&[0x8100, 35, kind, tag]).unwrap();
-                let is_tag = matches!(kind, 0x8100 | 0x88a8) && tag & 0xfff != 0;
-                let inner = if is_tag { half(kind, tag) } else { None };
+    fn tags_are_written_as_they_were_read() {
+        for kind in [0x8100, 0x88a8] {
+            for tag in (0..=u16::MAX).filter(|tag| tag & 0xfff != 0) {
+                let tags = read::<true>(&[0x8100, 35, kind, tag]).unwrap();
                 let vlan = tags.vlan();
-                let got = (vlan.outer(), vlan.inner(), tags.len());
-                assert_eq!(got, (half(0x8100, 35), inner, 4 * vlan.count()), "{kind:x} {tag:x}");
+                assert_eq!((vlan.outer(), tags.len()), (Some((35, false)), 8));
+                assert_eq!(vlan.inner(), Some((tag & 0xfff, kind == 0x88a8)), "{kind:x} {tag:x}");
                 assert_eq!(Tags::to_vlan(vlan, tags), tags, "{kind:x} {tag:x}");
+                let alone = read::<false>(&[kind, tag]).unwrap();
+                assert_eq!((alone.vlan().outer(), alone.len()), (vlan.inner(), 4));
+                assert_eq!(Tags::to_vlan(alone.vlan(), alone), alone, "{kind:x} {tag:x}");
             }
         }
     }
 
     #[test]
-    fn what_is_cut_short_does_not_count() {
-        assert_eq!(read(&[0x8100]), None);
-        for words in [&[0x8100, 35][..], &[0x8100, 35, 0x8100]] {
-            let tags = read(words).unwrap();
-            assert_eq!((tags.vlan().count(), tags.outer_identifier()), (1, Some(35)));
-        }
+    fn what_is_cut_short_is_none() {
+        assert_eq!(read::<false>(&[0x8100]), None);
+        assert_eq!(read::<true>(&[0x8100, 35, 0x8100]), None);
     }
 
     #[test]
     fn a_priority_names_no_vlan() {
         for kind in [0x8100, 0x88a8] {
-            let tags = read(&[kind, 0xf000, 0x0800, 0]).unwrap();
-            assert_eq!((tags.outer_identifier(), tags.vlan()), (Some(0), Vlan::NONE));
+            let tags = read::<false>(&[kind, 0xf000]).unwrap();
+            assert_eq!(tags.outer_identifier(), Some(0));
         }
         assert_eq!(Tags::NONE.outer_identifier(), None);
     }
