@@ -10,6 +10,7 @@ use crate::{
     flows::{Flows, Lan},
     gateway::{Gateway, Kind},
     generator::{Generator, Pace},
+    service::Service,
     sink::{Found, Sink, total},
     traffic::{Finding, lan_hosts},
 };
@@ -33,6 +34,7 @@ pub(crate) struct Hosts {
 /// Generator, gateway and sink.
 pub(crate) struct Chain {
     kind: Kind,
+    service: Service,
     lan: Lan,
     pub(crate) hosts: Hosts,
     generator: Option<Generator>,
@@ -43,11 +45,12 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    pub(crate) fn new(kind: Kind, lan: Lan) -> Result<Self> {
-        let hosts = Hosts::new()?;
-        let sink = Sink::new(&hosts, kind, lan.ends())?;
-        let gateway = kind.start(&hosts, lan)?;
-        Ok(Self { kind, lan, hosts, generator: None, verified: Vec::new(), gateway, sink })
+    pub(crate) fn new(kind: Kind, service: Service, lan: Lan) -> Result<Self> {
+        let hosts = Hosts::new(service)?;
+        let sink = Sink::new(&hosts, kind, service, lan.ends())?;
+        let gateway = kind.start(&hosts, service, lan)?;
+        let (generator, verified) = (None, Vec::new());
+        Ok(Self { kind, service, lan, hosts, generator, verified, gateway, sink })
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -79,7 +82,7 @@ impl Chain {
     pub(crate) fn aim_with(&mut self, flows: Flows, pace: &Pace) -> Result<()> {
         let [vlan, _] = self.kind.vlans();
         let lan = (self.lan.ends(), vlan);
-        self.generator = Some(Generator::new(&self.hosts, flows, lan, pace)?);
+        self.generator = Some(Generator::new(&self.hosts, self.service, flows, lan, pace)?);
         Ok(())
     }
 
@@ -169,7 +172,7 @@ impl Chain {
 }
 
 impl Hosts {
-    fn new() -> Result<Self> {
+    fn new(service: Service) -> Result<Self> {
         let generator = Namespace::new("generator")?;
         let gateway = Namespace::new("gateway")?;
         let sink = Namespace::new("sink")?;
@@ -192,6 +195,7 @@ impl Hosts {
             let _ = writeln!(batch, "neighbour add {host} lladdr {mac} dev lan0 nud permanent");
         }
         gateway.ip(&batch)?;
+        service.equip(&gateway, &wan.far().mac().to_string())?;
         // What the gateway's own sockets may take is not for translation: a few ports will do.
         gateway.sysctl("net.ipv4.ip_local_port_range", "65000 65535")?;
         sink.ip(&format!("address add {next_hop}/{prefix} dev sink0"))?;

@@ -17,7 +17,7 @@ use nix::{
 use pointsman_lab::{LabError, plan, wait_until};
 use tempfile::TempDir;
 
-use crate::{TABLE_ENTRIES, chain::Hosts, flows::Lan, gateway::Gateway};
+use crate::{TABLE_ENTRIES, chain::Hosts, flows::Lan, gateway::Gateway, service::Service};
 
 /// How long the daemon may take to be ready.
 const READY: Duration = Duration::from_secs(10);
@@ -42,11 +42,11 @@ impl Gateway for Daemon {
 
 impl Daemon {
     /// Starts the daemon, and waits until its uplink takes flows.
-    pub(crate) fn start(hosts: &Hosts, lan: Lan) -> Result<Self> {
+    pub(crate) fn start(hosts: &Hosts, service: Service, lan: Lan) -> Result<Self> {
         let program = program()?;
         let directory = tempfile::tempdir().context("cannot make a directory for the daemon")?;
         let file = directory.path().join("pointsman.toml");
-        fs::write(&file, configuration(&socket(&directory), lan))?;
+        fs::write(&file, configuration(&socket(&directory), service, lan))?;
         let log = File::create(log(&directory))?;
         let child = hosts
             .gateway
@@ -74,7 +74,7 @@ impl Daemon {
             .output()
     }
 
-    /// Whether the daemon answers, and says that its uplink is up and knows its next hop.
+    /// Whether the daemon answers, and says that its uplink is up and knows its next hops.
     fn is_ready(&self) -> bool {
         let Ok(output) = self.status(&["--json"]) else {
             return false;
@@ -83,7 +83,9 @@ impl Daemon {
             return false;
         };
         let uplink = &status["uplinks"][0];
-        uplink["state"] == "up" && uplink["gateway_mac"].is_string()
+        uplink["state"] == "up"
+            && uplink["gateway_mac"].is_string()
+            && uplink["ipv6"]["missing"].is_null()
     }
 
     /// What the daemon wrote.
@@ -111,14 +113,16 @@ impl Drop for Daemon {
 
 /// One uplink, which is up while it has a carrier, flows that outlast the run, and room for all
 /// that are answered, and for the mappings of all of the LAN's ends.
-fn configuration(socket: &Path, lan: Lan) -> String {
+fn configuration(socket: &Path, service: Service, lan: Lan) -> String {
     let addresses: Vec<_> = (0..lan.addresses())
         .map(|number| format!("\"{}\"", Ipv4Addr::from(u32::from(plan::gateway(0)) + number)))
         .collect();
-    let (nat, max) = match lan {
+    let (nat, max) = match (lan, service) {
         // The share of a host is not what limits it here, and none of its flows is answered.
-        Lan::Opening { .. } => ("unreplied_per_host = 1048576\n", String::new()),
-        Lan::Ordinary => ("", format!("max = {TABLE_ENTRIES}\n")),
+        (Lan::Opening { .. }, _) => ("unreplied_per_host = 1048576\n", String::new()),
+        (Lan::Ordinary, Service::Nat44) => ("", format!("max = {TABLE_ENTRIES}\n")),
+        // The default has room for all that are measured.
+        (Lan::Ordinary, Service::RoutedIpv6 | Service::Nptv6) => ("", String::new()),
     };
     format!(
         "[lan]\n\
@@ -128,6 +132,7 @@ fn configuration(socket: &Path, lan: Lan) -> String {
          interface = \"wan0\"\n\
          gateway = \"{}\"\n\
          ipv4 = {{ addresses = [{}] }}\n\
+         {}\
          [nat]\n\
          {nat}\
          [timers]\n\
@@ -139,6 +144,7 @@ fn configuration(socket: &Path, lan: Lan) -> String {
          socket = \"{}\"\n",
         plan::isp(0),
         addresses.join(", "),
+        service.uplink_setting(),
         2 << lan.ends(),
         socket.display(),
     )

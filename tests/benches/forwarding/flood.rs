@@ -16,6 +16,7 @@ use crate::{
     gateway::Kind,
     generator::Pace,
     report::{median, millions},
+    service::Service,
     traffic::Finding,
 };
 
@@ -59,7 +60,7 @@ pub(crate) struct Bench(Chain);
 
 impl Bench {
     pub(crate) fn new() -> Result<Self> {
-        Ok(Self(Chain::new(Kind::Pointsman, Lan::Ordinary)?))
+        Ok(Self(Chain::new(Kind::Pointsman, Service::Nat44, Lan::Ordinary)?))
     }
 
     /// Finds what the chain forwards, and floods it with half as much: first with known flows, then

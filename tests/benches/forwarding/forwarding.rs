@@ -3,23 +3,20 @@
 use anyhow::{Context as _, Result};
 
 use crate::{
-    Effort, MIN_FRAMES, UNANSWERED,
+    Effort, MIN_FRAMES, SERVICE_FLOWS, UNANSWERED,
     chain::Chain,
     flows::{Flows, Lan},
     gateway::Kind,
-    report::{Row, median},
+    report::{Row, ServiceRow, median},
+    service::Service,
 };
 
-/// A chain for each gateway.
+/// A chain for each gateway that does NAT44, or is compared with that.
 pub(crate) struct Bench(Vec<Chain>);
 
 impl Bench {
     pub(crate) fn new() -> Result<Self> {
-        let chain = |kind| {
-            Chain::new(kind, Lan::Ordinary)
-                .with_context(|| format!("cannot build the chain of {kind}"))
-        };
-        Ok(Self(Kind::ALL.into_iter().map(chain).collect::<Result<_>>()?))
+        chains(Service::Nat44, &Kind::ALL).map(Self)
     }
 
     /// A row for each number of flows, and one of flows that nobody has answered.
@@ -36,6 +33,44 @@ impl Bench {
         let unanswered = row(&mut self.0, UNANSWERED, effort)?;
         Ok((rows, unanswered))
     }
+}
+
+/// The chains of another service.
+pub(crate) struct ServiceBench {
+    service: Service,
+    chains: Vec<Chain>,
+}
+
+impl ServiceBench {
+    /// Builds the chains of all services but NAT44.
+    pub(crate) fn all() -> Result<Vec<Self>> {
+        let kinds = [Kind::Bare, Kind::Pointsman];
+        Service::OTHERS
+            .into_iter()
+            .map(|service| Ok(Self { service, chains: chains(service, &kinds)? }))
+            .collect()
+    }
+
+    /// A row for each number of flows.
+    pub(crate) fn measure(&mut self, effort: &Effort) -> Result<Vec<ServiceRow>> {
+        let service = self.service;
+        SERVICE_FLOWS
+            .into_iter()
+            .map(|flows| {
+                let row = row(&mut self.chains, Flows::new(flows), effort)
+                    .with_context(|| service.name())?;
+                Ok(ServiceRow { service, row })
+            })
+            .collect()
+    }
+}
+
+fn chains(service: Service, kinds: &[Kind]) -> Result<Vec<Chain>> {
+    let chain = |&kind| {
+        Chain::new(kind, service, Lan::Ordinary)
+            .with_context(|| format!("cannot build the chain of {kind} for {}", service.name()))
+    };
+    kinds.iter().map(chain).collect()
 }
 
 /// One row: the flows are set up, then the chains take turns.

@@ -10,6 +10,7 @@ use crate::{
     daemon::Daemon,
     flows::{Flows, Lan},
     reference::{Bare, Masquerade, Minimal},
+    service::Service,
     traffic::LAN_HOSTS,
     vlan,
 };
@@ -22,7 +23,7 @@ pub(crate) enum Kind {
     /// One look-up in a hash map of the kernel, one change of the entry, redirect: the limit for any
     /// flow table on such a map.
     Minimal,
-    /// The daemon and its data plane: NAT44 of established flows.
+    /// The daemon and its data plane: established flows.
     Pointsman,
     /// The same, where all frames have a VLAN tag: those of the LAN one, and those of the uplink another.
     Tagged,
@@ -52,14 +53,19 @@ impl Kind {
     pub(crate) const ALL: [Self; 5] =
         [Self::Bare, Self::Minimal, Self::Pointsman, Self::Tagged, Self::Masquerade];
 
-    /// Starts it, for what the LAN is like.
-    pub(crate) fn start(self, hosts: &Hosts, lan: Lan) -> Result<Box<dyn Gateway>> {
+    /// Starts it, for what it is to do and what the LAN is like.
+    pub(crate) fn start(
+        self,
+        hosts: &Hosts,
+        service: Service,
+        lan: Lan,
+    ) -> Result<Box<dyn Gateway>> {
         Ok(match self {
             Self::Bare => Box::new(Bare::start(hosts)?),
             Self::Minimal => Box::new(Minimal::start(hosts)?),
-            Self::Pointsman => Box::new(Daemon::start(hosts, lan)?),
+            Self::Pointsman => Box::new(Daemon::start(hosts, service, lan)?),
             Self::Tagged => {
-                let daemon = Daemon::start(hosts, lan)?;
+                let daemon = Daemon::start(hosts, service, lan)?;
                 vlan::serve(self.vlans())?;
                 Box::new(daemon)
             }
@@ -77,7 +83,7 @@ impl Kind {
         if self == Self::Tagged { [10, 35] } else { [0, 0] }
     }
 
-    /// The source addresses that it sends from: a prefix and its mask, in host byte order.
+    /// The IPv4 source addresses that it sends from: a prefix and its mask, in host byte order.
     pub(crate) fn sources(self) -> [u32; 2] {
         let network = if self.routes() { plan::uplink_network(0).into() } else { LAN_HOSTS };
         [network, 0xffff_ff00]

@@ -14,7 +14,8 @@ use crate::{
     chain::Hosts,
     flows::Flows,
     object::{load, macs, set_egress},
-    traffic::{FRAME_LEN, TAG_LEN},
+    service::{Family, Service},
+    traffic::{FRAME_LEN, FRAME_LEN_IPV6, TAG_LEN},
 };
 
 /// How many frames the kernel makes at a time.
@@ -59,6 +60,7 @@ unsafe impl Pod for Schedule {}
 /// The generator's programs, and where they send.
 pub(crate) struct Generator {
     object: Ebpf,
+    family: Family,
     host: Namespace,
     /// How long a frame is.
     frame_len: usize,
@@ -69,6 +71,7 @@ impl Generator {
     /// with the first.
     pub(crate) fn new(
         hosts: &Hosts,
+        service: Service,
         flows: Flows,
         (ends, vlan): (u32, u16),
         pace: &Pace,
@@ -83,18 +86,25 @@ impl Generator {
             .override_global("GENERATOR_ENDS", &ends, true)
             .override_global("GENERATOR_VLAN", &u32::from(vlan), true)
             .override_global("GENERATOR_MACS", &macs, true)
+            .override_global("GENERATOR_PREFIXES", &service.sent(), true)
             .override_global("PACED_FLOWS", &pace.flows, true)
             .override_global("PACED_INTERVAL", &interval, true)
             .override_global("FLOOD_INTERVAL", &flood_interval, true)
             .load(OBJECT)?;
         set_egress(&mut object, "GENERATOR_EGRESS", nic)?;
-        let frame_len = FRAME_LEN + if vlan == 0 { 0 } else { TAG_LEN };
-        Ok(Self { object, host: nic.namespace().clone(), frame_len })
+        let family = service.family();
+        let untagged = match family {
+            Family::Ipv4 => FRAME_LEN,
+            Family::Ipv6 => FRAME_LEN_IPV6,
+        };
+        let frame_len = untagged + if vlan == 0 { 0 } else { TAG_LEN };
+        Ok(Self { object, family, host: nic.namespace().clone(), frame_len })
     }
 
-    /// Runs a program once for each frame, and returns how long that took.
+    /// Runs the program of this name, of the traffic's family, once for each frame, and returns how
+    /// long that took.
     pub(crate) fn run(&mut self, name: &str, frames: u32) -> Result<Duration> {
-        let program = load(&mut self.object, name)?;
+        let program = load(&mut self.object, &self.family.program(name))?;
         let frame = vec![0; self.frame_len];
         let run = self.host.run(|| {
             program.test_run(TestRunOptions {

@@ -1,5 +1,6 @@
 //! How fast packets are forwarded and flows set up, by Pointsman and by others (see
-//! [`gateway::Kind`]), and what a flood does to established flows ([`flood`]).
+//! [`gateway::Kind`]), and what a flood does to established flows ([`flood`]). Packets are those of
+//! NAT44 but in the rows of other services ([`service`]).
 //!
 //! Every gateway stands in a chain of its own, from a generator through the gateway to a sink. All
 //! but the gateway is the same in every chain, and one CPU does all the work. The chains take
@@ -19,10 +20,12 @@ mod flows;
 mod forwarding;
 mod gateway;
 mod generator;
+mod nptv6;
 mod object;
 mod opening;
 mod reference;
 mod report;
+mod service;
 mod sink;
 #[path = "../../ebpf/src/bench/traffic.rs"]
 mod traffic;
@@ -43,10 +46,13 @@ use report::Report;
 /// The numbers of flows that are forwarded: powers of two.
 const FLOWS: [u32; 4] = [256, 16_384, 262_144, 1_048_576];
 
+/// The same for other services than NAT44.
+const SERVICE_FLOWS: [u32; 2] = [256, 16_384];
+
 /// Flows that nobody answers, beside the others.
 const UNANSWERED: flows::Flows = flows::Flows { first: 1 << 23, count: 16_384 };
 
-/// Flows that a chain may have checked in full.
+/// Flows that a chain for NAT44 may have checked in full.
 const VERIFIED_FLOWS: u32 = FLOWS[FLOWS.len() - 1] + UNANSWERED.count;
 
 /// Entries that a flow table has room for: the two of every flow, and half as many again.
@@ -134,6 +140,11 @@ fn run(arguments: &Arguments) -> Result<()> {
         let (rows, unanswered) = on_one_cpu(|| bench.measure(&effort))?;
         report.rows = rows;
         report.unanswered = Some(unanswered);
+        drop(bench);
+        let mut benches = forwarding::ServiceBench::all()?;
+        let measure = |bench: &mut forwarding::ServiceBench| bench.measure(&effort);
+        let rows: Vec<_> = on_one_cpu(|| benches.iter_mut().map(measure).collect::<Result<_>>())?;
+        report.services = rows.into_iter().flatten().collect();
     }
     report.print(arguments.json)?;
     ensure!(report.floods.iter().all(Flood::is_harmless), "a flood disturbs established flows");

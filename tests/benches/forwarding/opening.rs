@@ -14,6 +14,7 @@ use crate::{
     flows::{Flows, Lan},
     gateway::Kind,
     report::{median, millions},
+    service::Service,
 };
 
 /// What is new about the flows.
@@ -68,7 +69,8 @@ impl Bench {
 
     fn new(novelty: Novelty) -> Result<Self> {
         let chain = |kind| {
-            let mut chain = Chain::new(kind, Lan::Opening { ends: novelty.ends() })?;
+            let lan = Lan::Opening { ends: novelty.ends() };
+            let mut chain = Chain::new(kind, Service::Nat44, lan)?;
             chain.aim_at(Flows::new(1 << 22))?;
             anyhow::Ok(chain)
         };

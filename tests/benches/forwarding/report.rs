@@ -3,13 +3,14 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::{flood::Flood, gateway::Kind, opening::Opening};
+use crate::{flood::Flood, gateway::Kind, opening::Opening, service::Service};
 
 /// The whole result: of what was not measured, nothing.
 #[derive(Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
     pub(crate) unanswered: Option<Row>,
+    pub(crate) services: Vec<ServiceRow>,
     pub(crate) openings: Vec<Opening>,
     pub(crate) floods: Vec<Flood>,
 }
@@ -23,6 +24,14 @@ pub(crate) struct Row {
     pointsman_mpps: Option<f64>,
     tagged_mpps: Option<f64>,
     masquerade_mpps: Option<f64>,
+}
+
+/// A row of another service than NAT44.
+#[derive(Serialize)]
+pub(crate) struct ServiceRow {
+    pub(crate) service: Service,
+    #[serde(flatten)]
+    pub(crate) row: Row,
 }
 
 impl Row {
@@ -41,7 +50,7 @@ impl Row {
 
     fn print(&self, what: &str) {
         eprintln!(
-            "{what:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
+            "{what:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
             figure(self.bare_mpps),
             figure(self.minimal_mpps),
             figure(self.pointsman_mpps),
@@ -58,7 +67,7 @@ impl Report {
     /// Tables on standard error, and, if so, the JSON on standard output.
     pub(crate) fn print(&self, json: bool) -> Result<()> {
         eprintln!(
-            "{:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
+            "{:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
             "flows",
             "bare",
             "minimal",
@@ -74,6 +83,9 @@ impl Report {
         }
         if let Some(unanswered) = &self.unanswered {
             unanswered.print("unanswered");
+        }
+        for ServiceRow { service, row } in &self.services {
+            row.print(&format!("{}, {}", service.name(), row.flows));
         }
         for opening in &self.openings {
             opening.print();
@@ -96,7 +108,7 @@ impl Opening {
         let Self { new_mappings, pointsman_mfps, masquerade_mfps } = *self;
         let what = if new_mappings { "new, and mapping" } else { "new" };
         eprintln!(
-            "{what:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
+            "{what:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
             "-",
             "-",
             figure(Some(pointsman_mfps)),

@@ -10,10 +10,11 @@ use aya::{Ebpf, EbpfLoader, maps::PerCpuArray, programs::xdp::XdpLink};
 use pointsman_lab::{Mac, xdp::OBJECT};
 
 use crate::{
-    PACED_FLOWS, VERIFIED_FLOWS,
+    PACED_FLOWS,
     chain::Hosts,
     gateway::Kind,
-    object::{attach, load, program},
+    object::{attach, load},
+    service::{Family, Service},
     traffic::{Finding, TTL},
 };
 
@@ -29,41 +30,43 @@ pub(crate) fn total(found: &Found) -> u64 {
 /// generator.
 pub(crate) struct Sink {
     object: Ebpf,
+    family: Family,
     link: Option<XdpLink>,
     _returns: XdpLink,
 }
 
 impl Sink {
     /// Attaches the sink that looks at little.
-    pub(crate) fn new(hosts: &Hosts, kind: Kind, ends: u32) -> Result<Self> {
-        let nic = hosts.wan.far();
+    pub(crate) fn new(hosts: &Hosts, kind: Kind, service: Service, ends: u32) -> Result<Self> {
+        let (nic, family) = (hosts.wan.far(), service.family());
         let Mac([a, b, c, d, e, f]) = nic.mac();
         let mac = [[a, b, c, d], [0, 0, e, f]].map(u32::from_be_bytes);
         let ttl = u32::from(TTL) - u32::from(kind.routes());
-        let [lan, wan] = kind.vlans().map(u32::from);
+        let [lan_vlan, wan_vlan] = kind.vlans().map(u32::from);
+        let [lan, remote] = service.sent();
+        let arriving = if kind.routes() { service.translated() } else { service.sent() };
         let mut object = EbpfLoader::new()
             .override_global("SINK_MAC", &mac, true)
             .override_global("SINK_SOURCE", &kind.sources(), true)
             .override_global("SINK_TTL", &ttl, true)
             .override_global("SINK_ENDS", &ends, true)
-            .override_global("SINK_VLAN", &wan, true)
-            .override_global("RETURNS_VLAN", &lan, true)
-            .map_max_entries("SINK_TRANSLATIONS", VERIFIED_FLOWS)
+            .override_global("SINK_VLAN", &wan_vlan, true)
+            .override_global("RETURNS_VLAN", &lan_vlan, true)
+            .override_global("SINK_PREFIXES", &arriving, true)
+            .override_global("RETURNS_PREFIXES", &[remote, lan], true)
+            .map_max_entries("SINK_TRANSLATIONS", service.verified_flows())
             .map_max_entries("SINK_SEQUENCES", PACED_FLOWS)
             .map_max_entries("RETURNS_SEQUENCES", PACED_FLOWS)
             .load(OBJECT)?;
-        for name in ["sink_verify", "sink_answer", "sink_paced"] {
-            load(&mut object, name)?;
-        }
-        let link = attach(&mut object, "sink", nic)?;
-        let returns = attach(&mut object, "returns", hosts.lan.far())?;
-        Ok(Self { object, link: Some(link), _returns: returns })
+        let link = attach(&mut object, &family.program("sink"), nic)?;
+        let returns = attach(&mut object, &family.program("returns"), hosts.lan.far())?;
+        Ok(Self { object, family, link: Some(link), _returns: returns })
     }
 
-    /// Lets the program of this name take over.
+    /// Lets the program of this name, of the sink's family, take over.
     pub(crate) fn switch_to(&mut self, name: &str) -> Result<()> {
         let link = self.link.take().context("the sink is not attached")?;
-        let program = program(&mut self.object, name)?;
+        let program = load(&mut self.object, &self.family.program(name))?;
         let id = program.attach_to_link(link)?;
         self.link = Some(program.take_link(id)?);
         Ok(())

@@ -39,7 +39,7 @@ struct Tagged {
 
 /// Writes a frame, if the packet has room: one without a tag, or with the link's.
 #[inline(always)]
-fn write<T>(context: &XdpContext, link: Link, frame: T) -> Option<()> {
+pub(crate) fn write<T>(context: &XdpContext, link: Link, frame: T) -> Option<()> {
     let untagged = packet::<T>(context, tag_len(link.vlan))?;
     // SAFETY: the packet is long enough, and the type has no alignment of its own.
     unsafe { untagged.write(frame) };
@@ -190,19 +190,22 @@ pub(crate) fn write_segment(
     write(context, link, segment)
 }
 
-/// A frame as it came, to be read and written at any offset below [`FRAME_LEN`]: without its tag.
-pub(crate) struct Frame {
+/// A frame as it came, to be read and written at any offset below `LEN`: without its tag.
+pub(crate) struct Frame<const LEN: usize> {
     /// The type and all that follows are counted from here.
     start: *mut u8,
     /// The MACs are here.
     link: *mut u8,
 }
 
-impl Frame {
+/// A frame that is long enough for IPv4.
+pub(crate) type Frame4 = Frame<FRAME_LEN>;
+
+impl<const LEN: usize> Frame<LEN> {
     /// The packet, if it is long enough, and has the tag of this VLAN, or none where that is zero.
     #[inline(always)]
     pub(crate) fn of(context: &XdpContext, vlan: u32) -> Option<Self> {
-        let start: *mut u8 = packet::<[u8; FRAME_LEN]>(context, tag_len(vlan))?.cast();
+        let start: *mut u8 = packet::<[u8; LEN]>(context, tag_len(vlan))?.cast();
         let link: *mut u8 = packet::<Tagged>(context, 0)?.cast();
         let frame = Self { start, link };
         let tag = (frame.link().half(12), frame.link().half(14));
@@ -211,7 +214,7 @@ impl Frame {
 
     /// The frame with its tag, as far as to that.
     #[inline(always)]
-    fn link(&self) -> Self {
+    pub(crate) fn link(&self) -> Self {
         Self { start: self.link, link: self.link }
     }
 
@@ -222,9 +225,15 @@ impl Frame {
         [link.word(0), u32::from(link.half(4))]
     }
 
+    /// Whether that is a group's.
+    #[inline(always)]
+    pub(crate) fn is_to_group(&self) -> bool {
+        self.link().byte(0) & 1 != 0
+    }
+
     #[inline(always)]
     pub(crate) fn byte(&self, offset: usize) -> u8 {
-        // SAFETY: all offsets are constants below `FRAME_LEN`, as the verifier checks.
+        // SAFETY: all offsets are constants below `LEN`, as the verifier checks.
         unsafe { self.start.add(offset).read() }
     }
 
@@ -246,12 +255,6 @@ impl Frame {
         unsafe { self.start.add(offset).cast::<u16>().write_unaligned(value.to_be()) }
     }
 
-    #[inline(always)]
-    fn set_word(&self, offset: usize, value: u32) {
-        // SAFETY: as for `byte`.
-        unsafe { self.start.add(offset).cast::<u32>().write_unaligned(value.to_be()) }
-    }
-
     /// The sum of the words between two even offsets.
     #[inline(always)]
     pub(crate) fn sum(&self, from: usize, to: usize) -> u32 {
@@ -264,24 +267,27 @@ impl Frame {
         sum
     }
 
+    /// Lets as many bytes, an even number, at either offset change places.
+    #[inline(always)]
+    pub(crate) fn exchange(&self, one: usize, other: usize, length: usize) {
+        let mut offset = 0;
+        while offset < length {
+            let half = self.half(one + offset);
+            self.set_half(one + offset, self.half(other + offset));
+            self.set_half(other + offset, half);
+            offset += 2;
+        }
+    }
+}
+
+impl Frame4 {
     /// Makes the frame an answer to itself: both ends change places, which no checksum notices, and
     /// a SYN is acknowledged.
     #[inline(always)]
     pub(crate) fn turn(&self) {
-        let link = self.link();
-        let [a, b, c] = [link.half(0), link.half(2), link.half(4)];
-        for offset in [0, 2, 4] {
-            link.set_half(offset, link.half(offset + 6));
-        }
-        link.set_half(6, a);
-        link.set_half(8, b);
-        link.set_half(10, c);
-        let (source, destination) = (self.word(26), self.word(30));
-        self.set_word(26, destination);
-        self.set_word(30, source);
-        let (source, destination) = (self.half(34), self.half(36));
-        self.set_half(34, destination);
-        self.set_half(36, source);
+        self.link().exchange(0, 6, 6);
+        self.exchange(26, 30, 4);
+        self.exchange(34, 36, 2);
         if self.byte(23) == TCP && self.half(46) & (SYN | ACK) == SYN {
             self.set_half(46, self.half(46) | ACK);
             // RFC 1624 section 3: the word was without the flag.
@@ -293,13 +299,13 @@ impl Frame {
 
 /// The sum of the two words.
 #[inline(always)]
-const fn words(value: u32) -> u32 {
+pub(crate) const fn words(value: u32) -> u32 {
     (value >> 16) + (value & 0xffff)
 }
 
 /// The Internet checksum of this sum (RFC 1071).
 #[inline(always)]
-const fn checksum(sum: u32) -> u16 {
+pub(crate) const fn checksum(sum: u32) -> u16 {
     !(words(words(sum)) as u16)
 }
 

@@ -13,8 +13,9 @@ use aya_ebpf::{
 
 use super::{
     frame::{Link, SYN, write_datagram, write_segment},
+    frame6::write_datagram6,
     setting,
-    traffic::{Flow, flow},
+    traffic::{Flow, Prefix, flow},
 };
 
 /// How many flows there are: a power of two.
@@ -37,11 +38,15 @@ static GENERATOR_MACS: [u32; 3] = [0; 3];
 #[unsafe(no_mangle)]
 static GENERATOR_VLAN: u32 = 0;
 
+/// What IPv6 frames are from and to: the prefixes of the LAN hosts and of the destinations.
+#[unsafe(no_mangle)]
+static GENERATOR_PREFIXES: [Prefix; 2] = [[0; 3]; 2];
+
 /// The interface to send by.
 #[map]
 static GENERATOR_EGRESS: DevMap = DevMap::with_max_entries(1, 0);
 
-/// How many frames [`generate_each`] and [`generate_syn`] have sent.
+/// How many frames the programs have sent that take the flows in turn.
 #[map]
 static GENERATOR_SENT: Array<u32> = Array::with_max_entries(1, 0);
 
@@ -55,6 +60,18 @@ fn generate(context: XdpContext) -> u32 {
 #[xdp]
 fn generate_each(context: XdpContext) -> u32 {
     next().and_then(|number| send_datagram(&context, number)).unwrap_or(xdp_action::XDP_ABORTED)
+}
+
+/// Sends a datagram over IPv6, of a flow that is drawn at random.
+#[xdp]
+fn generate_ipv6(context: XdpContext) -> u32 {
+    send_datagram6(&context, random()).unwrap_or(xdp_action::XDP_ABORTED)
+}
+
+/// Sends a datagram over IPv6, of the next flow.
+#[xdp]
+fn generate_each_ipv6(context: XdpContext) -> u32 {
+    next().and_then(|number| send_datagram6(&context, number)).unwrap_or(xdp_action::XDP_ABORTED)
 }
 
 /// Sends the SYN of the next flow.
@@ -93,6 +110,15 @@ pub(super) fn send_datagram(context: &XdpContext, number: u32) -> Option<u32> {
     let number = numbered(number);
     let flow = flow(number, setting!(GENERATOR_ENDS));
     send(context, &flow, number)
+}
+
+#[inline(always)]
+fn send_datagram6(context: &XdpContext, number: u32) -> Option<u32> {
+    let number = numbered(number);
+    let flow = flow(number, setting!(GENERATOR_ENDS));
+    let prefixes = setting!(GENERATOR_PREFIXES);
+    write_datagram6(context, link(), prefixes, &flow, number)?;
+    egress()
 }
 
 /// Sends a segment with these flags and this sequence number.

@@ -3,10 +3,12 @@
 //! Settings are globals that the loader sets, so to the verifier and the JIT they are constants.
 
 mod frame;
+mod frame6;
 mod generator;
 mod paced;
 mod reference;
 mod sink;
+mod sink6;
 mod traffic;
 
 use aya_ebpf::programs::XdpContext;

@@ -1,5 +1,5 @@
 //! The sink: what becomes of the frames is counted by [`Finding`], and that is their end, or they
-//! are answered.
+//! are answered. These programs are for IPv4.
 
 use aya_ebpf::{
     bindings::{BPF_NOEXIST, xdp_action},
@@ -9,38 +9,39 @@ use aya_ebpf::{
 };
 
 use super::{
-    frame::{Frame, TCP, TCP_NUMBER, UDP_NUMBER, adds_up},
+    frame::{Frame, Frame4, TCP, TCP_NUMBER, UDP_NUMBER, adds_up},
     setting,
     traffic::{FRAME_LEN, Finding, Flow, UDP, flow},
 };
 
 /// The sink's MAC, its first four bytes and its last two, as numbers.
 #[unsafe(no_mangle)]
-static SINK_MAC: [u32; 2] = [0; 2];
+pub(super) static SINK_MAC: [u32; 2] = [0; 2];
 
 /// The source addresses that the gateway may send from: a prefix and its mask, in host byte order.
 #[unsafe(no_mangle)]
 static SINK_SOURCE: [u32; 2] = [0; 2];
 
-/// The time to live of every frame.
+/// The time to live, or hop limit, of every frame.
 #[unsafe(no_mangle)]
-static SINK_TTL: u32 = 0;
+pub(super) static SINK_TTL: u32 = 0;
 
 /// The VLAN whose tag every frame has, or zero.
 #[unsafe(no_mangle)]
-static SINK_VLAN: u32 = 0;
+pub(super) static SINK_VLAN: u32 = 0;
 
 /// The same of what comes back to the generator.
 #[unsafe(no_mangle)]
-static RETURNS_VLAN: u32 = 0;
+pub(super) static RETURNS_VLAN: u32 = 0;
 
 /// How many ends the flows have in the LAN, as a power of two.
 #[unsafe(no_mangle)]
-static SINK_ENDS: u32 = 8;
+pub(super) static SINK_ENDS: u32 = 8;
 
 /// Frames by [`Finding`].
 #[map]
-static SINK_FOUND: PerCpuArray<u64> = PerCpuArray::with_max_entries(Finding::ALL.len() as u32, 0);
+pub(super) static SINK_FOUND: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(Finding::ALL.len() as u32, 0);
 
 /// The number of the flow that a public address and port stand for towards a destination. The
 /// loader sizes it.
@@ -57,19 +58,19 @@ static SINK_SEQUENCES: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Answers that came back to the generator, by [`Finding`].
 #[map]
-static RETURNS_FOUND: PerCpuArray<u64> =
+pub(super) static RETURNS_FOUND: PerCpuArray<u64> =
     PerCpuArray::with_max_entries(Finding::ALL.len() as u32, 0);
 
 /// The next sequence number of every TCP flow in what comes back, or zero. The loader sizes it.
 #[map]
 static RETURNS_SEQUENCES: Array<u32> = Array::with_max_entries(1, 0);
 
-/// In host byte order.
+/// In host byte order. Of IPv6 addresses, what follows the prefix.
 #[repr(C)]
-struct Translation {
-    source: u32,
-    destination: u32,
-    source_port: u32,
+pub(super) struct Translation {
+    pub(super) source: u32,
+    pub(super) destination: u32,
+    pub(super) source_port: u32,
 }
 
 /// Looks at the addresses and the TTL only, so that little of what is timed is the sink.
@@ -97,7 +98,7 @@ fn sink_answer(context: XdpContext) -> u32 {
 /// glance and no answer.
 #[xdp]
 fn sink_paced(context: XdpContext) -> u32 {
-    let look = |frame: &Frame| match glance(frame) {
+    let look = |frame: &Frame4| match glance(frame) {
         Finding::Good if frame.byte(23) == TCP => match verify(frame) {
             Finding::Good => follow(&SINK_SEQUENCES, frame),
             finding => finding,
@@ -124,19 +125,27 @@ fn examine(
     context: &XdpContext,
     vlan: u32,
     found: &PerCpuArray<u64>,
-    look: impl Fn(&Frame) -> Finding,
-    good: impl Fn(&Frame) -> u32,
+    look: impl Fn(&Frame4) -> Finding,
+    good: impl Fn(&Frame4) -> u32,
 ) -> u32 {
-    let Some(frame) = Frame::of(context, vlan) else {
-        // An ARP request is shorter.
-        return xdp_action::XDP_PASS;
-    };
-    if frame.half(12) != 0x0800 {
-        return xdp_action::XDP_PASS;
+    match Frame::of(context, vlan) {
+        Some(frame) if frame.half(12) == 0x0800 => conclude(&frame, found, look, good),
+        // An ARP request is shorter, and so on.
+        _ => xdp_action::XDP_PASS,
     }
-    let finding = look(&frame);
+}
+
+/// Counts what is found in a frame, and says what becomes of it.
+#[inline(always)]
+pub(super) fn conclude<const LEN: usize>(
+    frame: &Frame<LEN>,
+    found: &PerCpuArray<u64>,
+    look: impl Fn(&Frame<LEN>) -> Finding,
+    good: impl Fn(&Frame<LEN>) -> u32,
+) -> u32 {
+    let finding = look(frame);
     count(found, finding as u32);
-    if finding == Finding::Good { good(&frame) } else { xdp_action::XDP_DROP }
+    if finding == Finding::Good { good(frame) } else { xdp_action::XDP_DROP }
 }
 
 #[inline(always)]
@@ -148,10 +157,9 @@ fn count(counters: &PerCpuArray<u64>, index: u32) {
 }
 
 #[inline(always)]
-fn glance(frame: &Frame) -> Finding {
-    let [head, tail] = setting!(SINK_MAC);
+fn glance(frame: &Frame4) -> Finding {
     let [network, mask] = setting!(SINK_SOURCE);
-    if frame.station() != [head, tail] {
+    if !is_for_sink(frame) {
         Finding::Station
     } else if frame.word(26) & mask != network {
         Finding::Source
@@ -162,8 +170,15 @@ fn glance(frame: &Frame) -> Finding {
     }
 }
 
+/// Whether a frame is addressed to the sink's MAC.
 #[inline(always)]
-fn verify(frame: &Frame) -> Finding {
+pub(super) fn is_for_sink<const LEN: usize>(frame: &Frame<LEN>) -> bool {
+    let [head, tail] = setting!(SINK_MAC);
+    frame.station() == [head, tail]
+}
+
+#[inline(always)]
+fn verify(frame: &Frame4) -> Finding {
     let finding = glance(frame);
     if finding != Finding::Good {
         return finding;
@@ -189,7 +204,7 @@ fn verify(frame: &Frame) -> Finding {
 
 /// Looks at an answer.
 #[inline(always)]
-fn came_back(frame: &Frame) -> Finding {
+fn came_back(frame: &Frame4) -> Finding {
     let Some((_, flow)) = flow_of(frame) else {
         return Finding::Shape;
     };
@@ -205,7 +220,7 @@ fn came_back(frame: &Frame) -> Finding {
 
 /// The flow whose number a frame carries, if it is one of the benchmark's.
 #[inline(always)]
-fn flow_of(frame: &Frame) -> Option<(u32, Flow)> {
+fn flow_of(frame: &Frame4) -> Option<(u32, Flow)> {
     if (frame.byte(14), frame.half(16)) != (0x45, FRAME_LEN as u16 - 14) {
         return None;
     }
@@ -218,7 +233,7 @@ fn flow_of(frame: &Frame) -> Option<(u32, Flow)> {
 }
 
 #[inline(always)]
-fn checksums(frame: &Frame) -> Finding {
+fn checksums(frame: &Frame4) -> Finding {
     if !adds_up(frame.sum(14, 34)) {
         return Finding::HeaderChecksum;
     }
@@ -234,7 +249,7 @@ fn checksums(frame: &Frame) -> Finding {
 
 /// Notes whose translation this is, or finds that it is another flow's.
 #[inline(always)]
-fn claim(translation: &Translation, number: u32) -> Finding {
+pub(super) fn claim(translation: &Translation, number: u32) -> Finding {
     if SINK_TRANSLATIONS.insert(translation, number, u64::from(BPF_NOEXIST)).is_ok() {
         count(&SINK_CLAIMED, 0);
         return Finding::Good;
@@ -248,7 +263,7 @@ fn claim(translation: &Translation, number: u32) -> Finding {
 
 /// Whether a segment is the one that its flow has next.
 #[inline(always)]
-fn follow(sequences: &Array<u32>, frame: &Frame) -> Finding {
+fn follow(sequences: &Array<u32>, frame: &Frame4) -> Finding {
     let Some(next) = sequences.get_ptr_mut(frame.word(TCP_NUMBER)) else {
         return Finding::Shape;
     };

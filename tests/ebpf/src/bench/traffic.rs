@@ -1,13 +1,20 @@
 //! What the traffic of the benchmark looks like. The programs and their loader share this file.
 
-/// The length of every frame: the 64 bytes of Ethernet's shortest, without the check sequence that
-/// a card would add.
+/// The length of every IPv4 frame: the 64 bytes of Ethernet's shortest, without the check sequence
+/// that a card would add.
 pub(crate) const FRAME_LEN: usize = 60;
 
 /// The length of a VLAN tag (IEEE 802.1Q), which makes a frame as much longer.
 pub(crate) const TAG_LEN: usize = 4;
 
-/// Time to live of the frames as they are sent.
+/// The length of every IPv6 frame: the same datagram behind a header that is 20 bytes longer.
+pub(crate) const FRAME_LEN_IPV6: usize = FRAME_LEN + 20;
+
+/// The first 96 bits of IPv6 addresses, in words of host byte order. What follows them in an
+/// address of a flow is the flow's IPv4 address (as in RFC 6052 section 2.2).
+pub(crate) type Prefix = [u32; 3];
+
+/// Time to live, or hop limit, of the frames as they are sent.
 pub(crate) const TTL: u8 = 64;
 
 /// IP protocol number of UDP.
@@ -78,12 +85,11 @@ pub(crate) enum Finding {
     Good,
     /// Not addressed to the sink's MAC.
     Station,
-    /// A source address that is not the gateway's.
+    /// A source address that is not the gateway's, or not the one that the flow is to have.
     Source,
-    /// A wrong time to live.
+    /// A wrong time to live, or hop limit.
     Ttl,
-    /// Not an IPv4 frame of the right length and protocol, or to another destination than the
-    /// flow's.
+    /// Not a frame of the right length and protocol, or to another destination than the flow's.
     Shape,
     /// A wrong checksum in the IPv4 header.
     HeaderChecksum,
