@@ -159,7 +159,8 @@ fn coverage(all: &[Counts]) {
         let seen = packets(CounterId::dropped(*reason)) + packets(CounterId::answered(*reason));
         assert!(seen > 0, "nothing was dropped as {reason:?}");
     }
-    for reason in PassReason::ALL {
+    // No way is known to a host of the LAN; of IPv6 there are some (`fuzz6.rs`).
+    for reason in PassReason::ALL.iter().filter(|reason| **reason != PassReason::LanNeighbour) {
         assert!(packets(CounterId::passed(*reason)) > 0, "nothing was passed as {reason:?}");
     }
     for provider in PROVIDERS {

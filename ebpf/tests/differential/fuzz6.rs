@@ -80,7 +80,8 @@ fn coverage(all: &[Counts]) {
     {
         assert!(packets(CounterId::answered(reason)) > 0, "nothing was answered as {reason:?}");
     }
-    for reason in [PassReason::Local, PassReason::NotForUs, PassReason::UnknownPort] {
+    use PassReason::{LanNeighbour, Local, NotForUs, UnknownPort};
+    for reason in [Local, NotForUs, UnknownPort, LanNeighbour] {
         assert!(packets(CounterId::passed(reason)) > 0, "nothing was passed as {reason:?}");
     }
     for provider in PROVIDERS {

@@ -121,6 +121,7 @@ impl Generator<'_> {
         let body = self.body();
         let mut packet = match self.below(10) {
             0..=5 => self.opening(body, setup),
+            6 if self.one_in(4) => self.crossing(body, setup),
             6 => self.hairpin(body, setup),
             _ => self.unasked(body, setup),
         };
@@ -193,6 +194,12 @@ impl Generator<'_> {
     fn opening(&mut self, body: Body6, setup: &Setup6) -> Packet6 {
         let destination = (self.pick(&SERVERS), self.pick(&SERVER_PORTS));
         Packet6 { source: self.host(setup), destination, body, ..Packet6::default() }
+    }
+
+    /// From a LAN host to a LAN host.
+    fn crossing(&mut self, body: Body6, setup: &Setup6) -> Packet6 {
+        let (source, destination) = (self.host(setup), self.host(setup));
+        Packet6 { source, destination, body, ..Packet6::default() }
     }
 
     /// From a LAN host to a public address.
