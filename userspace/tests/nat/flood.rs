@@ -8,9 +8,9 @@ use pointsman_lab::Nic;
 use pointsman_lab::plan::{NEIGHBOUR, SERVER};
 
 use crate::hosts::{SERVICE, connect, exchange, receive, site, talk, udp};
-use crate::raw::Wire;
 use crate::support::Gateway;
 use crate::tables::Entries;
+use crate::wire::Wire;
 
 /// Packets of a flood.
 const FLOOD: u32 = 300_000;

@@ -20,3 +20,5 @@ mod protocols;
 mod raw;
 mod tables;
 mod traceroute;
+mod vlan;
+mod wire;

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd as _;
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setsockopt, sockopt};
-use pointsman_lab::{LabError, Namespace, Nic, wait_until};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use pointsman_lab::{LabError, Namespace, wait_until};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::support::BOUND;
 
@@ -110,39 +110,5 @@ impl RawIp {
             |at: usize| Ipv4Addr::new(buffer[at], buffer[at + 1], buffer[at + 2], buffer[at + 3]);
         let header = usize::from(buffer[0] & 0x0f) * 4;
         (buffer[header..].to_vec(), address(12), address(16))
-    }
-}
-
-/// Sends whole frames by an interface.
-pub(crate) struct Wire {
-    socket: Socket,
-    to: SockAddr,
-}
-
-impl Wire {
-    pub(crate) fn new(nic: &Nic) -> Self {
-        let open = || Socket::new(Domain::PACKET, Type::RAW, None);
-        let socket = nic.namespace().run(open).unwrap();
-        // SAFETY: a link-layer address is plain integers, and fits the storage.
-        let ((), to) = unsafe {
-            SockAddr::try_init(|storage, length| {
-                let address = &mut *storage.cast::<libc::sockaddr_ll>();
-                address.sll_family = libc::AF_PACKET as u16;
-                address.sll_ifindex = nic.index() as i32;
-                *length = size_of::<libc::sockaddr_ll>() as u32;
-                Ok(())
-            })
-        }
-        .unwrap();
-        Self { socket, to }
-    }
-
-    /// Sends a frame. That there is no room for it just now is no failure.
-    pub(crate) fn send(&self, frame: &[u8]) {
-        match self.socket.send_to(frame, &self.to) {
-            Ok(_) => {}
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
-            Err(error) => panic!("a frame is not sent: {error}"),
-        }
     }
 }
