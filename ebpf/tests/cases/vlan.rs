@@ -18,12 +18,12 @@ const CUSTOMER: u16 = 0x8100;
 const SERVICE: u16 = 0x88a8;
 
 /// The tags of a frame: type, and priority and VLAN.
-type Tags<'a> = &'a [(u16, u16)];
+pub(super) type Tags<'a> = &'a [(u16, u16)];
 
-const NONE: Tags<'static> = &[];
+pub(super) const NONE: Tags<'static> = &[];
 
 /// The frame with these tags, the outer one first.
-fn tagged(frame: &[u8], tags: Tags<'_>) -> Vec<u8> {
+pub(super) fn tagged(frame: &[u8], tags: Tags<'_>) -> Vec<u8> {
     let tags = tags.iter().flat_map(|(kind, tag)| [kind.to_be_bytes(), tag.to_be_bytes()].concat());
     [&frame[..12], &tags.collect::<Vec<_>>(), &frame[12..]].concat()
 }
@@ -43,7 +43,7 @@ fn vlan(tags: Tags<'_>) -> Vlan {
 }
 
 /// Has the interface of this index serve a VLAN, and nothing else.
-fn serve(gateway: &mut Gateway, ifindex: u32, tags: Tags<'_>) {
+pub(super) fn serve(gateway: &mut Gateway, ifindex: u32, tags: Tags<'_>) {
     let port = gateway.tables.ports.get_mut(&ifindex).unwrap();
     port.vlan = vlan(tags);
     gateway.tables.vlans.insert(port.egress, port.vlan);
@@ -78,7 +78,7 @@ fn talk(gateway: &Gateway, lan: Tags<'_>, uplink: Tags<'_>) {
 }
 
 /// One tag, and two, of either type, and none.
-const KINDS: [Tags<'static>; 5] = [
+pub(super) const KINDS: [Tags<'static>; 5] = [
     NONE,
     &[(CUSTOMER, 35)],
     &[(SERVICE, 4094)],

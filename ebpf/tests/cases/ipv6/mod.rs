@@ -14,3 +14,4 @@ mod lan_to_lan;
 mod malformed;
 mod mss;
 mod translation;
+mod vlan;
