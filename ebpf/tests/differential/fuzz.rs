@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pointsman_ebpf::memory::sequence::{
-    Body, Bytes, Packet, Player, Profile, Sequence, Setup, Step, generate,
+    Body, Bytes, Packet, Player, Profile, Sequence, Setup, Step, Tagging, generate,
 };
 use pointsman_ebpf::memory::{Counts, Random};
 use pointsman_ebpf::path::Tables as _;
@@ -130,6 +130,7 @@ pub(crate) fn plain_setup() -> Setup {
         pool: 1,
         sticky: 0,
         one_first: true,
+        tagging: Tagging::default(),
     }
 }
 

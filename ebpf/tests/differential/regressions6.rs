@@ -1,6 +1,6 @@
 //! Sequences of IPv6 that path and model have differed over, as small as they could be made.
 
-use pointsman_ebpf::memory::sequence::bytes;
+use pointsman_ebpf::memory::sequence::{Tagging, bytes};
 use pointsman_ebpf::memory::sequence6::{Packet6, Sequence6, Setup6, Step6};
 use pointsman_ebpf::memory::site6::Carriage;
 
@@ -17,6 +17,7 @@ fn plain_setup() -> Setup6 {
         sticky: 0,
         one_first: true,
         neighbours: true,
+        tagging: Tagging::default(),
     }
 }
 

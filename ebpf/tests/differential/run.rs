@@ -106,7 +106,9 @@ fn play(
     sequence: &Sequence,
     ranking: &Cell<Option<[Id; 2]>>,
 ) -> Result<(), String> {
-    let Some((came, frame)) = player.frame(step) else {
+    let tagging = sequence.setup.tagging;
+    let input = player.frame(step).filter(|(_, frame)| tagging.is_neutral(frame));
+    let Some((came, frame)) = input else {
         player.played(None, None);
         step.apply(tables, &sequence.setup);
         model.apply(step);
@@ -118,14 +120,18 @@ fn play(
     };
     ranking.set(None);
     let before = tables.counts();
-    let mut output = frame.clone();
+    let mut output = tagging.tagged(came, &frame);
+    let len = output.len();
     let verdict = tables.run(&mut output, came.ifindex());
+    let output = tagging
+        .untagged(came, verdict, output)
+        .ok_or_else(|| format!("{verdict:?}: not with the tags of its interface: {frame:02x?}"))?;
     let observed = Observed { tables, ranking: ranking.get(), verdict };
     let outcome = model.packet(came, &frame, &observed);
     compare(came, &frame, verdict, &output, &outcome, model)?;
     invariants::check(came, &frame, verdict, &output, model)?;
     let counted = tables.counts().since(&before);
-    if counted != Counts::of(verdict, frame.len()) {
+    if counted != Counts::of(verdict, len) {
         return Err(format!("{verdict:?} is counted as\n{counted}"));
     }
     player.played(Some((came, frame)), Some((verdict, &output)));

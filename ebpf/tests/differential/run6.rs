@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 
 use pointsman_ebpf::abi::FlowKey;
+use pointsman_ebpf::memory::sequence::Tagging;
 use pointsman_ebpf::memory::sequence6::{Player6, Sequence6, Step6};
 use pointsman_ebpf::memory::{Counts, MemoryTables, PIN_TABLES, verify6};
 use pointsman_ebpf::verdict::Verdict;
@@ -31,7 +32,8 @@ fn play_all(sequence: &Sequence6, thorough: bool) -> Result<Played, Difference> 
     let mut player = Player6::default();
     let last = sequence.steps.len() - 1;
     for (number, step) in sequence.steps.iter().enumerate() {
-        let result = play(step, &mut tables, &mut model, &mut player, &ranking);
+        let tagging = sequence.setup.tagging;
+        let result = play(step, &mut tables, &mut model, &mut player, tagging, &ranking);
         let result = result.and_then(|()| {
             if thorough || number == last { compare_state(&tables, &model) } else { Ok(()) }
         });
@@ -49,9 +51,11 @@ fn play(
     tables: &mut MemoryTables,
     model: &mut Model6,
     player: &mut Player6,
+    tagging: Tagging,
     ranking: &Cell<Option<[Id; 2]>>,
 ) -> Result<(), String> {
-    let Some((came, frame)) = player.frame(step) else {
+    let input = player.frame(step).filter(|(_, frame)| tagging.is_neutral(frame));
+    let Some((came, frame)) = input else {
         player.played(None, None);
         step.apply(tables);
         model.apply(step);
@@ -66,8 +70,12 @@ fn play(
     };
     ranking.set(None);
     let before = tables.counts();
-    let mut output = frame.clone();
+    let mut output = tagging.tagged(came, &frame);
+    let len = output.len();
     let verdict = tables.run(&mut output, came.ifindex());
+    let output = tagging
+        .untagged(came, verdict, output)
+        .ok_or_else(|| format!("{verdict:?}: not with the tags of its interface: {frame:02x?}"))?;
     model.ranking = ranking.get();
     let outcome = model.packet(came, &frame);
     let mut wrong = std::mem::take(&mut model.faults);
@@ -82,7 +90,7 @@ fn play(
     wrong.extend(invariants6::check(came, &frame, verdict, &output, model).err());
     wrong.extend(check_sums(&frame, verdict, &output).err());
     let counted = tables.counts().since(&before);
-    if counted != Counts::of(verdict, frame.len()) {
+    if counted != Counts::of(verdict, len) {
         wrong.push(format!("{verdict:?} is counted as\n{counted}"));
     }
     if !wrong.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use pointsman_ebpf::memory::sequence::{Body, Bytes, Packet, Sequence, Setup, Step};
+use pointsman_ebpf::memory::sequence::{Body, Bytes, Packet, Sequence, Setup, Step, Tagging};
 
 /// A sequence that can be made smaller.
 pub(crate) trait Shrink: Clone + Debug {
@@ -113,7 +113,8 @@ fn simpler_packets(packet: &Packet) -> Vec<Packet> {
 
 fn simpler_setups(sequence: &Sequence) -> Vec<Sequence> {
     const MANY: u32 = 1_000_000;
-    let simplify: [fn(&mut Setup); 12] = [
+    let simplify: [fn(&mut Setup); 13] = [
+        |setup| setup.tagging = Tagging::default(),
         |setup| setup.one_first = true,
         |setup| setup.filtering = 0,
         |setup| setup.nat_ports = (1024, 65535),

@@ -1,7 +1,7 @@
 //! What of a sequence of IPv6 can be simpler.
 
 use pointsman_ebpf::memory::Body6;
-use pointsman_ebpf::memory::sequence::Bytes;
+use pointsman_ebpf::memory::sequence::{Bytes, Tagging};
 use pointsman_ebpf::memory::sequence6::{Packet6, Sequence6, Setup6, Step6};
 
 use super::shrink::Shrink;
@@ -83,7 +83,8 @@ fn simpler_packets(packet: &Packet6) -> Vec<Packet6> {
 }
 
 fn simpler_setups(setup: &Setup6) -> Vec<Setup6> {
-    let simplify: [fn(&mut Setup6); 6] = [
+    let simplify: [fn(&mut Setup6); 7] = [
+        |setup| setup.tagging = Tagging::default(),
         |setup| setup.one_first = true,
         |setup| setup.mtu = [1500; 3],
         |setup| setup.sticky = 0,

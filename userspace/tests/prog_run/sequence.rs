@@ -52,8 +52,10 @@ fn play(
     let counted = kernel.counters();
     let mut before = Flows::of(&tables);
     let mut player = Player::default();
+    let tagging = sequence.setup.tagging;
+    let is_played = |frame: &[u8]| frame.len() >= SHORTEST && tagging.is_neutral(frame);
     for (number, step) in sequence.steps.iter().enumerate() {
-        let input = player.frame(step).filter(|(_, frame)| frame.len() >= SHORTEST);
+        let input = player.frame(step).filter(|(_, frame)| is_played(frame));
         let Some((came, frame)) = input else {
             player.played(None, None);
             // All that happens besides packets, in sequences for the kernel.
@@ -62,18 +64,20 @@ fn play(
             continue;
         };
         before = Flows::of(&tables);
-        let mut expected = frame.clone();
+        let input = tagging.tagged(came, &frame);
+        let mut expected = input.clone();
         let verdict = tables.run(&mut expected, came.ifindex());
         kernel.set_ingress(&tables, came.ifindex());
-        let (action, output) = kernel.run(&frame);
+        let (action, output) = kernel.run(&input);
         if (action, &output) != (self::action(verdict), &expected) {
             let what = format!(
-                "{frame:02x?}\nby {came:?}: {verdict:?} on the host, with\n{expected:02x?}, and \
+                "{input:02x?}\nby {came:?}: {verdict:?} on the host, with\n{expected:02x?}, and \
                  {action} in the kernel, with\n{output:02x?}\n{tables}"
             );
             return Err((number, what));
         }
-        player.played(Some((came, frame)), Some((verdict, &expected)));
+        let left = tagging.untagged(came, verdict, expected).unwrap();
+        player.played(Some((came, frame)), Some((verdict, &left)));
     }
     let counted = since(kernel.counters(), &counted);
     catch_unwind(AssertUnwindSafe(|| assert_same(kernel, &tables, &counted, &before)))

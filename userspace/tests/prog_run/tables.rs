@@ -107,7 +107,7 @@ impl Kernel {
         let hosts = tables.ports.values().filter(|port| port.ifindex == lan::IFINDEX);
         for port in ingress
             .map(|port| Port { ifindex: LOOPBACK, ..*port })
-            .chain(hosts.map(|port| Port { ifindex: HOSTS.interface, ..*port }))
+            .chain(hosts.map(|port| Port { ifindex: HOSTS.interface, vlan: Vlan::NONE, ..*port }))
         {
             let free = port.key().slots().find(|slot| ports[*slot] == Port::default());
             ports[free.expect("a slot is free")] = port;

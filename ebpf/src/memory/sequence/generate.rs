@@ -2,7 +2,9 @@
 
 use std::vec::Vec;
 
-use super::{Body, Bytes, End, Interface, Packet, Sequence, Setup, Step, bytes, public_addresses};
+use super::{
+    Body, Bytes, End, Interface, Packet, Sequence, Setup, Step, Tagging, bytes, public_addresses,
+};
 use crate::memory::Random;
 use crate::memory::site::lan;
 
@@ -115,7 +117,15 @@ impl Generator<'_> {
             pool: self.pick(&[1, 1, 3]),
             sticky: self.pick(&[0, 1, 2]),
             one_first: self.one_in(2),
+            tagging: self.tagging(),
         }
+    }
+
+    fn tagging(&mut self) -> Tagging {
+        if !self.one_in(3) {
+            return Tagging::default();
+        }
+        Tagging([(); 3].map(|()| self.below(Tagging::KINDS) as u8))
     }
 
     fn step(&mut self, setup: &Setup) -> Step {
@@ -267,6 +277,10 @@ impl Generator<'_> {
             packet.fragment = self.pick(&[0x2000, 0x2000, 0x2000, 0x4000, 0x8000, 1, 0x2001]);
             packet.identification = self.below(3) as u16;
             packet.payload = self.pick(&[packet.payload, 8, 0, 16]);
+            if self.one_in(16) {
+                // Too short for its transport header.
+                packet.damage[1] = Some((17, 20 + packet.options.0.len() as u8 + 4));
+            }
         }
         if self.one_in(12) {
             self.damage(packet);

@@ -8,10 +8,12 @@
 mod generate;
 mod play;
 mod setup;
+mod tagging;
 
 pub use generate::{Profile, generate};
 pub use play::Player;
 pub use setup::{FORWARDS, ForwardRule, Setup, mac_of, public_addresses};
+pub use tagging::Tagging;
 
 use core::fmt;
 use std::vec::Vec;

@@ -40,7 +40,7 @@ impl Interface {
     }
 
     /// The interface with this index in the device map.
-    fn of_egress(egress: u16) -> Self {
+    pub(crate) fn of_egress(egress: u16) -> Self {
         match egress {
             lan::EGRESS => Self::Lan,
             slot if slot == A.egress => Self::A,

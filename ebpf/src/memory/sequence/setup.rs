@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 
-use super::Interface;
+use super::{Interface, Tagging};
 use crate::abi::{
     AddressOwner, Forward, Ipv4, L4Port, LanPrefix, LanSide, MAX_UPLINKS, Mac, MacPair,
     POOL_ADDRESSES, PortRange,
@@ -43,6 +43,8 @@ pub struct Setup {
     pub sticky: u8,
     /// Whether all flows prefer the first uplink, or every other one the second.
     pub one_first: bool,
+    /// The VLAN tags of its frames.
+    pub tagging: Tagging,
 }
 
 /// A port forward.
@@ -153,6 +155,7 @@ impl Setup {
                 uplink.mtu = mtu;
             }
         }
+        self.tagging.prepare(&mut tables);
         tables
     }
 }

@@ -7,7 +7,7 @@ use super::values::{
 };
 use super::{Address, End, Packet6, Sequence6, Setup6, Step6};
 use crate::memory::packet6::Body6;
-use crate::memory::sequence::{Bytes, Interface, Profile, bytes};
+use crate::memory::sequence::{Bytes, Interface, Profile, Tagging, bytes};
 use crate::memory::site::{A, B};
 use crate::memory::site6::{Carriage, provided};
 use crate::memory::{Random, site6};
@@ -81,7 +81,15 @@ impl Generator<'_> {
             sticky: self.pick(&[0, 1, 2]),
             one_first: self.one_in(2),
             neighbours: !self.one_in(8),
+            tagging: self.tagging(),
         }
+    }
+
+    fn tagging(&mut self) -> Tagging {
+        if !self.one_in(3) {
+            return Tagging::default();
+        }
+        Tagging([(); 3].map(|()| self.below(Tagging::KINDS) as u8))
     }
 
     fn step(&mut self, setup: &Setup6) -> Step6 {

@@ -60,7 +60,7 @@ impl Player6 {
         self.passages.push(input.map(|(came, given)| {
             let sent = match after {
                 Some((Verdict::Forward { egress, .. }, frame)) => {
-                    Some((of_egress(egress), frame.to_vec()))
+                    Some((Interface::of_egress(egress), frame.to_vec()))
                 }
                 _ => None,
             };
@@ -109,16 +109,6 @@ impl Player6 {
         let quote = quote.get(..usize::from(packet.quoted)).unwrap_or(quote);
         let packet = Packet6 { interface, destination: (destination, 0), ..packet.clone() };
         Some((interface, packet.frame(quote)))
-    }
-}
-
-/// The interface with this index in the device map.
-fn of_egress(egress: u16) -> Interface {
-    match egress {
-        lan::EGRESS => Interface::Lan,
-        slot if slot == A.egress => Interface::A,
-        slot if slot == B.egress => Interface::B,
-        _ => Interface::Stranger,
     }
 }
 

@@ -5,7 +5,7 @@ use crate::memory::{MemoryTables, PIN_TABLES};
 use crate::path::Tables as _;
 
 use super::Step6;
-use crate::memory::sequence::Interface;
+use crate::memory::sequence::{Interface, Tagging};
 
 /// The time that sequences start at, in nanoseconds.
 const START: u64 = 1 << 40;
@@ -29,6 +29,8 @@ pub struct Setup6 {
     pub one_first: bool,
     /// Whether the gateway knows any LAN host's MAC without having seen the host.
     pub neighbours: bool,
+    /// The VLAN tags of its frames.
+    pub tagging: Tagging,
 }
 
 impl Setup6 {
@@ -65,6 +67,7 @@ impl Setup6 {
             tables.ipv6.neighbours.clear();
         }
         invite(&mut tables, self.inbound);
+        self.tagging.prepare(&mut tables);
         tables
     }
 }
