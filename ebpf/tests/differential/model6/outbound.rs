@@ -26,9 +26,11 @@ impl Model6 {
         let known = self.state.pins[table].get(&key).filter(|_| of_flow);
         if let Some(mut pin) = known.filter(|pin| self.site.sends(pin)) {
             // What comes for a host goes where its packets come from.
-            pin.lan = self.sender(packet);
-            if let Some(known) = self.state.pins[table].get_mut(&key) {
-                known.lan = pin.lan;
+            let sender = self.sender(packet);
+            if pin.lan != sender {
+                pin.lan = sender;
+                // It is written anew, so that others are older.
+                self.state.pins[table].write(key, pin)?;
             }
             self.may_leave_by(packet, pin.uplink)?;
             let now = self.site.now;
