@@ -248,8 +248,9 @@ mod tests {
     #[test]
     fn every_address_comes_back() {
         let mut random = crate::memory::Random::new(6296);
+        let rounds = if cfg!(miri) { 200 } else { 20_000 };
         let mut translated = 0;
-        for _ in 0..20_000 {
+        for _ in 0..rounds {
             let len = |random: &mut crate::memory::Random| 16 + random.below(49) as u8;
             let (inner, outer) = (len(&mut random), len(&mut random));
             let half = |random: &mut crate::memory::Random| Ipv6 { upper: random.word(), lower: 0 };
@@ -269,6 +270,6 @@ mod tests {
             assert_eq!(translation.inbound(external), Ok(internal), "{translation:?}");
             translated += 1;
         }
-        assert!(translated > 15_000, "{translated}");
+        assert!(translated > rounds * 3 / 4, "{translated} of {rounds}");
     }
 }

@@ -159,7 +159,8 @@ mod tests {
     #[test]
     fn tags_are_written_as_they_were_read() {
         for kind in [0x8100, 0x88a8] {
-            for tag in (0..=u16::MAX).filter(|tag| tag & 0xfff != 0) {
+            let stride = if cfg!(miri) { 7919 } else { 1 };
+            for tag in (1..=u16::MAX).step_by(stride).filter(|tag| tag & 0xfff != 0) {
                 let tags = read::<true>(&[0x8100, 35, kind, tag]).unwrap();
                 let vlan = tags.vlan();
                 assert_eq!((vlan.outer(), tags.len()), (Some((35, false)), 8));
