@@ -129,7 +129,15 @@ pub(crate) fn test(options: &Options) -> Result<()> {
 
 /// The cases that run under Miri: those that reach every access to a frame. A case takes seconds
 /// there, and there are hundreds.
-const MIRI_CASES: [&str; 5] = ["translation", "mss", "fragments", "icmp_errors::", "malformed"];
+const MIRI_CASES: [&str; 7] = [
+    "cases::translation",
+    "cases::mss",
+    "cases::fragments",
+    "cases::icmp_errors::",
+    "cases::malformed",
+    "ipv6::mss",
+    "ipv6::malformed",
+];
 
 /// Miri over suites of the library that runs in the kernel.
 fn miri(suites: &[&str]) -> Command {
