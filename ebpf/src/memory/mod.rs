@@ -17,6 +17,7 @@ pub mod sequence6;
 pub mod site;
 pub mod site6;
 mod state;
+mod tags;
 
 pub use checks::{repair_checksums, verify, verify_header, verify_quote, verify_transport};
 pub use checks6::{repair_checksums6, verify6};
@@ -25,6 +26,7 @@ pub use ipv6::{DIGEST_KEY, Ipv6Tables, PIN_TABLES};
 pub use packet::{PacketBuilder, answer_to};
 pub use packet6::{Body6, End6, PacketBuilder6, answer_to6};
 pub use random::Random;
+pub use tags::{CUSTOMER_TAG, SERVICE_TAG, Tag, tagged, vlan_of};
 
 use core::cell::Cell;
 use std::boxed::Box;

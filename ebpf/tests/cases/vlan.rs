@@ -4,8 +4,10 @@
 use std::net::SocketAddrV4;
 
 use pointsman_ebpf::abi::{Direction, Mac, Port, Vlan};
-use pointsman_ebpf::memory::PacketBuilder;
 use pointsman_ebpf::memory::site::{A, B, Provider, lan};
+use pointsman_ebpf::memory::{
+    CUSTOMER_TAG as CUSTOMER, PacketBuilder, SERVICE_TAG as SERVICE, Tag, tagged, vlan_of,
+};
 use pointsman_ebpf::verdict::{DropReason, PassReason, Verdict};
 use pointsman_ebpf::wire::tcp_flags::{ACK, SYN};
 
@@ -14,32 +16,14 @@ use super::harness::{
     segment_back,
 };
 
-const CUSTOMER: u16 = 0x8100;
-const SERVICE: u16 = 0x88a8;
-
-/// The tags of a frame: type, and priority and VLAN.
-pub(super) type Tags<'a> = &'a [(u16, u16)];
+/// The tags of a frame, the outer one first.
+pub(super) type Tags<'a> = &'a [Tag];
 
 pub(super) const NONE: Tags<'static> = &[];
 
-/// The frame with these tags, the outer one first.
-pub(super) fn tagged(frame: &[u8], tags: Tags<'_>) -> Vec<u8> {
-    let tags = tags.iter().flat_map(|(kind, tag)| [kind.to_be_bytes(), tag.to_be_bytes()].concat());
-    [&frame[..12], &tags.collect::<Vec<_>>(), &frame[12..]].concat()
-}
-
 /// What the tables have for frames with these tags.
 fn vlan(tags: Tags<'_>) -> Vlan {
-    let one = |(kind, id): (u16, u16)| match kind {
-        SERVICE => Vlan::service(id & 0xfff).unwrap(),
-        _ => Vlan::customer(id & 0xfff).unwrap(),
-    };
-    match *tags {
-        [] => Vlan::NONE,
-        [only] => one(only),
-        [outer, inner] => one(inner).within(one(outer)).unwrap(),
-        _ => panic!("more than two tags"),
-    }
+    vlan_of(tags).expect("there is such a VLAN")
 }
 
 /// Has the interface of this index serve a VLAN, and nothing else.

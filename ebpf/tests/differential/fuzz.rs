@@ -11,8 +11,8 @@ use pointsman_ebpf::path::Tables as _;
 use pointsman_ebpf::verdict::Verdict;
 
 use super::fuzz6;
-use super::run::run;
-use super::shrink::shrink;
+use super::run::{Difference, Played, run};
+use super::shrink::{Shrink, shrink};
 
 /// Few under Miri, which is slow.
 pub(crate) const SEQUENCES: u64 = if cfg!(miri) { 3 } else { 10_000 };
@@ -30,20 +30,20 @@ fn sequence(seed: u64, number: u64) -> Sequence {
 
 /// Runs a sequence; what fails is shrunk first.
 pub(crate) fn check(sequence: &Sequence) -> Counts {
-    match run(sequence, false) {
-        Ok(played) => played.counts,
-        Err(_) => {
-            let play = |sequence: &Sequence| match run(sequence, true) {
-                Ok(_) => Ok(()),
-                Err(difference) => Err((difference.step, difference)),
-            };
-            let (sequence, (step, difference)) = shrink(sequence, play);
-            let (what, tables) = (difference.what, difference.tables);
-            panic!(
-                "at step {step}: {what}\n{tables}\nAs a regression:\n\n    check({sequence:?});\n",
-            );
-        }
+    check_by(sequence, run)
+}
+
+/// The same by this `run`, which compares all after every step if it is told to be thorough.
+pub(crate) fn check_by<S: Shrink>(
+    sequence: &S,
+    run: impl Fn(&S, bool) -> Result<Played, Difference>,
+) -> Counts {
+    if let Ok(played) = run(sequence, false) {
+        return played.counts;
     }
+    let play = |sequence: &S| run(sequence, true).map(drop).map_err(|error| (error.step, error));
+    let (sequence, (step, Difference { what, tables, .. })) = shrink(sequence, play);
+    panic!("at step {step}: {what}\n{tables}\nAs a regression:\n\n    check({sequence:?});\n");
 }
 
 fn number(variable: &str) -> Option<u64> {

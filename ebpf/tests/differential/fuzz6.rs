@@ -7,9 +7,8 @@ use pointsman_ebpf::memory::site::PROVIDERS;
 use pointsman_ebpf::memory::{Counts, Random};
 use pointsman_ebpf::verdict::{DropReason, PassReason, Verdict};
 
-use super::fuzz::{SEQUENCES, sequences};
+use super::fuzz::{SEQUENCES, check_by, sequences};
 use super::run6::run;
-use super::shrink::shrink;
 
 /// A sequence by its number.
 pub(crate) fn sequence(seed: u64, number: u64) -> Sequence6 {
@@ -21,20 +20,7 @@ pub(crate) fn sequence(seed: u64, number: u64) -> Sequence6 {
 
 /// Runs a sequence; what fails is shrunk first.
 pub(crate) fn check(sequence: &Sequence6) -> Counts {
-    match run(sequence, false) {
-        Ok(played) => played.counts,
-        Err(_) => {
-            let play = |sequence: &Sequence6| match run(sequence, true) {
-                Ok(_) => Ok(()),
-                Err(difference) => Err((difference.step, difference)),
-            };
-            let (sequence, (step, difference)) = shrink(sequence, play);
-            let (what, tables) = (difference.what, difference.tables);
-            panic!(
-                "at step {step}: {what}\n{tables}\nAs a regression:\n\n    check({sequence:?});\n",
-            );
-        }
-    }
+    check_by(sequence, run)
 }
 
 #[test]

@@ -49,8 +49,6 @@ pub struct Installer {
     site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
     /// Interfaces that the program is attached to, by index, with their names.
     attached: BTreeMap<u32, String>,
-    /// Those of them whose drivers are to leave VLAN tags on.
-    tagged: BTreeSet<u32>,
     /// Those that it could not be attached to, which the data plane may have changed for that.
     refused: BTreeSet<u32>,
 }
@@ -199,7 +197,6 @@ impl Installer {
         };
         self.attached.retain(|ifindex, _| stays(ifindex));
         self.refused.retain(stays);
-        self.tagged.retain(|ifindex| self.attached.contains_key(ifindex));
     }
 
     fn attach(
@@ -230,11 +227,8 @@ impl Installer {
                 }
             }
         }
-        for ifindex in &policy.tagged {
-            if self.attached.contains_key(ifindex) && self.tagged.insert(*ifindex) {
-                dataplane.expect_tags(*ifindex);
-            }
-        }
+        let tagged = policy.tagged.iter().filter(|ifindex| self.attached.contains_key(ifindex));
+        tagged.for_each(|ifindex| dataplane.expect_tags(*ifindex));
     }
 }
 

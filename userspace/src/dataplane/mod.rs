@@ -56,7 +56,7 @@ pub trait Dataplane {
     fn attach(&mut self, interface: &str, ifindex: u32) -> Result<Mode, AttachError>;
 
     /// Says that frames with VLAN tags come in by an interface that the program is attached to: its
-    /// driver is to leave the tags on.
+    /// driver is to leave the tags on. To say it again changes nothing.
     fn expect_tags(&mut self, ifindex: u32);
 
     /// Lets go of an interface that the program was attached to, or could not be. Nothing happens

@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use pointsman_ebpf::memory::PacketBuilder;
+use pointsman_ebpf::memory::{CUSTOMER_TAG, PacketBuilder, SERVICE_TAG, Tag, tagged};
 use pointsman_lab::plan::{self, SERVER};
 use pointsman_lab::{Nic, Site};
 
@@ -23,9 +23,9 @@ const CABLE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 
 const SERVICE: SocketAddrV4 = SocketAddrV4::new(SERVER, 20_000);
 
-/// The tags of each provider's frames: type, and priority and VLAN.
-const FIBER_TAGS: &[(u16, u16)] = &[(0x8100, 35)];
-const CABLE_TAGS: &[(u16, u16)] = &[(0x88a8, 100), (0x8100, 7)];
+/// The tags of each provider's frames.
+const FIBER_TAGS: &[Tag] = &[(CUSTOMER_TAG, 35)];
+const CABLE_TAGS: &[Tag] = &[(SERVICE_TAG, 100), (CUSTOMER_TAG, 7)];
 
 fn start() -> Gateway {
     let site = Site::builder().uplinks(1).build().unwrap();
@@ -96,14 +96,13 @@ impl Drop for Arrivals {
 }
 
 /// A datagram from the server as a provider hands it over.
-fn answer(site: &Site, tags: &[(u16, u16)], to: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
+fn answer(site: &Site, tags: &[Tag], to: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
     let access = &site.uplinks[0].access;
     let frame = PacketBuilder::udp(SERVICE, to)
         .macs(access.far().mac().0, access.near().mac().0)
         .payload(payload)
         .build();
-    let tags = tags.iter().flat_map(|(kind, tag)| [kind.to_be_bytes(), tag.to_be_bytes()].concat());
-    [&frame[..12], &tags.collect::<Vec<_>>(), &frame[12..]].concat()
+    tagged(&frame, tags)
 }
 
 #[test]
@@ -131,7 +130,7 @@ fn two_providers_on_one_interface() {
 
         // What comes back by the other provider, or without tags, is no answer.
         wire.send(&answer(site, &[], public, b"untagged"));
-        wire.send(&answer(site, &[(0x8100, 36)], public, b"of nobody's VLAN"));
+        wire.send(&answer(site, &[(CUSTOMER_TAG, 36)], public, b"of nobody's VLAN"));
         let other = if tags == FIBER_TAGS { CABLE_TAGS } else { FIBER_TAGS };
         wire.send(&answer(site, other, public, b"of the other provider"));
         wire.send(&answer(site, tags, public, b"answer"));

@@ -3,19 +3,14 @@
 use std::vec::Vec;
 
 use super::Interface;
-use crate::abi::Vlan;
 use crate::memory::MemoryTables;
 use crate::memory::site::{A, B, lan};
+use crate::memory::tags::{
+    CUSTOMER_TAG as CUSTOMER, SERVICE_TAG as SERVICE, TAGS, Tag, octets, tagged, vlan_of,
+};
 use crate::verdict::Verdict;
 
 const ETHERNET: usize = 14;
-const MACS: usize = 12;
-
-/// A tag: its type, and its VLAN.
-type Tag = (u16, u16);
-
-const CUSTOMER: u16 = 0x8100;
-const SERVICE: u16 = 0x88a8;
 
 /// Tags of frames, the outer one first.
 const KINDS: [&[Tag]; 5] = [
@@ -40,7 +35,7 @@ impl Tagging {
         let indexes = [lan::IFINDEX, A.ifindex, B.ifindex];
         for (ifindex, kind) in indexes.into_iter().zip(self.0) {
             if let Some(port) = tables.ports.get_mut(&ifindex) {
-                port.vlan = vlan(tags(kind));
+                port.vlan = vlan_of(tags(kind)).unwrap_or_default();
                 tables.vlans.insert(port.egress, port.vlan);
             }
         }
@@ -49,17 +44,18 @@ impl Tagging {
     /// Whether it makes no difference to what becomes of a frame: one that is cut short has no place for
     /// tags, and one with a tag has further ones then.
     pub fn is_neutral(self, frame: &[u8]) -> bool {
-        let kind = frame.get(MACS..ETHERNET);
+        let kind = frame.get(TAGS..ETHERNET);
         let is_tag =
             |kind: &[u8]| [CUSTOMER, SERVICE].map(u16::to_be_bytes).iter().any(|t| t == kind);
         self == Self::default() || kind.is_some_and(|kind| !is_tag(kind))
     }
 
-    /// The frame as it comes in.
+    /// The frame as it comes in, if it is one that this is neutral to.
     pub fn tagged(self, interface: Interface, frame: &[u8]) -> Vec<u8> {
-        let mut tagged = frame.to_vec();
-        tagged.splice(MACS.min(frame.len())..MACS.min(frame.len()), self.octets(interface));
-        tagged
+        match self.of(interface) {
+            [] => frame.to_vec(),
+            tags => tagged(frame, tags),
+        }
     }
 
     /// The frame without the tags that it must have after this verdict. Nothing where it does not have
@@ -76,16 +72,15 @@ impl Tagging {
             | Verdict::Answer { egress, .. } => Interface::of_egress(egress),
             Verdict::Pass(_) | Verdict::Drop(_) => came,
         };
-        let octets = self.octets(interface);
-        if octets.is_empty() {
-            return Some(frame);
+        let octets: Vec<u8> = octets(self.of(interface)).collect();
+        if !octets.is_empty() {
+            frame.get(TAGS..).filter(|rest| rest.starts_with(&octets))?;
+            frame.drain(TAGS..TAGS + octets.len());
         }
-        frame.get(MACS..).filter(|rest| rest.starts_with(&octets))?;
-        frame.drain(MACS..MACS + octets.len());
         Some(frame)
     }
 
-    fn octets(self, interface: Interface) -> Vec<u8> {
+    fn of(self, interface: Interface) -> &'static [Tag] {
         let [lan, a, b] = self.0;
         let kind = match interface {
             Interface::Lan => lan,
@@ -93,22 +88,10 @@ impl Tagging {
             Interface::B => b,
             Interface::Stranger => 0,
         };
-        tags(kind).iter().flat_map(|(kind, id)| [*kind, *id]).flat_map(u16::to_be_bytes).collect()
+        tags(kind)
     }
 }
 
 fn tags(kind: u8) -> &'static [Tag] {
     KINDS.get(usize::from(kind)).copied().unwrap_or_default()
-}
-
-/// What the tables have for frames with these tags.
-fn vlan(tags: &[Tag]) -> Vlan {
-    let one =
-        |(kind, id): Tag| if kind == SERVICE { Vlan::service(id) } else { Vlan::customer(id) };
-    let vlan = match *tags {
-        [only] => one(only),
-        [outer, inner] => one(inner).zip(one(outer)).and_then(|(inner, outer)| inner.within(outer)),
-        _ => None,
-    };
-    vlan.unwrap_or_default()
 }

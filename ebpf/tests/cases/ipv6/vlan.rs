@@ -3,11 +3,11 @@
 use pointsman_ebpf::abi::Direction;
 use pointsman_ebpf::memory::site::{A, lan};
 use pointsman_ebpf::memory::site6;
-use pointsman_ebpf::memory::{Body6, PacketBuilder6};
+use pointsman_ebpf::memory::{Body6, PacketBuilder6, tagged};
 use pointsman_ebpf::verdict::{DropReason, PassReason, Verdict};
 use pointsman_ebpf::wire::tcp_flags::{ACK, SYN};
 
-use super::super::vlan::{KINDS, NONE, Tags, serve, tagged};
+use super::super::vlan::{KINDS, NONE, Tags, serve};
 use super::harness::{
     Gateway, HOST, HOST_A, OTHER, OTHER_A, SERVER, TRANSLATED, answer, from_other, gateway,
     leaving, reaching, request, segment, segment_back,

@@ -5,35 +5,9 @@ use pointsman_ebpf::memory::site::lan;
 use pointsman_ebpf::verdict::{DropReason, Verdict};
 
 use super::packet::{ICMP, address, word};
-use super::site::{Site, is_broadcast, is_martian};
+use super::site::{is_broadcast, is_martian};
 use super::sum::{set_header, sum};
 use super::{Model, Outcome};
-
-/// How many messages there may be: in billionths of one.
-pub(crate) struct Tokens {
-    left: u128,
-    at: u64,
-}
-
-const ONE: u128 = 1_000_000_000;
-
-impl Tokens {
-    pub(crate) fn new(site: &Site) -> Self {
-        Self { left: u128::from(site.setup.icmp.1) * ONE, at: site.now }
-    }
-
-    fn take(&mut self, site: &Site) -> bool {
-        let (rate, burst) = site.setup.icmp;
-        let passed = u128::from(site.now - self.at);
-        self.left = (self.left + passed * u128::from(rate)).min(u128::from(burst) * ONE);
-        self.at = site.now;
-        let is_one = self.left >= ONE;
-        if is_one {
-            self.left -= ONE;
-        }
-        is_one
-    }
-}
 
 impl Model {
     /// The message to the sender of a packet that was dropped, if there may be one.
@@ -45,7 +19,8 @@ impl Model {
         mtu: u16,
     ) -> Option<Outcome> {
         let dropped = &frame[14..];
-        if !may_be_answered(came, dropped) || !self.tokens.take(&self.site) {
+        if !may_be_answered(came, dropped) || !self.tokens.take(self.site.setup.icmp, self.site.now)
+        {
             return None;
         }
         let (icmp_type, code) = match reason {

@@ -22,6 +22,7 @@ pub(crate) mod site;
 pub(crate) mod state;
 pub(crate) mod sum;
 mod sweep;
+pub(crate) mod tokens;
 
 use pointsman_ebpf::memory::sequence::{End, Interface, Step};
 use pointsman_ebpf::verdict::{DropReason, PassReason, Verdict};
@@ -30,6 +31,7 @@ use packet::{Kind, Packet};
 use site::{Id, Site};
 use state::State;
 pub(crate) use sweep::Swept;
+use tokens::Tokens;
 
 /// What the gateway under test has chosen.
 pub(crate) trait Choices {
@@ -78,7 +80,7 @@ impl From<PassReason> for Stop {
 pub(crate) struct Model {
     pub(crate) site: Site,
     pub(crate) state: State,
-    tokens: answer::Tokens,
+    tokens: Tokens,
     buckets: bucket::Buckets,
     /// What was chosen that must not be.
     pub(crate) faults: Vec<String>,
@@ -87,7 +89,7 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn new(site: Site) -> Self {
         let state = State::new(&site.setup);
-        let tokens = answer::Tokens::new(&site);
+        let tokens = Tokens::new(site.setup.icmp, site.now);
         Self { site, state, tokens, buckets: Default::default(), faults: Vec::new() }
     }
 

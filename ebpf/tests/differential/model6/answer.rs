@@ -6,35 +6,9 @@ use pointsman_ebpf::memory::site6;
 use pointsman_ebpf::verdict::{DropReason, Verdict};
 
 use super::packet::{ICMPV6, Kind, address, word};
-use super::site::{Site, is_martian, is_multicast};
+use super::site::{is_martian, is_multicast};
 use super::{Model6, Outcome};
 use crate::model::sum::sum;
-
-/// How many messages there may be: in billionths of one.
-pub(crate) struct Tokens {
-    left: u128,
-    at: u64,
-}
-
-const ONE: u128 = 1_000_000_000;
-
-impl Tokens {
-    pub(crate) fn new(site: &Site) -> Self {
-        Self { left: u128::from(site.setup.icmp.1) * ONE, at: site.now }
-    }
-
-    fn take(&mut self, site: &Site) -> bool {
-        let (rate, burst) = site.setup.icmp;
-        let passed = u128::from(site.now - self.at);
-        self.left = (self.left + passed * u128::from(rate)).min(u128::from(burst) * ONE);
-        self.at = site.now;
-        let is_one = self.left >= ONE;
-        if is_one {
-            self.left -= ONE;
-        }
-        is_one
-    }
-}
 
 impl Model6 {
     /// The message to the sender of a packet that was dropped, if there may be one.
@@ -49,7 +23,11 @@ impl Model6 {
         let dropped = &frame[14..];
         let (from, to) = (address(dropped, 8), address(dropped, 24));
         let is_message = matches!(kind, Kind::Error | Kind::OfLink | Kind::Odd);
-        if is_message || is_martian(from) || is_multicast(to) || !self.tokens.take(&self.site) {
+        if is_message
+            || is_martian(from)
+            || is_multicast(to)
+            || !self.tokens.take(self.site.setup.icmp, self.site.now)
+        {
             return None;
         }
         let (icmp_type, code) = match reason {

@@ -23,6 +23,7 @@ use pointsman_ebpf::memory::sequence::Interface;
 use pointsman_ebpf::memory::sequence6::{Setup6, Step6};
 use pointsman_ebpf::verdict::{PassReason, Verdict};
 
+use super::model::tokens::Tokens;
 use super::model::{Outcome, Stop};
 use packet::Kind;
 use site::{Id, Site};
@@ -32,7 +33,7 @@ use state::{Key, State, Together};
 pub(crate) struct Model6 {
     pub(crate) site: Site,
     pub(crate) state: State,
-    tokens: answer::Tokens,
+    tokens: Tokens,
     /// The order of the uplinks that flows were seen to have.
     buckets: BTreeMap<Together, [Id; 2]>,
     /// The order of the uplinks in the bucket that the gateway under test has looked up for the packet,
@@ -46,7 +47,7 @@ impl Model6 {
     pub(crate) fn new(setup: &Setup6) -> Self {
         let site = Site::new(setup);
         Self {
-            tokens: answer::Tokens::new(&site),
+            tokens: Tokens::new(setup.icmp, site.now),
             state: State::new(setup),
             site,
             buckets: BTreeMap::new(),

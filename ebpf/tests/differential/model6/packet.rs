@@ -4,6 +4,7 @@ use pointsman_ebpf::memory::sequence::Interface;
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 
 use crate::model::Stop;
+pub(crate) use crate::model::packet::word;
 
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
@@ -72,10 +73,6 @@ impl Packet<'_> {
     pub(crate) fn is_first_fragment(&self) -> bool {
         self.fragment.offset == 0 && self.fragment.more
     }
-}
-
-pub(crate) fn word(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
 pub(crate) fn address(bytes: &[u8], at: usize) -> Address {
