@@ -6,11 +6,13 @@
 //! [`Player`].
 
 mod generate;
+mod passage;
 mod play;
 mod setup;
 mod tagging;
 
 pub use generate::{Profile, generate};
+pub(crate) use passage::Passages;
 pub use play::Player;
 pub use setup::{FORWARDS, ForwardRule, Setup, mac_of, public_addresses};
 pub use tagging::Tagging;

@@ -3,6 +3,7 @@
 use std::vec;
 use std::vec::Vec;
 
+use super::passage::Passages;
 use super::setup::{limit, readdress};
 use super::{Body, Bytes, Interface, Packet, Setup, Step, mac_of};
 use crate::abi::L4Port;
@@ -50,18 +51,10 @@ impl Interface {
     }
 }
 
-/// What was given and sent on at a step.
-#[derive(Clone, Debug)]
-struct Passage {
-    came: Interface,
-    given: Vec<u8>,
-    sent: Option<(Interface, Vec<u8>)>,
-}
-
 /// Makes the frames of a sequence, as it is played.
 #[derive(Debug, Default)]
 pub struct Player {
-    passages: Vec<Option<Passage>>,
+    passages: Passages,
 }
 
 impl Player {
@@ -78,23 +71,11 @@ impl Player {
 
     /// Notes what became of the step: what [`Self::frame`] gave, and the frame after the verdict.
     pub fn played(&mut self, input: Option<(Interface, Vec<u8>)>, after: Option<(Verdict, &[u8])>) {
-        self.passages.push(input.map(|(came, given)| {
-            let sent = match after {
-                Some((Verdict::Forward { egress, .. }, frame)) => {
-                    Some((Interface::of_egress(egress), frame.to_vec()))
-                }
-                _ => None,
-            };
-            Passage { came, given, sent }
-        }));
-    }
-
-    fn passage(&self, step: usize) -> Option<&Passage> {
-        self.passages.get(step)?.as_ref()
+        self.passages.note(input, after);
     }
 
     fn reply(&self, to: usize, packet: &Packet) -> Option<(Interface, Vec<u8>)> {
-        let (interface, sent) = self.passage(to)?.sent.as_ref()?;
+        let (interface, sent) = self.passages.sent(to)?;
         let ends = Ends::of(sent)?;
         let body = match (ends.protocol, &packet.body) {
             (TCP, body @ Body::Tcp(..)) => body.clone(),
@@ -108,23 +89,17 @@ impl Player {
             (protocol, _) => Body::Other(protocol),
         };
         let packet = Packet {
-            interface: *interface,
+            interface,
             source: (ends.destination, ends.ports.1),
             destination: (ends.source, ends.ports.0),
             body,
             ..packet.clone()
         };
-        Some((*interface, packet.frame(&[])))
+        Some((interface, packet.frame(&[])))
     }
 
     fn error(&self, about: usize, packet: &Packet) -> Option<(Interface, Vec<u8>)> {
-        let passage = self.passage(about)?;
-        let (interface, quoted) = match &passage.sent {
-            Some((interface, frame)) => (*interface, frame),
-            None if passage.came == Interface::Lan => (packet.interface, &passage.given),
-            None => (Interface::Lan, &passage.given),
-        };
-        let quote = quoted.get(ETHERNET..)?;
+        let (interface, quote) = self.passages.blamed(about, packet.interface)?;
         let sender: [u8; 4] = quote.get(12..16)?.try_into().ok()?;
         // Few errors are about themselves.
         let destination = if packet.destination.1 == 0 { packet.destination.0 } else { sender };

@@ -7,11 +7,10 @@ use super::{Address, End, Packet6, Step6};
 use crate::memory::checks6::Layout;
 use crate::memory::packet6::{Body6, PacketBuilder6};
 use crate::memory::repair_checksums6;
-use crate::memory::sequence::{Bytes, Interface};
+use crate::memory::sequence::{Bytes, Interface, Passages};
 use crate::memory::site::{A, B, lan};
 use crate::verdict::Verdict;
 
-const ETHERNET: usize = 14;
 const ICMPV6: u8 = 58;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -29,18 +28,10 @@ pub const fn address_of([a, b, c, d, e, f, g, h]: Address) -> Ipv6Addr {
     Ipv6Addr::new(a, b, c, d, e, f, g, h)
 }
 
-/// What was given and sent on at a step.
-#[derive(Clone, Debug)]
-struct Passage {
-    came: Interface,
-    given: Vec<u8>,
-    sent: Option<(Interface, Vec<u8>)>,
-}
-
 /// Makes the frames of a sequence, as it is played.
 #[derive(Debug, Default)]
 pub struct Player6 {
-    passages: Vec<Option<Passage>>,
+    passages: Passages,
 }
 
 impl Player6 {
@@ -57,23 +48,11 @@ impl Player6 {
 
     /// Notes what became of the step: what [`Self::frame`] gave, and the frame after the verdict.
     pub fn played(&mut self, input: Option<(Interface, Vec<u8>)>, after: Option<(Verdict, &[u8])>) {
-        self.passages.push(input.map(|(came, given)| {
-            let sent = match after {
-                Some((Verdict::Forward { egress, .. }, frame)) => {
-                    Some((Interface::of_egress(egress), frame.to_vec()))
-                }
-                _ => None,
-            };
-            Passage { came, given, sent }
-        }));
-    }
-
-    fn passage(&self, step: usize) -> Option<&Passage> {
-        self.passages.get(step)?.as_ref()
+        self.passages.note(input, after);
     }
 
     fn reply(&self, to: usize, packet: &Packet6) -> Option<(Interface, Vec<u8>)> {
-        let (interface, sent) = self.passage(to)?.sent.as_ref()?;
+        let (interface, sent) = self.passages.sent(to)?;
         let ends = Ends::of(sent)?;
         let body = match (ends.protocol, &packet.body) {
             (TCP, body @ Body6::Tcp(..)) => body.clone(),
@@ -86,23 +65,17 @@ impl Player6 {
             (protocol, _) => Body6::Other(protocol),
         };
         let packet = Packet6 {
-            interface: *interface,
+            interface,
             source: ends.destination,
             destination: ends.source,
             body,
             ..packet.clone()
         };
-        Some((*interface, packet.frame(&[])))
+        Some((interface, packet.frame(&[])))
     }
 
     fn error(&self, about: usize, packet: &Packet6) -> Option<(Interface, Vec<u8>)> {
-        let passage = self.passage(about)?;
-        let (interface, quoted) = match &passage.sent {
-            Some((interface, frame)) => (*interface, frame),
-            None if passage.came == Interface::Lan => (packet.interface, &passage.given),
-            None => (Interface::Lan, &passage.given),
-        };
-        let quote = quoted.get(ETHERNET..)?;
+        let (interface, quote) = self.passages.blamed(about, packet.interface)?;
         let sender = address(quote.get(8..24)?)?;
         // Few errors are about themselves.
         let destination = if packet.destination.1 == 0 { packet.destination.0 } else { sender };
