@@ -140,7 +140,7 @@ fn with_routes<const LOOK_UP: u8>(context: &XdpContext) -> KernelTables<LOOK_UP,
     KernelTables::with_routes(context)
 }
 
-/// How long the packet was, where it becomes a message about itself.
+/// How long the packet was, where it becomes one of another length.
 #[inline(always)]
 fn first(before: usize, _frame: &PacketFrame<true>) -> usize {
     before
@@ -214,6 +214,30 @@ programs! {
     pointsman_error6 = path::error6, CALL, last,
     /// [`path::Stage::Answer6`].
     pointsman_answer6 = path::answer6, CALL, first,
+    /// [`path::Stage::Outbound64`].
+    pointsman_outbound64 = path::outbound64, HIDDEN, first,
+    /// [`path::Stage::Known64`].
+    pointsman_known64 = path::known64, CALL, first,
+    /// [`path::Stage::Moved64`].
+    pointsman_moved64 = path::moved64, CALL, last,
+    /// [`path::Stage::Opening64`].
+    pointsman_opening64 = path::opening64, CALL, last,
+    /// [`path::Stage::Entry64`].
+    pointsman_entry64 = path::entry64, CALL, last,
+    /// [`path::Stage::Mapping64`].
+    pointsman_mapping64 = path::mapping64, CALL, last,
+    /// [`path::Stage::ErrorOut64`].
+    pointsman_error_out64 = path::error_out64, CALL, first,
+    /// [`path::Stage::Inbound64`].
+    pointsman_inbound64 = path::inbound64, CALL, first,
+    /// [`path::Stage::Reply64`].
+    pointsman_reply64 = path::reply64, CALL, first,
+    /// [`path::Stage::Promotion64`].
+    pointsman_promotion64 = path::promotion64, CALL, last,
+    /// [`path::Stage::Invitation64`].
+    pointsman_invitation64 = path::invitation64, CALL, last,
+    /// [`path::Stage::ErrorIn64`].
+    pointsman_error_in64 = path::error_in64, CALL, first,
 }
 
 /// Goes on with the next stage, if there is one. Where that has no program, the packet is dropped.

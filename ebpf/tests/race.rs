@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use pointsman_ebpf::abi::{
     AddressOwner, Binding, Bucket, DigestKey, Direction, Epoch, Flow, FlowKey, Forward, Group,
-    Host, Ipv4, Ipv6, LocalAddress, Pin, Port, PortKey, PortRange, Settings, SharedU64, SitePrefix,
-    Uplink, Uplink6, Vlan,
+    Host, Ipv4, Ipv6, LocalAddress, Nat64, Pin, Port, PortKey, PortRange, Settings, SharedU64,
+    SitePrefix, Uplink, Uplink6, Vlan,
 };
 use pointsman_ebpf::memory::site::{self, A, B, SERVER, lan};
 use pointsman_ebpf::memory::{MemoryTables, PacketBuilder};
@@ -154,6 +154,10 @@ impl Tables6 for Racing<'_> {
 
     fn uplink6(&self, uplink: u8) -> Option<&Uplink6> {
         self.tables.uplink6(uplink)
+    }
+
+    fn nat64(&self) -> &Nat64 {
+        self.tables.nat64()
     }
 
     fn address6(&self, egress: u16) -> Option<Ipv6> {

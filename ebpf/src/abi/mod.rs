@@ -13,6 +13,7 @@ mod forward;
 mod group;
 mod ipv6;
 mod mac;
+mod nat64;
 mod nptv6;
 mod pin;
 mod port;
@@ -25,12 +26,14 @@ mod vlan;
 pub use binding::{Binding, Host, has_mapped_ports, mapping_remote};
 pub use counters::{COUNTERS, Counter, CounterId};
 pub use flow::{
-    Direction, Epoch, Flow, FlowKey, LAN_REALM, Mark, Opener, Progress, seconds_to_ticks, ticks,
+    Direction, Epoch, Flow, FlowKey, LAN_REALM, Mark, NAT64_REALM, Opener, Progress,
+    seconds_to_ticks, ticks, to_ipv4, to_ipv6,
 };
 pub use forward::{FORWARD_SOURCES, Forward, MAX_FORWARDS};
 pub use group::{BUCKETS_PER_GROUP, Bucket, Group, RANKS, Sticky};
 pub use ipv6::Ipv6;
 pub use mac::{LanSide, Mac, MacPair};
+pub use nat64::{HostDigest, Nat64};
 pub use nptv6::{PrefixTranslation, Untranslated};
 pub use pin::{DigestKey, Pin, Track};
 pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortKey, PortRole};
@@ -46,7 +49,7 @@ pub use vlan::Vlan;
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
 /// object; a daemon does not write into maps of another version.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// How many uplinks there can be: one bit each in a mask of 64.
 pub const MAX_UPLINKS: usize = 64;
@@ -183,6 +186,7 @@ impl_pod!(
     Host,
     Ipv4,
     Ipv6,
+    Nat64,
     Pin,
     Port,
     Settings,

@@ -13,7 +13,7 @@ use pointsman_ebpf::{
     abi::{
         self, AddressOwner, BUCKETS_PER_GROUP, Bucket, COUNTERS, Counter, CounterId, Flow, FlowKey,
         Forward, Group, Host, Ipv4, Ipv6, LOCAL_FILTER_WORDS, LocalAddress, MAX_FORWARDS,
-        MAX_GROUPS, MAX_UPLINKS, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port, PortKey,
+        MAX_GROUPS, MAX_UPLINKS, Nat64, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port, PortKey,
         Settings, SharedU64, SitePrefix, TokenBucket, Uplink, Uplink6, Vlan,
     },
     path::{Note, Packet, Packet6, Stage},
@@ -135,6 +135,11 @@ pub(super) static INVITED_PINS: Array<Set<PIN_WORDS>> = Array::with_max_entries(
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".data.uplinks6")]
 pub(super) static UPLINKS6: Section<[Uplink6; MAX_UPLINKS]> = Section::zeroed();
+
+/// The only [`Nat64`].
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data.nat64")]
+pub(super) static NAT64: Section<[Nat64; 1]> = Section::zeroed();
 
 /// The gateway's own IPv6 addresses, by an interface's index in the device map.
 #[map]

@@ -9,7 +9,8 @@ use aya_ebpf::{
 use pointsman_ebpf::{
     abi::{
         AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
-        LocalAddress, LocalFilter, PORT_SLOTS, Port, PortKey, Settings, SharedU64, Uplink, Vlan,
+        LocalAddress, LocalFilter, MAX_UPLINKS, PORT_SLOTS, Port, PortKey, Settings, SharedU64,
+        Uplink, Vlan,
     },
     path::{self, FlowTable, InsertError, Tables},
     table::Existing,
@@ -81,7 +82,8 @@ impl<const LOOK_UP: u8, C> Tables for KernelTables<LOOK_UP, C> {
 
     #[inline(always)]
     fn uplink(&self, uplink: u8) -> Option<&Uplink> {
-        UPLINKS.get(usize::from(uplink))
+        // The mask tells the verifier what all who write identifiers keep to.
+        UPLINKS.get(usize::from(uplink) & (MAX_UPLINKS - 1))
     }
 
     #[inline(always)]

@@ -1,8 +1,8 @@
 use aya_ebpf::{bindings::xdp_md, maps::lpm_trie::Key};
 use pointsman_ebpf::{
     abi::{
-        DigestKey, FlowKey, Ipv6, LanSide, MacPair, Pin, PortKey, PortRole, SharedU64, SitePrefix,
-        Uplink6, WantedNeighbour,
+        DigestKey, FlowKey, Ipv6, LanSide, MacPair, Nat64, Pin, PortKey, PortRole, SharedU64,
+        SitePrefix, Uplink6, WantedNeighbour,
     },
     path::{FlowTable, InsertError, NextHop, Tables, Tables6},
     table::Existing,
@@ -10,7 +10,7 @@ use pointsman_ebpf::{
 
 use super::fib::{self, Route};
 use super::flow_tables::{InvitedPins, Pins, UnrepliedPins};
-use super::maps::{ADDRESSES6, SITE_PREFIXES, Section, UPLINKS6, WANTED};
+use super::maps::{ADDRESSES6, NAT64, SITE_PREFIXES, Section, UPLINKS6, WANTED};
 use super::tables::{KernelTables, take_token};
 
 /// What digests of addresses are keyed by. The loader sets it.
@@ -27,6 +27,13 @@ impl<const LOOK_UP: u8> Tables6 for KernelTables<LOOK_UP, *mut xdp_md> {
     #[inline(always)]
     fn uplink6(&self, uplink: u8) -> Option<&Uplink6> {
         UPLINKS6.get(usize::from(uplink))
+    }
+
+    #[inline(always)]
+    fn nat64(&self) -> &Nat64 {
+        match NAT64.all() {
+            [nat64] => nat64,
+        }
     }
 
     #[inline(always)]

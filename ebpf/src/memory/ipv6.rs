@@ -6,7 +6,7 @@ use std::vec::Vec;
 use super::MemoryTables;
 use super::entries::{Entries, WhenFull};
 use crate::abi::{
-    DigestKey, FlowKey, Ipv6, LanSide, MAX_UPLINKS, Pin, SharedU64, SitePrefix, Uplink6,
+    DigestKey, FlowKey, Ipv6, LanSide, MAX_UPLINKS, Nat64, Pin, SharedU64, SitePrefix, Uplink6,
 };
 use crate::path::{FlowTable, InsertError, NextHop, Tables6};
 
@@ -35,6 +35,8 @@ pub const PIN_TABLES: [FlowTable; 3] =
 pub struct Ipv6Tables {
     /// Uplinks by identifier. One that was not written has generation zero.
     pub uplinks: [Uplink6; MAX_UPLINKS],
+    /// The prefix of NAT64.
+    pub nat64: Nat64,
     /// The gateway's own addresses, by an interface's index in the device map.
     pub addresses: BTreeMap<u16, Ipv6>,
     /// Prefixes: an address and how many of its bits count.
@@ -48,6 +50,7 @@ impl Ipv6Tables {
     pub(super) fn new() -> Self {
         Self {
             uplinks: [Uplink6::default(); MAX_UPLINKS],
+            nat64: Nat64::default(),
             addresses: BTreeMap::new(),
             prefixes: BTreeMap::new(),
             neighbours: BTreeMap::new(),
@@ -91,6 +94,10 @@ impl Tables6 for MemoryTables {
 
     fn uplink6(&self, uplink: u8) -> Option<&Uplink6> {
         self.ipv6.uplinks.get(usize::from(uplink))
+    }
+
+    fn nat64(&self) -> &Nat64 {
+        &self.ipv6.nat64
     }
 
     fn address6(&self, egress: u16) -> Option<Ipv6> {

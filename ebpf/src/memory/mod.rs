@@ -16,6 +16,7 @@ pub mod sequence;
 pub mod sequence6;
 pub mod site;
 pub mod site6;
+pub mod site64;
 mod state;
 mod tags;
 

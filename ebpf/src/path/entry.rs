@@ -6,8 +6,8 @@ use core::mem::MaybeUninit;
 use super::parse::Packet;
 use super::{FlowTable, InsertError, Tables};
 use crate::abi::{
-    Binding, Direction, Flow, FlowKey, Forward, Ipv4, L4Port, LanSide, MacPair, Opener, Port,
-    SharedU64, Uplink, ticks,
+    Binding, Direction, Flow, FlowKey, Forward, HostDigest, Ipv4, Ipv6, L4Port, LanSide, MacPair,
+    Opener, Port, SharedU64, Uplink, ticks,
 };
 use crate::verdict::DropReason;
 use crate::wire::{Frame, Protocol, checksum::Delta};
@@ -48,6 +48,12 @@ impl Inside {
     #[inline(always)]
     pub(super) fn of_binding(binding: &Binding<SharedU64>) -> Self {
         Self::new((binding.address, binding.port), binding.lan)
+    }
+
+    /// A host of IPv6: what stands for its address, and how its neighbours are asked for it.
+    #[inline(always)]
+    pub(super) fn of_ipv6(digest: HostDigest, (address, port): (Ipv6, L4Port)) -> Self {
+        Self::new((digest.account(), port), LanSide::of_ipv6(address))
     }
 
     /// Who is behind a public port that is forwarded.
@@ -165,7 +171,7 @@ impl Common {
             other_port: other.1,
             group: black_box(DEFAULT_GROUP),
             opener: self.opener as u8,
-            reserved: 0,
+            rest: Ipv4::default(),
         })
     }
 }

@@ -104,8 +104,8 @@ fn shaped<'p, F: Frame, T: Tables, E: End>(
     let sent = if flow.direction == Direction::In as u8 {
         let way = Way::to_lan(flow.lan, Direction::In);
         forward::send_marked(frame, tables, packet, flow, way)
-    } else if flow.direction == Direction::Hairpin as u8 {
-        return Step::Next(Stage::Hairpin, packet, Note::NOTHING);
+    } else if flow.direction != Direction::Out as u8 {
+        return Step::Next(stage_of(flow.direction), packet, Note::NOTHING);
     } else if flow::can_send(tables, flow) && packet.is_from(frame, port, flow.lan) {
         forward::send_marked(frame, tables, packet, flow, Way::out(uplink))
     } else {
@@ -135,6 +135,12 @@ pub(super) fn refused(stop: Stop) -> Verdict {
 #[inline(always)]
 fn stage(port: &Port) -> Stage {
     if port.role == PortRole::Lan as u8 { Stage::Outbound } else { Stage::Inbound }
+}
+
+/// The stage of a flow that is neither sent out nor in by this one.
+#[inline(always)]
+fn stage_of(direction: u8) -> Stage {
+    if direction == Direction::Hairpin as u8 { Stage::Hairpin } else { Stage::Inbound64 }
 }
 
 /// The packet's flow, and its uplink.

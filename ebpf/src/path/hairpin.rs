@@ -65,6 +65,7 @@ pub(super) fn open<F: Frame, T: Tables>(
     let uplink = tables.uplink(id).ok_or(DropReason::NoUplink)?;
     let (origin, inside) = match inbound::target(tables, key, id, uplink) {
         Ok(target) => target,
+        Err(NoTarget::Ipv6) => return Err(DropReason::Nat64Untranslatable.into()),
         Err(NoTarget::Refused) => return Err(DropReason::Filtered.into()),
         Err(NoTarget::Nobody) if owner.is_kernel() => return Err(PassReason::Local.into()),
         Err(NoTarget::Nobody) => return Err(DropReason::Unsolicited.into()),

@@ -22,6 +22,9 @@
 //! IPv6 goes the same steps, by stages of its own (`ipv6/`): its addresses are translated by prefix or
 //! not at all, so a flow is only pinned to an uplink.
 //!
+//! Between IPv6 in the LAN and IPv4 beyond the uplinks there are stages of their own too (`nat64/`), by the
+//! tables of IPv4's flows and mappings.
+//!
 //! The path is cut into [`Stage`]s, each a BPF program of its own that the one before ends in, so
 //! that none runs short of stack, the verifier checks each alone, and the frequent stage, that of
 //! established packets, is small. What the first one has parsed, the others get handed.
@@ -50,6 +53,7 @@ mod ipv6;
 mod lan;
 mod mapping;
 mod mss;
+mod nat64;
 mod opening;
 mod outbound;
 mod parse;
@@ -65,6 +69,11 @@ pub use ipv6::{
     Packet6, answer as answer6, error as error6, established as established6,
     fragment as fragment6, hairpin as hairpin6, inbound as inbound6, invitation as invitation6,
     opening as opening6, outbound as outbound6,
+};
+pub use nat64::{
+    entry as entry64, error_in as error_in64, error_out as error_out64, inbound as inbound64,
+    invitation as invitation64, known as known64, mapping as mapping64, moved as moved64,
+    opening as opening64, outbound as outbound64, promotion as promotion64, reply as reply64,
 };
 pub use parse::Packet;
 pub use process::process;
@@ -127,11 +136,36 @@ pub enum Stage {
     Stacked = 22,
     /// The same of IPv6.
     Stacked6 = 23,
+    /// IPv6 from the LAN to an address that stands for one of IPv4.
+    Outbound64 = 24,
+    /// The same, and of no flow.
+    Opening64 = 25,
+    /// The same, of a flow that has no mapping.
+    Mapping64 = 26,
+    /// ICMPv6 errors from the LAN about what came from IPv4.
+    ErrorOut64 = 27,
+    /// IPv4 from an uplink, for a host of IPv6.
+    Inbound64 = 28,
+    /// The same, and of no flow.
+    Invitation64 = 29,
+    /// ICMP errors from an uplink about what came from IPv6.
+    ErrorIn64 = 30,
+    /// IPv6 from the LAN to an address that stands for one of IPv4, and not of an established flow, or
+    /// needing more than that.
+    Known64 = 31,
+    /// The same, and of no flow, its uplink chosen.
+    Entry64 = 32,
+    /// IPv4 from an uplink, for a host of IPv6, and of no established flow.
+    Reply64 = 33,
+    /// IPv6 from the LAN to an address that stands for one of IPv4, of a flow whose host has moved.
+    Moved64 = 34,
+    /// IPv4 from an uplink, for a host of IPv6: the answer to a flow that nobody has answered.
+    Promotion64 = 35,
 }
 
 impl Stage {
     /// Every stage, by discriminant.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 36] = [
         Self::Established,
         Self::Outbound,
         Self::Opening,
@@ -156,6 +190,18 @@ impl Stage {
         Self::Tagged6,
         Self::Stacked,
         Self::Stacked6,
+        Self::Outbound64,
+        Self::Opening64,
+        Self::Mapping64,
+        Self::ErrorOut64,
+        Self::Inbound64,
+        Self::Invitation64,
+        Self::ErrorIn64,
+        Self::Known64,
+        Self::Entry64,
+        Self::Reply64,
+        Self::Moved64,
+        Self::Promotion64,
     ];
 
     /// The name of its program in the object.
@@ -185,6 +231,18 @@ impl Stage {
             Self::Tagged6 => "pointsman_tagged6",
             Self::Stacked => "pointsman_stacked",
             Self::Stacked6 => "pointsman_stacked6",
+            Self::Outbound64 => "pointsman_outbound64",
+            Self::Opening64 => "pointsman_opening64",
+            Self::Mapping64 => "pointsman_mapping64",
+            Self::ErrorOut64 => "pointsman_error_out64",
+            Self::Inbound64 => "pointsman_inbound64",
+            Self::Invitation64 => "pointsman_invitation64",
+            Self::ErrorIn64 => "pointsman_error_in64",
+            Self::Known64 => "pointsman_known64",
+            Self::Entry64 => "pointsman_entry64",
+            Self::Reply64 => "pointsman_reply64",
+            Self::Moved64 => "pointsman_moved64",
+            Self::Promotion64 => "pointsman_promotion64",
         }
     }
 }
@@ -232,6 +290,9 @@ impl Note {
     /// The packet's key is not in the table of established flows: what was looked up once is not
     /// looked up again.
     const MISSED: Self = Self(1 << 40);
+
+    /// The packet's flow was made, or written anew, by the stage before.
+    const OPENED: Self = Self(1 << 41);
 
     #[inline(always)]
     const fn is_missed(self) -> bool {

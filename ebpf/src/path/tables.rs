@@ -1,7 +1,7 @@
 use crate::abi::{
     AddressOwner, Binding, Bucket, DigestKey, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
-    Ipv6, LanSide, LocalAddress, Pin, Port, PortKey, Settings, SharedU64, SitePrefix, Uplink,
-    Uplink6, Vlan,
+    Ipv6, LanSide, LocalAddress, Nat64, Pin, Port, PortKey, Settings, SharedU64, SitePrefix,
+    Uplink, Uplink6, Vlan,
 };
 
 /// What the path looks things up in: BPF maps in the kernel, ordinary collections elsewhere.
@@ -120,6 +120,9 @@ pub trait Tables6: Tables {
     /// What is known of the uplink of this identifier for IPv6; of one that was never written, the
     /// generation is zero.
     fn uplink6(&self, uplink: u8) -> Option<&Uplink6>;
+
+    /// The prefix of NAT64.
+    fn nat64(&self) -> &Nat64;
 
     /// The gateway's own address on the interface with this index in the device map: the source of
     /// ICMPv6 messages that are sent by it.

@@ -32,7 +32,7 @@ pub(super) fn rewrite<F: Frame, M>(
     let port = match way.direction {
         _ if !ports => offset::ICMP_IDENTIFIER,
         Direction::In => offset::DESTINATION_PORT,
-        Direction::Out | Direction::Hairpin => offset::SOURCE_PORT,
+        _ => offset::SOURCE_PORT,
     };
     frame.write(packet.transport() + port, flow.port.octets())?;
     if way.direction == Direction::Hairpin && ports {
@@ -53,7 +53,7 @@ pub(super) fn header<F: Frame, M>(
     let checksum = checksum::update(old, flow.header_delta);
     let address = match way.direction {
         Direction::In => Ipv4Header::DESTINATION,
-        Direction::Out | Direction::Hairpin => Ipv4Header::SOURCE,
+        _ => Ipv4Header::SOURCE,
     };
     frame.write(0, way.macs.words())?;
     frame.write(ETHERNET_LEN + Ipv4Header::TTL, packet.ttl - 1)?;

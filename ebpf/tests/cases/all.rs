@@ -21,6 +21,7 @@ mod mapping;
 mod marks;
 mod moves;
 mod mss;
+mod nat64;
 mod packets;
 mod ports;
 mod protocols;

@@ -154,6 +154,10 @@ fn coverage(all: &[Counts]) {
         DropReason::AnycastTranslation,
         DropReason::NoLanRoute,
         DropReason::NeighbourUnknown,
+        // Of NAT64, which these gateways have not.
+        DropReason::SourceRoute,
+        DropReason::Nat64Destination,
+        DropReason::Nat64Untranslatable,
     ];
     let packets = |id: CounterId| all.iter().map(|counts| counts.get(id).packets).sum::<u64>();
     for reason in DropReason::ALL.iter().filter(|reason| !never.contains(reason)) {

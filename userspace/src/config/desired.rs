@@ -19,6 +19,9 @@ pub struct Config {
     pub group: Group,
     /// How addresses are translated.
     pub nat: Nat,
+    /// The prefix that IPv4 addresses stand in for hosts that have IPv6 only (RFC 6052), of a length of
+    /// [`Nat64::LENGTHS`](pointsman_ebpf::abi::Nat64::LENGTHS). `None`: there is no NAT64.
+    pub nat64: Option<Ipv6Net>,
     /// What is let in to LAN hosts, in the order of the file; at most
     /// [`pointsman_ebpf::abi::MAX_FORWARDS`], of which no two are for the same packet.
     pub forwards: Vec<Forward>,

@@ -15,6 +15,7 @@ mod host;
 mod interface;
 mod ipv6;
 mod nat;
+mod nat64;
 mod ports;
 mod section;
 mod settings;
@@ -46,7 +47,7 @@ use self::section::Section;
 const FILE_SIZE: u64 = 1 << 18;
 
 const KEYS: &[&str] =
-    &["lan", "uplink", "group", "nat", "forward", "timers", "flows", "host", "api"];
+    &["lan", "uplink", "group", "nat", "nat64", "forward", "timers", "flows", "host", "api"];
 const PLANNED: &[&str] = &["rule"];
 
 /// Reads the configuration in the file at `path`, and what to warn of.
@@ -109,8 +110,10 @@ fn read(report: &mut Report<'_>, root: &Section<'_>) -> Config {
     let nat_section = settings::optional_table(report, root, "nat");
     let nat = nat::read(report, nat_section.as_ref());
     let ipv6 = uplinks.iter().any(|(uplink, _)| uplink.ipv6.is_some());
+    let nat64 = nat64::read(report, root, &uplinks);
     Config {
         lan,
+        nat64,
         uplinks: uplinks.into_iter().map(|(uplink, _)| uplink).collect(),
         group,
         forwards,

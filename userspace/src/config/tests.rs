@@ -57,6 +57,7 @@ fn example() -> Config {
         up_after: 3,
     };
     Config {
+        nat64: None,
         lan: Lan { interfaces: vec!["enp1s0".to_owned()] },
         uplinks: vec![
             Uplink {
@@ -286,7 +287,7 @@ fn unknown_keys_get_a_suggestion_and_planned_ones_an_answer() {
         [
             "9:3: rule is not supported yet; remove it",
             "10:2: timer is not a known key; did you mean timers?",
-            "11:2: \"a\\u{1b}b\" is not a known key; known here: lan, uplink, group, nat, forward, \
+            "11:2: \"a\\u{1b}b\" is not a known key; known here: lan, uplink, group, nat, nat64, forward, \
              timers, flows, host, api",
         ]
     );

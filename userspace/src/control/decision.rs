@@ -3,7 +3,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use pointsman_ebpf::abi::{
     ABI_VERSION, AddressOwner, Forward, Group, Ipv4, Ipv6, LAN_PREFIXES, LanPrefix, LanSide,
-    LocalAddress, Mac, MacPair, POOL_ADDRESSES, Port, PortRange, PortRole, Settings, Uplink6, Vlan,
+    LocalAddress, Mac, MacPair, Nat64, POOL_ADDRESSES, Port, PortRange, PortRole, Settings,
+    Uplink6, Vlan,
 };
 
 use super::Controller;
@@ -45,6 +46,7 @@ impl Controller {
             groups: BTreeMap::from([(DEFAULT_GROUP, self.group())]),
             local: self.local(),
             uplinks6: self.uplinks6(),
+            nat64: self.nat64(),
             addresses6: self.addresses6(),
             site_prefixes: self.site_prefixes(),
             interfaces,
@@ -57,6 +59,15 @@ impl Controller {
             Some((uplink.id, uplink.to_record6(egress)?))
         });
         uplinks.collect()
+    }
+
+    /// The configuration has no prefix that is none of NAT64.
+    fn nat64(&self) -> Nat64 {
+        let prefix = self.config().nat64;
+        let nat64 = prefix.and_then(|prefix| {
+            Nat64::new(Ipv6::new(prefix.network().octets()), prefix.prefix_len())
+        });
+        nat64.unwrap_or_default()
     }
 
     fn addresses6(&self) -> BTreeMap<u16, Ipv6> {
@@ -128,10 +139,16 @@ impl Controller {
             forwards: self.config().forwards.len() as u32,
             filtering: nat.filtering as u8,
             lan_interface: self.lan_links().next().map_or(0, |(_, ifindex, _)| ifindex),
-            ipv6: self.uplinks().iter().any(|uplink| uplink.config.ipv6.is_some()).into(),
+            ipv6: self.carries_ipv6().into(),
             reserved: [0; 6],
             lan_prefixes,
         }
+    }
+
+    /// Whether the LAN has anything of IPv6 to send: to an uplink that carries it, or through NAT64.
+    fn carries_ipv6(&self) -> bool {
+        let mut uplinks = self.uplinks().iter();
+        self.config().nat64.is_some() || uplinks.any(|uplink| uplink.config.ipv6.is_some())
     }
 
     fn forwards(&self) -> impl Iterator<Item = Forward> {

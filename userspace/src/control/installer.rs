@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{
-    AddressOwner, BUCKETS_PER_GROUP, Forward, Group, Ipv4, Ipv6, LocalAddress, Port, Settings,
-    SitePrefix, Uplink, Uplink6, Vlan,
+    AddressOwner, BUCKETS_PER_GROUP, Forward, Group, Ipv4, Ipv6, LocalAddress, Nat64, Port,
+    Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 use super::buckets::Ranking;
@@ -45,6 +45,7 @@ pub struct Installer {
     own_ports: BTreeMap<u32, u64>,
     local: BTreeMap<LocalAddress, AddressOwner>,
     uplinks6: BTreeMap<u8, Uplink6>,
+    nat64: Nat64,
     addresses6: BTreeMap<u16, Ipv6>,
     site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
     /// Interfaces that the program is attached to, by index, with their names.
@@ -134,6 +135,9 @@ impl Installer {
         if self.settings != Some(policy.settings) && note(dataplane.set_settings(&policy.settings))
         {
             self.settings = Some(policy.settings);
+        }
+        if self.nat64 != policy.nat64 && note(dataplane.set_nat64(&policy.nat64)) {
+            self.nat64 = policy.nat64;
         }
         let egress = policy
             .interfaces

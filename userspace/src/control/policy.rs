@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{
-    AddressOwner, Forward, Group, Ipv4, Ipv6, LocalAddress, Port, PortRole, Settings, SitePrefix,
-    Uplink, Uplink6, Vlan,
+    AddressOwner, Forward, Group, Ipv4, Ipv6, LocalAddress, Nat64, Port, PortRole, Settings,
+    SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 use super::Ranking;
@@ -43,6 +43,8 @@ pub struct Policy {
     pub local: BTreeMap<LocalAddress, AddressOwner>,
     /// Uplinks of which all is known that a packet of IPv6 needs, by identifier.
     pub uplinks6: BTreeMap<u8, Uplink6>,
+    /// The prefix of NAT64.
+    pub nat64: Nat64,
     /// The gateway's own IPv6 addresses on interfaces, by egress slot.
     pub addresses6: BTreeMap<u16, Ipv6>,
     /// The site's IPv6 prefixes.

@@ -40,7 +40,7 @@ impl Controller {
             }
         }
         inherit(&mut known);
-        if !known.is_empty() {
+        if !known.is_empty() || self.config().nat64.is_some() {
             self.add_foreign(&mut known);
         }
         known

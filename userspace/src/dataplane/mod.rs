@@ -23,7 +23,7 @@ mod wanted;
 
 use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, Counter, Forward, Group, Ipv4, Ipv6, LocalAddress, Port, Settings,
+    AddressOwner, Bucket, Counter, Forward, Group, Ipv4, Ipv6, LocalAddress, Nat64, Port, Settings,
     SitePrefix, Uplink, Uplink6, Vlan,
 };
 
@@ -138,6 +138,12 @@ pub trait Dataplane {
     /// # Errors
     /// Where the kernel refuses.
     fn set_uplink6(&mut self, id: u8, uplink: &Uplink6) -> Result<(), TableError>;
+
+    /// Replaces the prefix of NAT64; the default value is none.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_nat64(&mut self, nat64: &Nat64) -> Result<(), TableError>;
 
     /// Replaces the gateway's own IPv6 address on the interface of an egress slot; the default value
     /// is none.

@@ -15,3 +15,5 @@ mod malformed;
 mod mss;
 mod translation;
 mod vlan;
+
+pub(crate) use harness::HOST_A;
