@@ -1,9 +1,18 @@
 use core::fmt;
 
-use super::{Ipv4, L4Port, LanSide, assert_layout};
+use super::{Ipv4, L4Port, LanSide, ROUTED_SIDE, assert_layout};
 
 /// The realm of every LAN interface in a [`FlowKey`]; an uplink's is its identifier plus one.
 pub const LAN_REALM: u8 = 0;
+
+/// The realm of what comes in by any uplink for a prefix that the uplink routes as it is.
+pub const ROUTED_REALM: u8 = ROUTED_SIDE + 1;
+
+/// The realm of what comes in for flows that go by this side of an uplink.
+#[inline(always)]
+const fn realm_of(side: u8) -> u8 {
+    if side < ROUTED_SIDE { side + 1 } else { ROUTED_REALM }
+}
 
 /// What identifies one direction of a flow, as its packets arrive. 16 bytes: the addresses as they
 /// stand in the IPv4 header, the ports as they stand in the transport header, the protocol, the
@@ -25,7 +34,7 @@ assert_layout!(FlowKey, size 16, align 8, addresses: 8, transport: 8);
 
 impl FlowKey {
     /// From the addresses, ports and protocol of a packet, and the realm that it came in by:
-    /// [`LAN_REALM`], or the uplink's identifier plus one.
+    /// [`LAN_REALM`], [`ROUTED_REALM`], or the uplink's identifier plus one.
     #[inline(always)]
     pub const fn new(
         (source, source_port): (Ipv4, L4Port),
@@ -97,7 +106,7 @@ impl FlowKey {
         (self.transport.to_le() >> 32) as u8
     }
 
-    /// Where the packet came in: [`LAN_REALM`], or the uplink's identifier plus one.
+    /// Where the packet came in: [`LAN_REALM`], [`ROUTED_REALM`], or the uplink's identifier plus one.
     #[inline(always)]
     pub const fn realm(&self) -> u8 {
         (self.transport.to_le() >> 40) as u8
@@ -121,7 +130,7 @@ impl FlowKey {
     pub const fn peer<M>(&self, flow: &Flow<M>) -> Self {
         let translated = (flow.address, flow.port);
         if flow.direction == Direction::Out as u8 {
-            Self::new(self.to(), translated, self.protocol(), flow.uplink + 1)
+            Self::new(self.to(), translated, self.protocol(), realm_of(flow.uplink))
         } else if flow.direction == Direction::In as u8 {
             Self::new(translated, self.from(), self.protocol(), LAN_REALM)
         } else {
@@ -287,7 +296,8 @@ pub struct Flow<M = u64> {
     pub group: u8,
     /// An [`Opener`].
     pub opener: u8,
-    /// The identifier of the uplink whose address the flow is translated to.
+    /// The identifier of the uplink whose address the flow is translated to; of a flow that is routed
+    /// as it is, that of the uplink by which it leaves, plus [`ROUTED_SIDE`].
     pub uplink: u8,
 }
 
@@ -298,6 +308,12 @@ assert_layout!(Flow, size 64, align 8,
 const _: () = assert!(size_of::<Flow<super::SharedU64>>() == 64);
 
 impl<M> Flow<M> {
+    /// Whether addresses and ports stay as they are.
+    #[inline(always)]
+    pub const fn is_routed(&self) -> bool {
+        self.uplink >= ROUTED_SIDE
+    }
+
     /// The same entry with other words for what the data plane writes: `with` of each.
     pub fn map<N>(&self, with: impl Fn(&M) -> N) -> Flow<N> {
         Flow {
@@ -327,7 +343,8 @@ impl<M> Flow<M> {
 pub enum Opener {
     /// A LAN host: the flow may go over to another uplink.
     Lan = 0,
-    /// Someone beyond the uplink, to a mapping or a forward: the flow stays on this uplink.
+    /// Someone beyond the uplink. To a mapping or a forward, the flow stays on this uplink; one that is
+    /// routed may go over to another.
     Remote = 1,
 }
 

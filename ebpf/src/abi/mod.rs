@@ -25,7 +25,8 @@ mod vlan;
 pub use binding::{Binding, Host, has_mapped_ports, mapping_remote};
 pub use counters::{COUNTERS, Counter, CounterId};
 pub use flow::{
-    Direction, Epoch, Flow, FlowKey, LAN_REALM, Mark, Opener, Progress, seconds_to_ticks, ticks,
+    Direction, Epoch, Flow, FlowKey, LAN_REALM, Mark, Opener, Progress, ROUTED_REALM,
+    seconds_to_ticks, ticks,
 };
 pub use forward::{FORWARD_SOURCES, Forward, MAX_FORWARDS};
 pub use group::{BUCKETS_PER_GROUP, Bucket, Group, RANKS, Sticky};
@@ -33,20 +34,20 @@ pub use ipv6::Ipv6;
 pub use mac::{LanSide, Mac, MacPair};
 pub use nptv6::{PrefixTranslation, Untranslated};
 pub use pin::{DigestKey, Pin, Track};
-pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortKey, PortRole};
+pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortKey, PortRole, ROUTED_PREFIXES};
 pub use settings::{
     AddressOwner, Filtering, LAN_PREFIXES, LOCAL_FILTER_WORDS, LanPrefix, LocalAddress,
     LocalFilter, OWN_PORT_WORDS, OwnPorts, PortRange, Settings, TokenBucket,
 };
 pub use shared::SharedU64;
-pub use uplink::{POOL_ADDRESSES, Uplink};
+pub use uplink::{POOL_ADDRESSES, ROUTED_SIDE, UPLINK_SIDES, Uplink, uplink_of};
 pub use uplink6::{Inbound, Ipv6Mode, SITE_PREFIXES, SitePrefix, Uplink6, WantedNeighbour};
 pub(crate) use vlan::VLAN_ID;
 pub use vlan::Vlan;
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
 /// object; a daemon does not write into maps of another version.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// How many uplinks there can be: one bit each in a mask of 64.
 pub const MAX_UPLINKS: usize = 64;

@@ -51,7 +51,7 @@ pub(super) fn run<F: Frame, T: Tables>(
     let way = Way::to_lan(into.lan, Direction::In);
     way.check(frame, packet)?;
     record(frame, tables, packet, admission, &inside, into, &common)?;
-    forward::send_first(frame, tables, packet, into, uplink, way)
+    forward::send_first(frame, tables, packet, into, uplink.mtu, way)
 }
 
 /// By what an inbound packet finds its LAN host.
@@ -178,7 +178,7 @@ fn admit<'a, T: Tables>(
 /// Whether nobody beyond an uplink can have this address: it must not cross a router, or is the
 /// gateway's own, or of the LAN (RFC 1812 sections 5.3.7 and 5.3.8).
 #[inline(always)]
-fn is_spoofed<T: Tables>(tables: &T, source: Ipv4) -> bool {
+pub(super) fn is_spoofed<T: Tables>(tables: &T, source: Ipv4) -> bool {
     let Some(settings) = tables.settings() else {
         return true;
     };

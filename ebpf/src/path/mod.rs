@@ -12,6 +12,9 @@
 //!    checksums by their difference.
 //! 6. Forward (`forward.rs`): MACs, VLAN tags (`tagged.rs`), egress, counter.
 //!
+//! IPv4 of a prefix that is the site's own is not translated (`routed/`): it takes the same steps, by stages
+//! of its own where there is no established flow.
+//!
 //! From one LAN address to another nothing is translated or remembered (`lan.rs`): the kernel's routes say
 //! where it goes.
 //!
@@ -33,7 +36,7 @@
 //! Invariant: all look-ups come first, and the packet is changed last. What is passed to the kernel
 //! is byte for byte what came in.
 //!
-//! Invariant: from the LAN nothing leaves untranslated. Besides ARP and the like, broadcasts, and
+//! Invariant: from the LAN nothing leaves untranslated but what an uplink is to route. Besides ARP and the like, broadcasts, and
 //! tagged frames of interfaces that are not served, only what is addressed to the gateway reaches
 //! the kernel.
 
@@ -54,6 +57,7 @@ mod opening;
 mod outbound;
 mod parse;
 mod process;
+mod routed;
 mod select;
 mod tables;
 mod tagged;
@@ -127,11 +131,17 @@ pub enum Stage {
     Stacked = 22,
     /// The same of IPv6.
     Stacked6 = 23,
+    /// From the LAN, from a prefix that is routed as it is, and of no flow that can go on.
+    RoutedOpening = 24,
+    /// From an uplink, for a prefix that is routed as it is.
+    RoutedInbound = 25,
+    /// From an uplink, for a prefix that is routed as it is, and of no flow.
+    RoutedInvitation = 26,
 }
 
 impl Stage {
     /// Every stage, by discriminant.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::Established,
         Self::Outbound,
         Self::Opening,
@@ -156,6 +166,9 @@ impl Stage {
         Self::Tagged6,
         Self::Stacked,
         Self::Stacked6,
+        Self::RoutedOpening,
+        Self::RoutedInbound,
+        Self::RoutedInvitation,
     ];
 
     /// The name of its program in the object.
@@ -185,6 +198,9 @@ impl Stage {
             Self::Tagged6 => "pointsman_tagged6",
             Self::Stacked => "pointsman_stacked",
             Self::Stacked6 => "pointsman_stacked6",
+            Self::RoutedOpening => "pointsman_routed_opening",
+            Self::RoutedInbound => "pointsman_routed_inbound",
+            Self::RoutedInvitation => "pointsman_routed_invitation",
         }
     }
 }
@@ -338,6 +354,10 @@ stages! {
     fragment: fragment::run,
     /// [`Stage::Error`].
     error: error::run,
+    /// [`Stage::RoutedOpening`].
+    routed_opening: routed::opening,
+    /// [`Stage::RoutedInbound`].
+    routed_inbound: routed::inbound,
     /// [`Stage::Answer`].
     answer: answer::run,
 }
@@ -346,4 +366,6 @@ stages! {
     Tables6, Packet, Stage::Answer;
     /// [`Stage::Lan`].
     lan: lan::run,
+    /// [`Stage::RoutedInvitation`].
+    routed_invitation: routed::invitation,
 }

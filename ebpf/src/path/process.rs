@@ -5,7 +5,8 @@ use core::mem::MaybeUninit;
 use super::{
     End, Note, Packet, Packet6, Stage, Step, Tables6, answer, answer6, depart, error, error6,
     established, established6, fragment, fragment6, hairpin, hairpin_opening, hairpin6, inbound,
-    inbound6, invitation6, lan, mapping, opening, opening6, outbound, outbound6, restore, tagged,
+    inbound6, invitation6, lan, mapping, opening, opening6, outbound, outbound6, restore,
+    routed_inbound, routed_invitation, routed_opening, tagged,
 };
 use crate::abi::PortKey;
 use crate::verdict::{DropReason, Verdict};
@@ -116,6 +117,9 @@ fn stage<F: TaggedFrame, T: Tables6>(stage: Stage) -> Option<Run<F, T, Packet>> 
         Stage::Error => error,
         Stage::Answer => answer,
         Stage::Lan => lan,
+        Stage::RoutedOpening => routed_opening,
+        Stage::RoutedInbound => routed_inbound,
+        Stage::RoutedInvitation => routed_invitation,
         _ => return None,
     })
 }

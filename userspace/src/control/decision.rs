@@ -3,7 +3,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use pointsman_ebpf::abi::{
     ABI_VERSION, AddressOwner, Forward, Group, Ipv4, Ipv6, LAN_PREFIXES, LanPrefix, LanSide,
-    LocalAddress, Mac, MacPair, POOL_ADDRESSES, Port, PortRange, PortRole, Settings, Uplink6, Vlan,
+    LocalAddress, Mac, MacPair, POOL_ADDRESSES, Port, PortRange, PortRole, ROUTED_PREFIXES,
+    Settings, Uplink6, Vlan,
 };
 
 use super::Controller;
@@ -102,7 +103,9 @@ impl Controller {
             mac: Mac::new(attachment.mac()?),
             role: role as u8,
             uplink,
-            reserved: [0; 6],
+            routed_count: 0,
+            reserved: [0; 5],
+            routed: [LanPrefix::default(); ROUTED_PREFIXES],
             address: address.map_or_else(Ipv4::default, to_ipv4),
         };
         // The kernel's routes lead to an interface of its own.
@@ -129,7 +132,9 @@ impl Controller {
             filtering: nat.filtering as u8,
             lan_interface: self.lan_links().next().map_or(0, |(_, ifindex, _)| ifindex),
             ipv6: self.uplinks().iter().any(|uplink| uplink.config.ipv6.is_some()).into(),
-            reserved: [0; 6],
+            routed: 0,
+            reserved: [0; 5],
+            nat44: u64::MAX,
             lan_prefixes,
         }
     }

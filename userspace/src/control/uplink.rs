@@ -190,7 +190,8 @@ impl ControlledUplink {
             mtu: packet_size(attachment.mtu()),
             // The configuration has no more than there is room for.
             pool: pool.len() as u8,
-            reserved: [0; 7],
+            inbound: 0,
+            reserved: [0; 6],
         };
         self.record = Some(Record { uplink, pool });
     }
