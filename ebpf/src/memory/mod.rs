@@ -12,6 +12,7 @@ mod ipv6;
 mod packet;
 mod packet6;
 mod random;
+pub mod routed;
 pub mod sequence;
 pub mod sequence6;
 pub mod site;

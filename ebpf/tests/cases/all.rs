@@ -24,6 +24,7 @@ mod mss;
 mod packets;
 mod ports;
 mod protocols;
+mod routed;
 mod tcp;
 mod translation;
 mod vlan;

@@ -134,6 +134,7 @@ impl Controller {
             ipv6: self.uplinks().iter().any(|uplink| uplink.config.ipv6.is_some()).into(),
             routed: 0,
             reserved: [0; 5],
+            // All of them do.
             nat44: u64::MAX,
             lan_prefixes,
         }
