@@ -12,6 +12,7 @@ use super::attachment::{Attachment, is_tagged};
 use super::buckets::{Candidate, Ranking};
 use super::forward::{to_prefix, to_record};
 use super::policy::{Interface, Policy};
+use super::routed::set_routed;
 use super::uplink::{ControlledUplink, packet_size};
 use crate::ports::PortSet;
 
@@ -29,9 +30,9 @@ impl Controller {
             .values()
             .map(|interface| &interface.port)
             .filter(|port| port.vlan != Vlan::NONE || is_tagged(self.facts(), port.ifindex));
-        let uplinks = self.uplinks().iter().filter_map(|uplink| {
-            let egress = self.slots.get(&uplink.config.port_name())?;
-            Some((uplink.id, uplink.to_record(egress)?))
+        let uplinks = self.uplinks().iter().flat_map(|uplink| {
+            let egress = self.slots.get(&uplink.config.port_name());
+            egress.into_iter().flat_map(|egress| uplink.to_records(egress))
         });
         let pool = self.uplinks().iter().flat_map(|uplink| {
             (u32::from(uplink.id) * POOL_ADDRESSES as u32..).zip(uplink.pool().iter().copied())
@@ -82,7 +83,13 @@ impl Controller {
         let config = &uplink.config;
         let attachment = Attachment::find(self.facts(), &config.interface, config.vlan)?;
         let name = config.port_name();
-        self.port(&name, &attachment, PortRole::Uplink, uplink.id, uplink.address())
+        let port = self.port(&name, &attachment, PortRole::Uplink, uplink.id, uplink.address());
+        port.map(|(egress, mut interface)| {
+            if let Some(routed) = &config.routed {
+                set_routed(&mut interface.port, routed);
+            }
+            (egress, interface)
+        })
     }
 
     fn port(
@@ -116,7 +123,7 @@ impl Controller {
     fn settings(&self) -> Settings {
         let nat = &self.config().nat;
         let mut lan_prefixes = [LanPrefix::default(); LAN_PREFIXES];
-        for (to, prefix) in lan_prefixes.iter_mut().zip(self.lan_prefixes()) {
+        for (to, prefix) in lan_prefixes.iter_mut().zip(self.own_prefixes()) {
             *to = to_prefix(&prefix);
         }
         Settings {
@@ -132,10 +139,10 @@ impl Controller {
             filtering: nat.filtering as u8,
             lan_interface: self.lan_links().next().map_or(0, |(_, ifindex, _)| ifindex),
             ipv6: self.uplinks().iter().any(|uplink| uplink.config.ipv6.is_some()).into(),
-            routed: 0,
+            routed: self.uplinks().iter().any(|uplink| uplink.config.routed.is_some()).into(),
             reserved: [0; 5],
-            // All of them do.
-            nat44: u64::MAX,
+            nat44: { self.uplinks().iter().filter(|uplink| uplink.translates()) }
+                .fold(0, |uplinks, uplink| uplinks | 1 << uplink.id),
             lan_prefixes,
         }
     }

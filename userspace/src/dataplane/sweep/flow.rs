@@ -56,12 +56,14 @@ impl Entry {
         self.direction == Direction::In as u8
     }
 
-    /// The mapping by which the LAN's host, or the sender of a hairpin, is known.
-    fn mapping(&self) -> Mapping {
+    /// The mapping by which the LAN's host, or the sender of a hairpin, is known. Who is known as it is,
+    /// because its address is routed, has none.
+    fn mapping(&self) -> Option<Mapping> {
         let (end, remote, public) = self.ends();
         let protocol = self.key.protocol();
         let remote = mapping_remote(protocol, remote);
-        Mapping { inner: FlowKey::internal(end, remote, protocol, self.uplink), public }
+        let inner = FlowKey::internal(end, remote, protocol, self.uplink);
+        (end != public).then_some(Mapping { inner, public })
     }
 
     /// Under which key the remote end is permitted to send.
@@ -149,19 +151,18 @@ impl Pass<'_> {
 
     /// Notes what a flow that stays needs, and what it is counted as.
     fn note(&mut self, kind: Kind, (own, other): &Pair) {
-        let mapping = own.mapping();
-        self.in_use.note(&mapping, &own.permission());
         // The two of a hairpin are not known by the same mapping.
-        if let Some(other) = other
-            && !other.is_inward()
-        {
-            self.in_use.note(&other.mapping(), &other.permission());
+        let other_end = other.as_ref().filter(|other| !other.is_inward());
+        for entry in [Some(own), other_end].into_iter().flatten() {
+            if let Some(mapping) = entry.mapping() {
+                self.in_use.note(&mapping, &entry.permission());
+            }
         }
         if kind == Kind::Unreplied {
             let opened = |entry: &&Entry| entry.opener == Opener::Lan as u8;
             if let Some(opening) = [Some(own), other.as_ref()].into_iter().flatten().find(opened) {
                 self.host(opening.key.source()).unreplied += 1;
-                self.unreplied.push((opening.key, opening.mapping()));
+                self.unreplied.extend(opening.mapping().map(|mapping| (opening.key, mapping)));
             }
         }
     }
