@@ -1,11 +1,14 @@
 //! Sequences at random: of few hosts, servers and ports, so that they meet often.
 
+use core::net::Ipv4Addr;
 use std::vec::Vec;
 
 use super::{
-    Body, Bytes, End, Interface, Packet, Sequence, Setup, Step, Tagging, bytes, public_addresses,
+    Body, Bytes, End, Interface, Packet, Routing, Sequence, Setup, Step, Tagging, bytes,
+    public_addresses,
 };
 use crate::memory::Random;
+use crate::memory::routed::{self, Carriage};
 use crate::memory::site::lan;
 
 /// What sequences are for.
@@ -118,7 +121,18 @@ impl Generator<'_> {
             sticky: self.pick(&[0, 1, 2]),
             one_first: self.one_in(2),
             tagging: self.tagging(),
+            routing: self.routing(),
         }
+    }
+
+    fn routing(&mut self) -> Routing {
+        const KINDS: [Carriage; 5] =
+            [Carriage::Nat44, Carriage::Routed, Carriage::Both, Carriage::Both, Carriage::Routed];
+        if self.one_in(2) {
+            return Routing::default();
+        }
+        let mut kind = || KINDS.get(self.below(KINDS.len())).copied().unwrap_or(Carriage::Both);
+        Routing { carriage: [kind(), kind()], answers_only: self.one_in(4) }
     }
 
     fn tagging(&mut self) -> Tagging {
@@ -176,6 +190,9 @@ impl Generator<'_> {
             6 => self.hairpin(body, setup),
             _ => self.unasked(body, setup),
         };
+        if setup.routing.is_any() {
+            self.route(&mut packet);
+        }
         let is_host = self.profile == Profile::Kernel && packet.interface == Interface::Lan;
         if self.one_in(20) && !is_host {
             packet.source.0 = self.pick(&ODD_ADDRESSES);
@@ -231,6 +248,32 @@ impl Generator<'_> {
             (source.1, destination.1) = (67, 68);
         }
         Packet { interface, source, destination, body, ..Packet::default() }
+    }
+
+    /// Has a packet be from the prefix that is routed, or for it, now and then.
+    fn route(&mut self, packet: &mut Packet) {
+        const ANY: [Ipv4Addr; 4] = [routed::HOST, routed::GATEWAY, routed::SILENT, routed::NOBODY];
+        let is_lan = packet.interface == Interface::Lan;
+        let (inside, outside) = if is_lan {
+            (&mut packet.source, &mut packet.destination)
+        } else {
+            (&mut packet.destination, &mut packet.source)
+        };
+        if self.one_in(2) {
+            // On the kernel, a host has its own ports.
+            let is_other = match self.profile {
+                Profile::Kernel => inside.1 >= 4100,
+                Profile::Any => self.one_in(2),
+            };
+            inside.0 = if is_other { routed::OTHER.octets() } else { routed::HOST.octets() };
+        }
+        let other = self.below(ANY.len());
+        let end = match self.below(16) {
+            0 => outside,
+            1 | 2 if !is_lan => inside,
+            _ => return,
+        };
+        end.0 = ANY.get(other).unwrap_or(&routed::HOST).octets();
     }
 
     /// An end in the LAN.
@@ -360,7 +403,8 @@ impl Generator<'_> {
         if self.one_in(3) {
             packet.source.0 = self.pick(&SERVERS);
         } else if self.one_in(2) {
-            packet.source.0 = lan::OTHER.octets();
+            let inner = [lan::OTHER, routed::OTHER, routed::NOBODY];
+            packet.source.0 = inner.get(self.below(3)).unwrap_or(&lan::OTHER).octets();
         }
         Step::Error(about, packet)
     }
