@@ -27,6 +27,10 @@ pub(in crate::path) fn run<F: Frame, T: Tables>(
     if packet.kind == Kind::Continues && old.is_none() {
         return Err(DropReason::Unsolicited.into());
     }
+    // By a port that is forwarded to it, nobody knows it by its own address.
+    if old.is_some_and(|old| !old.is_routed() && old.opener == Opener::Remote as u8) {
+        return Err(Stop::Answer(DropReason::NoUplink, 0));
+    }
     let (side, uplink) = choose(tables, settings, key)?;
     forward::check(frame, packet.ttl, uplink.mtu)?;
     let opener = match old {

@@ -9,7 +9,7 @@ use pointsman_ebpf::verdict::DropReason;
 use pointsman_ebpf::wire::tcp_flags::{ACK, SYN};
 
 use super::super::harness::{self as nat, reaching};
-use super::harness::{HOST, Sizes, answer, gateway, request, segment, segment_back};
+use super::harness::{HOST, SERVER, Sizes, answer, gateway, request, segment, segment_back};
 
 /// One uplink does both: private sources are translated, those of the prefix are not.
 #[test]
@@ -47,6 +47,25 @@ fn on_two_uplinks() {
     gateway.tables.set_alive(A.bit());
     gateway.tells(&nat::request(), DropReason::NoUplink, [3, 0], [0; 4]);
     gateway.routes(&request(), &A);
+}
+
+/// A port of an uplink's address is forwarded to a host of the prefix: its answers are from there, and
+/// do not leave by another uplink, neither translated nor as they are.
+#[test]
+fn by_a_port_forward() {
+    let mut gateway = gateway([Carriage::Both; 2]);
+    let inner = SocketAddrV4::new(routed::HOST, 8443);
+    gateway.set_forwards(&[nat::forward(6, 443, 443, inner)]);
+    let public = SocketAddrV4::new(A.address, 443);
+    let asked = nat::coming(PacketBuilder::tcp(SERVER, public, SYN), &A);
+    let taken = PacketBuilder::tcp(inner, SERVER, SYN | ACK);
+    gateway.delivers(&asked, &A, inner);
+    gateway.tables.set_alive(B.bit());
+    gateway.tells(&taken, DropReason::NoUplink, [3, 0], [0; 4]);
+    gateway.tables.set_alive(A.bit() | B.bit());
+    gateway.sends(&taken, &A, 443);
+    gateway.tables.set_alive(B.bit());
+    gateway.tells(&taken, DropReason::NoUplink, [3, 0], [0; 4]);
 }
 
 /// The public address of the other hosts, from the prefix: whom it asks knows it as it is, and its
