@@ -191,6 +191,10 @@ programs! {
     pointsman_fragment = path::fragment, CALL, last,
     /// [`path::Stage::Error`].
     pointsman_error = path::error, CALL, last,
+    /// [`path::Stage::RoutedOpening`].
+    pointsman_routed_opening = path::routed_opening, CALL, last,
+    /// [`path::Stage::RoutedInbound`].
+    pointsman_routed_inbound = path::routed_inbound, CALL, last,
     /// [`path::Stage::Answer`].
     pointsman_answer = path::answer, CALL, first,
 }
@@ -198,6 +202,8 @@ programs! {
     with_routes;
     /// [`path::Stage::Lan`].
     pointsman_lan = path::lan, CALL, last,
+    /// [`path::Stage::RoutedInvitation`].
+    pointsman_routed_invitation = path::routed_invitation, CALL, last,
     /// [`path::Stage::Outbound6`].
     pointsman_outbound6 = path::outbound6, HIDDEN, last,
     /// [`path::Stage::Opening6`].

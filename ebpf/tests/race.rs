@@ -134,6 +134,10 @@ impl Tables for Racing<'_> {
         self.tables.local(address)
     }
 
+    fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix> {
+        self.tables.site_prefix(address)
+    }
+
     fn settings(&self) -> Option<&Settings> {
         self.tables.settings()
     }
@@ -162,10 +166,6 @@ impl Tables6 for Racing<'_> {
 
     fn address6(&self, egress: u16) -> Option<Ipv6> {
         self.tables.address6(egress)
-    }
-
-    fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix> {
-        self.tables.site_prefix(address)
     }
 
     fn lan_next_hop(&self, address: &Ipv6) -> NextHop {

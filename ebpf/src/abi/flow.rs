@@ -1,7 +1,6 @@
 use core::fmt;
-use core::hint::black_box;
 
-use super::{HostDigest, Ipv4, Ipv6, L4Port, LanSide, assert_layout};
+use super::{HostDigest, Ipv4, Ipv6, L4Port, LanSide, ROUTED_SIDE, assert_layout};
 use crate::wire::Protocol;
 
 /// The realm of every LAN interface in a [`FlowKey`]; an uplink's is its identifier plus one.
@@ -10,6 +9,15 @@ pub const LAN_REALM: u8 = 0;
 /// The realm of IPv6 packets from the LAN that NAT64 translates: in the place of the addresses, their
 /// keys have a digest.
 pub const NAT64_REALM: u8 = 0x80;
+
+/// The realm of what comes in by any uplink for a prefix that the uplink routes as it is.
+pub const ROUTED_REALM: u8 = ROUTED_SIDE + 1;
+
+/// The realm of what comes in for flows that go by this side of an uplink.
+#[inline(always)]
+const fn realm_of(side: u8) -> u8 {
+    if side < ROUTED_SIDE { side + 1 } else { ROUTED_REALM }
+}
 
 /// What identifies one direction of a flow, as its packets arrive. 16 bytes: the addresses as they
 /// stand in the IPv4 header, the ports as they stand in the transport header, the protocol, the
@@ -31,7 +39,7 @@ assert_layout!(FlowKey, size 16, align 8, addresses: 8, transport: 8);
 
 impl FlowKey {
     /// From the addresses, ports and protocol of a packet, and the realm that it came in by:
-    /// [`LAN_REALM`], or the uplink's identifier plus one.
+    /// [`LAN_REALM`], [`ROUTED_REALM`], or the uplink's identifier plus one.
     #[inline(always)]
     pub const fn new(
         (source, source_port): (Ipv4, L4Port),
@@ -103,7 +111,7 @@ impl FlowKey {
         (self.transport.to_le() >> 32) as u8
     }
 
-    /// Where the packet came in: [`LAN_REALM`], or the uplink's identifier plus one.
+    /// Where the packet came in: [`LAN_REALM`], [`ROUTED_REALM`], or the uplink's identifier plus one.
     #[inline(always)]
     pub const fn realm(&self) -> u8 {
         (self.transport.to_le() >> 40) as u8
@@ -127,7 +135,7 @@ impl FlowKey {
     pub const fn peer<M>(&self, flow: &Flow<M>) -> Self {
         let translated = (flow.address, flow.port);
         if flow.direction == Direction::Out as u8 {
-            Self::new(self.to(), translated, self.protocol(), flow.uplink + 1)
+            Self::new(self.to(), translated, self.protocol(), realm_of(flow.uplink))
         } else if flow.direction == Direction::In as u8 {
             Self::new(translated, self.from(), self.protocol(), LAN_REALM)
         } else {
@@ -310,25 +318,32 @@ pub struct Flow<M = u64> {
     /// In64: the last four octets of the LAN host's address. Out64: its [`HostDigest::account`]. Zero
     /// elsewhere.
     pub rest: Ipv4,
-    /// When the entry was made, in [`ticks`].
-    pub created: u32,
     /// A [`Direction`].
     pub direction: u8,
     /// The group that chose the uplink.
     pub group: u8,
     /// An [`Opener`].
     pub opener: u8,
-    /// The identifier of the uplink whose address the flow is translated to.
+    /// The identifier of the uplink whose address the flow is translated to; of a flow that is routed
+    /// as it is, that of the uplink by which it leaves, plus [`ROUTED_SIDE`].
     pub uplink: u8,
+    /// When the entry was made, in [`ticks`].
+    pub created: u32,
 }
 
 assert_layout!(Flow, size 64, align 8,
     mark: 8, progress: 8, generation: 4, address: 4, port: 2, header_delta: 2, transport_delta: 2,
-    other_port: 2, lan: 16, other_address: 4, rest: 4, created: 4, direction: 1, group: 1,
-    opener: 1, uplink: 1);
+    other_port: 2, lan: 16, other_address: 4, rest: 4, direction: 1, group: 1, opener: 1,
+    uplink: 1, created: 4);
 const _: () = assert!(size_of::<Flow<super::SharedU64>>() == 64);
 
 impl<M> Flow<M> {
+    /// Whether addresses and ports stay as they are.
+    #[inline(always)]
+    pub const fn is_routed(&self) -> bool {
+        self.uplink >= ROUTED_SIDE
+    }
+
     /// The same entry with other words for what the data plane writes: `with` of each.
     pub fn map<N>(&self, with: impl Fn(&M) -> N) -> Flow<N> {
         Flow {
@@ -347,8 +362,7 @@ impl<M> Flow<M> {
             other_port: self.other_port,
             group: self.group,
             opener: self.opener,
-            // The compiler would make one store of it and what is next to it, which is misaligned.
-            rest: black_box(self.rest),
+            rest: self.rest,
         }
     }
 
@@ -396,7 +410,8 @@ pub const fn to_ipv4(protocol: u8) -> u8 {
 pub enum Opener {
     /// A LAN host: the flow may go over to another uplink.
     Lan = 0,
-    /// Someone beyond the uplink, to a mapping or a forward: the flow stays on this uplink.
+    /// Someone beyond the uplink. To a mapping or a forward, the flow stays on this uplink; one that is
+    /// routed may go over to another.
     Remote = 1,
 }
 

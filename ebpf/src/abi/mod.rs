@@ -26,7 +26,7 @@ mod vlan;
 pub use binding::{Binding, Host, has_mapped_ports, mapping_remote};
 pub use counters::{COUNTERS, Counter, CounterId};
 pub use flow::{
-    Direction, Epoch, Flow, FlowKey, LAN_REALM, Mark, NAT64_REALM, Opener, Progress,
+    Direction, Epoch, Flow, FlowKey, LAN_REALM, Mark, NAT64_REALM, Opener, Progress, ROUTED_REALM,
     seconds_to_ticks, ticks, to_ipv4, to_ipv6,
 };
 pub use forward::{FORWARD_SOURCES, Forward, MAX_FORWARDS};
@@ -36,13 +36,13 @@ pub use mac::{LanSide, Mac, MacPair};
 pub use nat64::{HostDigest, Nat64};
 pub use nptv6::{PrefixTranslation, Untranslated};
 pub use pin::{DigestKey, Pin, Track};
-pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortKey, PortRole};
+pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortKey, PortRole, ROUTED_PREFIXES};
 pub use settings::{
     AddressOwner, Filtering, LAN_PREFIXES, LOCAL_FILTER_WORDS, LanPrefix, LocalAddress,
     LocalFilter, OWN_PORT_WORDS, OwnPorts, PortRange, Settings, TokenBucket,
 };
 pub use shared::SharedU64;
-pub use uplink::{POOL_ADDRESSES, Uplink};
+pub use uplink::{POOL_ADDRESSES, ROUTED_SIDE, UPLINK_SIDES, Uplink, uplink_of};
 pub use uplink6::{Inbound, Ipv6Mode, SITE_PREFIXES, SitePrefix, Uplink6, WantedNeighbour};
 pub(crate) use vlan::VLAN_ID;
 pub use vlan::Vlan;

@@ -14,7 +14,7 @@ use pointsman_ebpf::{
         self, AddressOwner, BUCKETS_PER_GROUP, Bucket, COUNTERS, Counter, CounterId, Flow, FlowKey,
         Forward, Group, Host, Ipv4, Ipv6, LOCAL_FILTER_WORDS, LocalAddress, MAX_FORWARDS,
         MAX_GROUPS, MAX_UPLINKS, Nat64, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port, PortKey,
-        Settings, SharedU64, SitePrefix, TokenBucket, Uplink, Uplink6, Vlan,
+        Settings, SharedU64, SitePrefix, TokenBucket, UPLINK_SIDES, Uplink, Uplink6, Vlan,
     },
     path::{Note, Packet, Packet6, Stage},
     table::{BINDING_WORDS, FLOW_WORDS, Filter, PIN_WORDS, Set},
@@ -72,10 +72,10 @@ pub(super) static PORTS: Section<[Port; PORT_SLOTS]> = Section::zeroed();
 #[unsafe(link_section = ".data.vlans")]
 pub(super) static VLANS: Section<[Vlan; PORT_SLOTS]> = Section::zeroed();
 
-/// [`Uplink`]s by identifier.
+/// [`Uplink`]s by side.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".data.uplinks")]
-pub(super) static UPLINKS: Section<[Uplink; MAX_UPLINKS]> = Section::zeroed();
+pub(super) static UPLINKS: Section<[Uplink; UPLINK_SIDES]> = Section::zeroed();
 
 /// [`Group`]s by identifier.
 #[map]

@@ -104,15 +104,6 @@ impl Tables6 for MemoryTables {
         self.ipv6.addresses.get(&egress).copied()
     }
 
-    fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix> {
-        let bits = |address: &Ipv6| u128::from_be_bytes(address.octets());
-        let holds = |(prefix, len): &(Ipv6, u8)| {
-            *len == 0 || (bits(prefix) ^ bits(address)) >> (128 - u32::from(*len)) == 0
-        };
-        let holding = self.ipv6.prefixes.iter().filter(|(prefix, _)| holds(prefix));
-        holding.max_by_key(|((_, len), _)| *len).map(|(_, known)| known)
-    }
-
     fn lan_next_hop(&self, address: &Ipv6) -> NextHop {
         match self.ipv6.neighbours.get(address) {
             Some(Some(lan)) => NextHop::Lan(*lan),

@@ -27,7 +27,7 @@ pub(super) struct Inside {
 
 impl Inside {
     #[inline(always)]
-    fn new((address, port): (Ipv4, L4Port), lan: LanSide) -> Self {
+    pub(super) fn new((address, port): (Ipv4, L4Port), lan: LanSide) -> Self {
         let address = u64::from(u32::from_ne_bytes(address.octets()));
         Self { end: address | u64::from(port.to_host()) << 32, lan }
     }
@@ -200,13 +200,19 @@ pub(super) fn establish<T: Tables>(
     peer: &Flow,
 ) -> Result<(), DropReason> {
     insert_pair(tables, key, flow, peer)?;
+    take_out(tables, table, key);
+    Ok(())
+}
+
+/// Takes a flow that is an established one now out of the table of those that are not.
+#[inline(always)]
+pub(super) fn take_out<T: Tables>(tables: &T, table: FlowTable, key: &FlowKey) {
     tables.retract_flow(table, key);
     if table == FlowTable::Unreplied
         && let Some(host) = tables.host(key.source())
     {
         host.unreplied.count_down();
     }
-    Ok(())
 }
 
 /// Puts both entries of a flow into the table of established ones. What is left there of an older

@@ -5,9 +5,10 @@ use super::entry::{self, Common, Place};
 use super::forward::Way;
 use super::inbound::NoTarget;
 use super::parse::Packet;
-use super::{FlowTable, Note, Stage, Stop, Tables, flow, inbound, lan, mapping, translate};
+use super::{FlowTable, Note, Stage, Stop, Tables, flow, inbound, lan, mapping, routed, translate};
 use crate::abi::{
-    Direction, Flow, FlowKey, Ipv4, L4Port, LAN_REALM, Opener, Port, PortRole, Uplink,
+    Direction, Flow, FlowKey, Ipv4, L4Port, LAN_REALM, Opener, Port, PortRole, ROUTED_REALM,
+    Uplink, uplink_of,
 };
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::{
@@ -35,13 +36,14 @@ pub(super) fn run<F: Frame, T: Tables>(
     let mut found = Place::uninit();
     let (flow, uplink) = find(tables, &key, port, &mut found)
         .map_err(|stop| stop.unwrap_or_else(|| unmatched(tables, &key, port, packet)))?;
+    settle_source(tables, packet, flow)?;
     flow.header_delta = outer_delta(packet, flow);
     let way = Way::of(flow, uplink);
     way.check(frame, packet)?;
     let change = quote.rewrite(frame, flow).ok_or(DropReason::Truncated)?;
     update_sum(frame, packet, change).ok_or(DropReason::Truncated)?;
     translate::header(frame, packet, flow, &way).ok_or(DropReason::Truncated)?;
-    Ok(Verdict::Forward { egress: way.egress, uplink: flow.uplink, direction: way.direction })
+    Ok(way.verdict(packet, flow))
 }
 
 /// Changes the ICMP checksum.
@@ -90,6 +92,16 @@ fn find<'a, 'p, T: Tables>(
             .ok_or(None)?;
         return Ok((entry::copy(route.flow, place), route.uplink));
     }
+    if key.realm() == ROUTED_REALM {
+        let out_key = routed::out_key(key);
+        let flow = routed::find_unanswered(tables, FlowTable::Unreplied, &out_key)
+            .or_else(|| routed::find_unanswered(tables, FlowTable::Invited, &out_key))
+            .ok_or(None)?;
+        let uplink = tables.uplink(flow.uplink).ok_or(None)?;
+        let into = entry::copy(flow, place);
+        into.direction = Direction::In as u8;
+        return Ok((into, uplink));
+    }
     let uplink = tables.uplink(port.uplink).ok_or(None)?;
     let inside = match inbound::target(tables, key, port.uplink, uplink) {
         Ok((_, inside)) => inside,
@@ -125,6 +137,31 @@ fn unmatched<T: Tables>(tables: &T, key: &FlowKey, port: &Port, packet: &Packet)
         Err(stop) if owner.is_none() => stop,
         _ => DropReason::IcmpMismatch.into(),
     }
+}
+
+/// Of a routed flow, whoever in the LAN sends the error stays who it is, if the flow's uplink routes its
+/// address; any other router of the LAN appears as the flow's host, as it would by NAT.
+///
+/// # Errors
+/// Where it comes from outside, and claims to be of the LAN.
+#[inline(always)]
+fn settle_source<T: Tables>(
+    tables: &T,
+    packet: &Packet,
+    flow: &mut Flow,
+) -> Result<(), DropReason> {
+    let source = packet.key.source();
+    if !flow.is_routed() {
+        return Ok(());
+    }
+    if flow.direction == Direction::In as u8 {
+        let is_spoofed = inbound::is_spoofed(tables, source);
+        return if is_spoofed { Err(DropReason::Martian) } else { Ok(()) };
+    }
+    if routed::may_leave(tables, source, uplink_of(flow.uplink)) {
+        flow.address = source;
+    }
+    Ok(())
 }
 
 /// What the outer header's checksum changes by. Whoever in the LAN sends the error appears as the
@@ -205,6 +242,9 @@ impl Quote {
     /// Returns what the error's own checksum changes by.
     #[inline(always)]
     fn rewrite<F: Frame>(&self, frame: &mut F, flow: &Flow) -> Option<Delta> {
+        if flow.is_routed() {
+            return Some(Delta::NONE);
+        }
         let new = (flow.address, flow.port);
         let mut change = Change::default();
         if flow.direction == Direction::In as u8 {

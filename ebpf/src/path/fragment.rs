@@ -43,8 +43,7 @@ pub(super) fn run<F: Frame, T: Tables>(
     let way = Way::of(route.flow, route.uplink);
     way.check(frame, packet)?;
     translate::header(frame, packet, route.flow, &way).ok_or(DropReason::Truncated)?;
-    let (egress, uplink) = (way.egress, route.flow.uplink);
-    Ok(Verdict::Forward { egress, uplink, direction: way.direction })
+    Ok(way.verdict(packet, route.flow))
 }
 
 /// What a first fragment leaves for the others: its flow entry.

@@ -55,7 +55,7 @@ pub(super) fn run<F: Frame, T: Tables>(
     let way = Way::to_lan(into.lan, Direction::In);
     way.check(frame, packet)?;
     record(frame, tables, packet, admission, &inside, into, &common)?;
-    forward::send_first(frame, tables, packet, into, uplink, way)
+    forward::send_first(frame, tables, packet, into, uplink.mtu, way)
 }
 
 /// By what an inbound packet finds its LAN host.

@@ -12,6 +12,9 @@
 //!    checksums by their difference.
 //! 6. Forward (`forward.rs`): MACs, VLAN tags (`tagged.rs`), egress, counter.
 //!
+//! IPv4 of a prefix that is the site's own is not translated (`routed/`): it takes the same steps, by stages
+//! of its own where there is no established flow.
+//!
 //! From one LAN address to another nothing is translated or remembered (`lan.rs`): the kernel's routes say
 //! where it goes.
 //!
@@ -36,7 +39,7 @@
 //! Invariant: all look-ups come first, and the packet is changed last. What is passed to the kernel
 //! is byte for byte what came in.
 //!
-//! Invariant: from the LAN nothing leaves untranslated. Besides ARP and the like, broadcasts, and
+//! Invariant: from the LAN nothing leaves untranslated but what an uplink is to route. Besides ARP and the like, broadcasts, and
 //! tagged frames of interfaces that are not served, only what is addressed to the gateway reaches
 //! the kernel.
 
@@ -58,6 +61,7 @@ mod opening;
 mod outbound;
 mod parse;
 mod process;
+mod routed;
 mod select;
 mod tables;
 mod tagged;
@@ -161,11 +165,17 @@ pub enum Stage {
     Moved64 = 34,
     /// IPv4 from an uplink, for a host of IPv6: the answer to a flow that nobody has answered.
     Promotion64 = 35,
+    /// From the LAN, from a prefix that is routed as it is, and of no flow that can go on.
+    RoutedOpening = 36,
+    /// From an uplink, for a prefix that is routed as it is.
+    RoutedInbound = 37,
+    /// From an uplink, for a prefix that is routed as it is, and of no flow.
+    RoutedInvitation = 38,
 }
 
 impl Stage {
     /// Every stage, by discriminant.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 39] = [
         Self::Established,
         Self::Outbound,
         Self::Opening,
@@ -202,6 +212,9 @@ impl Stage {
         Self::Reply64,
         Self::Moved64,
         Self::Promotion64,
+        Self::RoutedOpening,
+        Self::RoutedInbound,
+        Self::RoutedInvitation,
     ];
 
     /// The name of its program in the object.
@@ -243,6 +256,9 @@ impl Stage {
             Self::Reply64 => "pointsman_reply64",
             Self::Moved64 => "pointsman_moved64",
             Self::Promotion64 => "pointsman_promotion64",
+            Self::RoutedOpening => "pointsman_routed_opening",
+            Self::RoutedInbound => "pointsman_routed_inbound",
+            Self::RoutedInvitation => "pointsman_routed_invitation",
         }
     }
 }
@@ -399,6 +415,10 @@ stages! {
     fragment: fragment::run,
     /// [`Stage::Error`].
     error: error::run,
+    /// [`Stage::RoutedOpening`].
+    routed_opening: routed::opening,
+    /// [`Stage::RoutedInbound`].
+    routed_inbound: routed::inbound,
     /// [`Stage::Answer`].
     answer: answer::run,
 }
@@ -407,4 +427,6 @@ stages! {
     Tables6, Packet, Stage::Answer;
     /// [`Stage::Lan`].
     lan: lan::run,
+    /// [`Stage::RoutedInvitation`].
+    routed_invitation: routed::invitation,
 }

@@ -7,7 +7,8 @@ use super::{
     error_in64, error_out64, error6, established, established6, fragment, fragment6, hairpin,
     hairpin_opening, hairpin6, inbound, inbound6, inbound64, invitation6, invitation64, known64,
     lan, mapping, mapping64, moved64, opening, opening6, opening64, outbound, outbound6,
-    outbound64, promotion64, reply64, restore, tagged,
+    outbound64, promotion64, reply64, restore, routed_inbound, routed_invitation, routed_opening,
+    tagged,
 };
 use crate::abi::PortKey;
 use crate::verdict::{DropReason, Verdict};
@@ -123,6 +124,9 @@ fn stage<F: TaggedFrame, T: Tables6>(stage: Stage) -> Option<Run<F, T, Packet>> 
         Stage::Promotion64 => promotion64,
         Stage::Invitation64 => invitation64,
         Stage::ErrorIn64 => error_in64,
+        Stage::RoutedOpening => routed_opening,
+        Stage::RoutedInbound => routed_inbound,
+        Stage::RoutedInvitation => routed_invitation,
         _ => return None,
     })
 }

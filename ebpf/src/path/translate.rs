@@ -1,4 +1,4 @@
-//! 5. NAT44: addresses, ports, TTL and checksums.
+//! 5. NAT44: addresses, ports, TTL and checksums. Of what is routed, the TTL only.
 
 use super::forward::Way;
 use super::parse::Packet;
@@ -15,6 +15,9 @@ pub(super) fn rewrite<F: Frame, M>(
     way: &Way,
 ) -> Option<()> {
     header(frame, packet, flow, way)?;
+    if flow.is_routed() {
+        return Some(());
+    }
     let protocol = packet.key.protocol();
     let (ports, at) = match protocol {
         Protocol::TCP => (true, offset::TCP_CHECKSUM),

@@ -25,6 +25,7 @@ mod nat64;
 mod packets;
 mod ports;
 mod protocols;
+mod routed;
 mod tcp;
 mod translation;
 mod vlan;

@@ -13,6 +13,7 @@ mod group;
 mod health;
 mod host;
 mod interface;
+mod ipv4;
 mod ipv6;
 mod nat;
 mod nat64;
@@ -35,7 +36,7 @@ use toml::de::DeTable;
 
 pub use self::desired::{
     Api, Config, Forward, Gateway, Gateway6, Group, Health, Host, Inbound, Ipv6, Ipv6Mode, Lan,
-    Nat, Offloads, PortProtocol, TableSizes, Timers, Uplink,
+    Nat, Offloads, PortProtocol, Routed, TableSizes, Timers, Uplink,
 };
 use self::diagnostic::Report;
 pub use self::diagnostic::{ConfigError, Diagnostic, Severity};

@@ -67,6 +67,8 @@ fn example() -> Config {
                 gateway_mac: None,
                 gateway: Gateway::Address(Ipv4Addr::new(203, 0, 113, 1)),
                 weight: 3,
+                nat44: true,
+                routed: None,
                 addresses: vec![Ipv4Addr::new(203, 0, 113, 10), Ipv4Addr::new(203, 0, 113, 11)],
                 ipv6: Some(Ipv6 {
                     mode: Ipv6Mode::Nptv6,
@@ -84,7 +86,9 @@ fn example() -> Config {
                 gateway_mac: None,
                 gateway: Gateway::Auto,
                 weight: 1,
+                nat44: true,
                 addresses: Vec::new(),
+                routed: None,
                 ipv6: None,
                 health: Some(health(vec![probe_one], 200)),
             },

@@ -184,8 +184,17 @@ impl Controller {
         &self.uplinks
     }
 
-    /// The prefixes that are on the link of a LAN interface. The data plane takes the first
+    /// The prefixes that are the site's own: those that uplinks route as they are, then those that are on
+    /// the link of a LAN interface. The data plane takes the first
     /// [`LAN_PREFIXES`](pointsman_ebpf::abi::LAN_PREFIXES).
+    pub fn own_prefixes(&self) -> Vec<Ipv4Net> {
+        let routed = self.config.uplinks.iter().filter_map(|uplink| uplink.routed.as_ref());
+        let routed: BTreeSet<_> = routed.flat_map(|routed| &routed.prefixes).copied().collect();
+        let on_link = self.lan_prefixes();
+        routed.iter().chain(on_link.difference(&routed)).copied().collect()
+    }
+
+    /// The prefixes that are on the link of a LAN interface.
     pub fn lan_prefixes(&self) -> BTreeSet<Ipv4Net> {
         self.lan_links()
             .flat_map(|(_, ifindex, _)| self.facts.ipv4_addresses(ifindex))

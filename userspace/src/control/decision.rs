@@ -3,8 +3,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use pointsman_ebpf::abi::{
     ABI_VERSION, AddressOwner, Forward, Group, Ipv4, Ipv6, LAN_PREFIXES, LanPrefix, LanSide,
-    LocalAddress, Mac, MacPair, Nat64, POOL_ADDRESSES, Port, PortRange, PortRole, Settings,
-    Uplink6, Vlan,
+    LocalAddress, Mac, MacPair, Nat64, POOL_ADDRESSES, Port, PortRange, PortRole, ROUTED_PREFIXES,
+    Settings, Uplink6, Vlan,
 };
 
 use super::Controller;
@@ -12,6 +12,7 @@ use super::attachment::{Attachment, is_tagged};
 use super::buckets::{Candidate, Ranking};
 use super::forward::{to_prefix, to_record};
 use super::policy::{Interface, Policy};
+use super::routed::set_routed;
 use super::uplink::{ControlledUplink, packet_size};
 use crate::ports::PortSet;
 
@@ -29,9 +30,9 @@ impl Controller {
             .values()
             .map(|interface| &interface.port)
             .filter(|port| port.vlan != Vlan::NONE || is_tagged(self.facts(), port.ifindex));
-        let uplinks = self.uplinks().iter().filter_map(|uplink| {
-            let egress = self.slots.get(&uplink.config.port_name())?;
-            Some((uplink.id, uplink.to_record(egress)?))
+        let uplinks = self.uplinks().iter().flat_map(|uplink| {
+            let egress = self.slots.get(&uplink.config.port_name());
+            egress.into_iter().flat_map(|egress| uplink.to_records(egress))
         });
         let pool = self.uplinks().iter().flat_map(|uplink| {
             (u32::from(uplink.id) * POOL_ADDRESSES as u32..).zip(uplink.pool().iter().copied())
@@ -92,7 +93,13 @@ impl Controller {
         let config = &uplink.config;
         let attachment = Attachment::find(self.facts(), &config.interface, config.vlan)?;
         let name = config.port_name();
-        self.port(&name, &attachment, PortRole::Uplink, uplink.id, uplink.address())
+        let port = self.port(&name, &attachment, PortRole::Uplink, uplink.id, uplink.address());
+        port.map(|(egress, mut interface)| {
+            if let Some(routed) = &config.routed {
+                set_routed(&mut interface.port, routed);
+            }
+            (egress, interface)
+        })
     }
 
     fn port(
@@ -113,7 +120,9 @@ impl Controller {
             mac: Mac::new(attachment.mac()?),
             role: role as u8,
             uplink,
-            reserved: [0; 6],
+            routed_count: 0,
+            reserved: [0; 5],
+            routed: [LanPrefix::default(); ROUTED_PREFIXES],
             address: address.map_or_else(Ipv4::default, to_ipv4),
         };
         // The kernel's routes lead to an interface of its own.
@@ -124,7 +133,7 @@ impl Controller {
     fn settings(&self) -> Settings {
         let nat = &self.config().nat;
         let mut lan_prefixes = [LanPrefix::default(); LAN_PREFIXES];
-        for (to, prefix) in lan_prefixes.iter_mut().zip(self.lan_prefixes()) {
+        for (to, prefix) in lan_prefixes.iter_mut().zip(self.own_prefixes()) {
             *to = to_prefix(&prefix);
         }
         Settings {
@@ -140,7 +149,10 @@ impl Controller {
             filtering: nat.filtering as u8,
             lan_interface: self.lan_links().next().map_or(0, |(_, ifindex, _)| ifindex),
             ipv6: self.carries_ipv6().into(),
-            reserved: [0; 6],
+            routed: self.uplinks().iter().any(|uplink| uplink.config.routed.is_some()).into(),
+            reserved: [0; 5],
+            nat44: { self.uplinks().iter().filter(|uplink| uplink.translates()) }
+                .fold(0, |uplinks, uplink| uplinks | 1 << uplink.id),
             lan_prefixes,
         }
     }

@@ -123,8 +123,8 @@ pub enum Unfit {
     },
     /// The LAN has more prefixes than the data plane takes.
     #[error(
-        "the interfaces of the LAN have {found} IPv4 prefixes, and the data plane takes \
-         {LAN_PREFIXES}; remove addresses from them, or serve fewer interfaces"
+        "the interfaces of the LAN have {found} IPv4 prefixes, with those that uplinks route, and the \
+         data plane takes {LAN_PREFIXES}; remove addresses from them, or serve fewer interfaces"
     )]
     TooManyPrefixes {
         /// How many there are.
@@ -137,7 +137,7 @@ pub enum Unfit {
 /// # Errors
 /// Where there are more.
 pub(super) fn check_lan_prefixes(controller: &Controller) -> Result<(), Unfit> {
-    match controller.lan_prefixes().len() {
+    match controller.own_prefixes().len() {
         0..=LAN_PREFIXES => Ok(()),
         found => Err(Unfit::TooManyPrefixes { found }),
     }
@@ -170,7 +170,7 @@ pub fn check(controller: &Controller) -> Result<(), Unfit> {
         // Of a VLAN, the address and the routes are those of the kernel's interface for it.
         let own = attachment.own.map_or(interface, |(_, link)| &link.name);
         let (uplink_name, interface) = (name.clone(), own.clone());
-        if uplink.address().is_none() {
+        if uplink.address().is_none() && uplink.config().routed.is_none() {
             return Err(Unfit::NoAddress { uplink: uplink_name, interface });
         }
         let Some(gateway) = uplink.gateway() else {

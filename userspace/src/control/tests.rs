@@ -3,6 +3,7 @@
 mod attach;
 mod ipv6;
 mod nat;
+mod routed;
 mod vlan;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -379,7 +380,7 @@ fn what_does_not_fit_the_host_is_refused_at_the_start() {
     gateway.fact(has_address(LAN, [10, 1, 17, 1]));
     assert_eq!(
         check(&gateway.controller).unwrap_err().to_string(),
-        "the interfaces of the LAN have 17 IPv4 prefixes, and the data plane takes 16; remove \
+        "the interfaces of the LAN have 17 IPv4 prefixes, with those that uplinks route, and the data plane takes 16; remove \
          addresses from them, or serve fewer interfaces"
     );
     let mut gateway = Gateway::running();

@@ -9,7 +9,8 @@ use aya::{Ebpf, EbpfLoader};
 use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{
     AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LocalAddress, LocalFilter,
-    MAX_UPLINKS, Nat64, PORT_SLOTS, Port, Settings, SitePrefix, Uplink, Uplink6, Vlan,
+    MAX_UPLINKS, Nat64, PORT_SLOTS, Port, Settings, SitePrefix, UPLINK_SIDES, Uplink, Uplink6,
+    Vlan,
 };
 use pointsman_ebpf::path::Stage;
 
@@ -56,7 +57,7 @@ pub struct Kernel {
     settings: Array<MapData, Settings>,
     ports: Section<Port, PORT_SLOTS>,
     vlans: Section<Vlan, PORT_SLOTS>,
-    uplinks: Section<Uplink, MAX_UPLINKS>,
+    uplinks: Section<Uplink, UPLINK_SIDES>,
     groups: Array<MapData, Group>,
     buckets: Array<MapData, Bucket>,
     pool: Array<MapData, Ipv4>,
@@ -242,8 +243,8 @@ impl Dataplane for Kernel {
         self.ports.set(slot, *port).map_err(TableError::writing(PORTS))
     }
 
-    fn set_uplink(&mut self, id: u8, uplink: &Uplink) -> Result<(), TableError> {
-        self.uplinks.set(u32::from(id), *uplink).map_err(TableError::writing(UPLINKS))
+    fn set_uplink(&mut self, side: u8, uplink: &Uplink) -> Result<(), TableError> {
+        self.uplinks.set(u32::from(side), *uplink).map_err(TableError::writing(UPLINKS))
     }
 
     fn set_group(&mut self, id: u8, group: &Group) -> Result<(), TableError> {

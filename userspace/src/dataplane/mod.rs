@@ -87,11 +87,11 @@ pub trait Dataplane {
     /// Where the kernel refuses.
     fn set_port(&mut self, slot: u32, port: &Port) -> Result<(), TableError>;
 
-    /// Replaces what is known of an uplink; the default value removes it.
+    /// Replaces what is known of a side of an uplink; the default value removes it.
     ///
     /// # Errors
     /// Where the kernel refuses.
-    fn set_uplink(&mut self, id: u8, uplink: &Uplink) -> Result<(), TableError>;
+    fn set_uplink(&mut self, side: u8, uplink: &Uplink) -> Result<(), TableError>;
 
     /// Replaces a group.
     ///

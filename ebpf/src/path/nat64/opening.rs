@@ -62,7 +62,7 @@ fn choose<'a, T: Tables6>(
 ) -> Result<(u8, &'a Uplink), Stop> {
     const NONE: Stop = Stop::Answer(DropReason::NoUplink, 0);
     let ends = (packet.inside, packet.outside);
-    let id = select::uplink6(tables, settings, DEFAULT_GROUP, ends, &packet.key, u64::MAX)
+    let id = select::uplink6(tables, settings, DEFAULT_GROUP, ends, &packet.key, settings.nat44)
         .ok_or(NONE)?;
     let uplink = tables.uplink(id).filter(|uplink| uplink.generation != 0).ok_or(NONE)?;
     Ok((id, uplink))

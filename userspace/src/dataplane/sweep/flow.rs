@@ -25,8 +25,9 @@ pub(super) trait Judged: Copy {
     /// The part that all kinds of flows have.
     fn entry(&self) -> &Entry;
 
-    /// The mapping by which the LAN's host, or the sender of a hairpin, is known.
-    fn mapping(&self) -> Mapping;
+    /// The mapping by which the LAN's host, or the sender of a hairpin, is known. Who is known as it is,
+    /// because its address is routed, has none.
+    fn mapping(&self) -> Option<Mapping>;
 
     /// Under which key the remote end is permitted to send.
     fn permission(&self) -> FlowKey;
@@ -101,11 +102,12 @@ impl Judged for Entry {
         self
     }
 
-    fn mapping(&self) -> Mapping {
+    fn mapping(&self) -> Option<Mapping> {
         let (end, remote, public) = self.ends();
         let protocol = self.key.protocol();
         let remote = mapping_remote(protocol, remote);
-        Mapping { inner: FlowKey::internal(end, remote, protocol, self.uplink), public }
+        let inner = FlowKey::internal(end, remote, protocol, self.uplink);
+        (end != public).then_some(Mapping { inner, public })
     }
 
     fn permission(&self) -> FlowKey {
@@ -212,19 +214,19 @@ impl Pass<'_> {
 
     /// Notes what a flow that stays needs, and what it is counted as.
     fn note<E: Judged>(&mut self, kind: Kind, (own, other): &Pair<E>) {
-        let mapping = own.mapping();
-        self.in_use.note(&mapping, &own.permission());
         // The two of a hairpin are not known by the same mapping.
-        if let Some(other) = other
-            && !other.entry().is_inward()
-        {
-            self.in_use.note(&other.mapping(), &other.permission());
+        let other_end = other.as_ref().filter(|other| !other.entry().is_inward());
+        for entry in [Some(own), other_end].into_iter().flatten() {
+            if let Some(mapping) = entry.mapping() {
+                self.in_use.note(&mapping, &entry.permission());
+            }
         }
         if kind == Kind::Unreplied {
             let opened = |entry: &&E| entry.entry().opener == Opener::Lan as u8;
             if let Some(opening) = [Some(own), other.as_ref()].into_iter().flatten().find(opened) {
                 self.host(opening.host()).unreplied += 1;
-                self.unreplied.push((opening.entry().key, opening.mapping()));
+                let key = opening.entry().key;
+                self.unreplied.extend(opening.mapping().map(|mapping| (key, mapping)));
             }
         }
     }

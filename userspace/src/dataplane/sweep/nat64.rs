@@ -51,11 +51,11 @@ impl Judged for Entry64 {
         &self.entry
     }
 
-    fn mapping(&self) -> Mapping {
+    fn mapping(&self) -> Option<Mapping> {
         let end = (self.host.account(), self.port);
         let (protocol, uplink) = (self.protocol(), self.entry.uplink);
         let inner = FlowKey::internal(end, self.host.rest(), protocol, uplink);
-        Mapping { inner, public: self.public }
+        Some(Mapping { inner, public: self.public })
     }
 
     fn permission(&self) -> FlowKey {

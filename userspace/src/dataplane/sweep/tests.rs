@@ -3,6 +3,7 @@ mod flow;
 mod host;
 mod mapping;
 mod pin;
+mod routed;
 mod timer;
 
 use std::time::Duration;
