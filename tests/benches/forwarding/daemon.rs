@@ -122,7 +122,7 @@ fn configuration(socket: &Path, service: Service, lan: Lan) -> String {
         (Lan::Opening { .. }, _) => ("unreplied_per_host = 1048576\n", String::new()),
         (Lan::Ordinary, Service::Nat44) => ("", format!("max = {TABLE_ENTRIES}\n")),
         // The default has room for all that are measured.
-        (Lan::Ordinary, Service::RoutedIpv6 | Service::Nptv6) => ("", String::new()),
+        (Lan::Ordinary, Service::RoutedIpv6 | Service::Nptv6 | Service::Nat64) => ("", String::new()),
     };
     format!(
         "[lan]\n\
@@ -135,6 +135,7 @@ fn configuration(socket: &Path, service: Service, lan: Lan) -> String {
          {}\
          [nat]\n\
          {nat}\
+         {}\
          [timers]\n\
          udp = \"1h\"\n\
          [flows]\n\
@@ -145,6 +146,7 @@ fn configuration(socket: &Path, service: Service, lan: Lan) -> String {
         plan::isp(0),
         addresses.join(", "),
         service.uplink_setting(),
+        service.section(),
         2 << lan.ends(),
         socket.display(),
     )

@@ -21,6 +21,8 @@ pub(crate) enum Service {
     RoutedIpv6,
     /// IPv6 from unique local addresses, whose prefix is translated.
     Nptv6,
+    /// IPv6 to addresses that stand for those of IPv4, which it leaves as.
+    Nat64,
 }
 
 /// A version of IP, which the benchmark has programs for.
@@ -43,9 +45,12 @@ impl Family {
 /// The destinations of IPv6, in the block for benchmarks (RFC 5180 section 8).
 const DESTINATIONS: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 0);
 
+/// The well-known prefix of NAT64 (RFC 6052 section 2.1).
+const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
+
 impl Service {
     /// Those that are measured beside NAT44.
-    pub(crate) const OTHERS: [Self; 2] = [Self::RoutedIpv6, Self::Nptv6];
+    pub(crate) const OTHERS: [Self; 3] = [Self::RoutedIpv6, Self::Nptv6, Self::Nat64];
 
     /// Its name for people.
     pub(crate) const fn name(self) -> &'static str {
@@ -53,14 +58,23 @@ impl Service {
             Self::Nat44 => "NAT44",
             Self::RoutedIpv6 => "routed IPv6",
             Self::Nptv6 => "NPTv6",
+            Self::Nat64 => "NAT64",
         }
     }
 
-    /// What its packets are.
+    /// What its packets are in the LAN.
     pub(crate) const fn family(self) -> Family {
         match self {
             Self::Nat44 => Family::Ipv4,
-            Self::RoutedIpv6 | Self::Nptv6 => Family::Ipv6,
+            Self::RoutedIpv6 | Self::Nptv6 | Self::Nat64 => Family::Ipv6,
+        }
+    }
+
+    /// What they are beyond a gateway that does the service.
+    pub(crate) const fn family_beyond(self) -> Family {
+        match self {
+            Self::Nat64 => Family::Ipv4,
+            other => other.family(),
         }
     }
 
@@ -68,7 +82,7 @@ impl Service {
     pub(crate) const fn verified_flows(self) -> u32 {
         match self {
             Self::Nat44 => VERIFIED_FLOWS,
-            Self::RoutedIpv6 | Self::Nptv6 => SERVICE_FLOWS[SERVICE_FLOWS.len() - 1],
+            Self::RoutedIpv6 | Self::Nptv6 | Self::Nat64 => SERVICE_FLOWS[SERVICE_FLOWS.len() - 1],
         }
     }
 
@@ -77,20 +91,21 @@ impl Service {
         match self {
             Self::Nat44 => None,
             Self::RoutedIpv6 => Some(plan6::INDEPENDENT),
-            Self::Nptv6 => Some(plan6::UNIQUE_LOCAL),
+            Self::Nptv6 | Self::Nat64 => Some(plan6::UNIQUE_LOCAL),
         }
     }
 
     /// What IPv6 packets are from and to, as the LAN hosts send them. Zeros where there are none.
     pub(crate) fn sent(self) -> [Prefix; 2] {
+        let destinations = if self == Self::Nat64 { NAT64 } else { DESTINATIONS };
         self.site()
-            .map_or_else(Default::default, |site| [prefix(plan6::lan(site)), prefix(DESTINATIONS)])
+            .map_or_else(Default::default, |site| [prefix(plan6::lan(site)), prefix(destinations)])
     }
 
-    /// What the same packets are from and to beyond a gateway that does the service.
+    /// What the same packets, where they are of IPv6 still, are from and to beyond a gateway that does the service.
     pub(crate) fn translated(self) -> [Prefix; 2] {
         match self {
-            Self::Nat44 | Self::RoutedIpv6 => self.sent(),
+            Self::Nat44 | Self::RoutedIpv6 | Self::Nat64 => self.sent(),
             Self::Nptv6 => {
                 let external =
                     nptv6::translate(plan6::lan(plan6::UNIQUE_LOCAL), plan6::provider(0));
@@ -109,9 +124,17 @@ impl Service {
             )
         };
         match self {
-            Self::Nat44 => String::new(),
+            Self::Nat44 | Self::Nat64 => String::new(),
             Self::RoutedIpv6 => setting("routed", plan6::INDEPENDENT),
             Self::Nptv6 => setting("nptv6", plan6::provider(0)),
+        }
+    }
+
+    /// What the rest of the configuration says of it.
+    pub(crate) const fn section(self) -> &'static str {
+        match self {
+            Self::Nat64 => "[nat64]\n",
+            _ => "",
         }
     }
 

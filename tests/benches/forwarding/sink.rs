@@ -38,7 +38,8 @@ pub(crate) struct Sink {
 impl Sink {
     /// Attaches the sink that looks at little.
     pub(crate) fn new(hosts: &Hosts, kind: Kind, service: Service, ends: u32) -> Result<Self> {
-        let (nic, family) = (hosts.wan.far(), service.family());
+        let nic = hosts.wan.far();
+        let family = if kind.routes() { service.family_beyond() } else { service.family() };
         let Mac([a, b, c, d, e, f]) = nic.mac();
         let mac = [[a, b, c, d], [0, 0, e, f]].map(u32::from_be_bytes);
         let ttl = u32::from(TTL) - u32::from(kind.routes());
@@ -59,7 +60,7 @@ impl Sink {
             .map_max_entries("RETURNS_SEQUENCES", PACED_FLOWS)
             .load(OBJECT)?;
         let link = attach(&mut object, &family.program("sink"), nic)?;
-        let returns = attach(&mut object, &family.program("returns"), hosts.lan.far())?;
+        let returns = attach(&mut object, &service.family().program("returns"), hosts.lan.far())?;
         Ok(Self { object, family, link: Some(link), _returns: returns })
     }
 
