@@ -2,6 +2,7 @@ mod fake;
 mod flow;
 mod host;
 mod mapping;
+mod nat64;
 mod pin;
 mod routed;
 mod timer;
