@@ -79,6 +79,11 @@ impl Frame for TaggedPacketFrame {
     }
 
     #[inline(always)]
+    fn is_whole(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
     fn grow_front(&mut self, bytes: usize) -> Option<()> {
         let less = self.hidden as i32 - bytes as i32;
         self.hidden = 0;

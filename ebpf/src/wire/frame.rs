@@ -84,6 +84,11 @@ pub trait Frame {
         ipv6::walk(self, start, next, len)
     }
 
+    /// Whether nothing is hidden.
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     /// Puts this many bytes before the frame, whatever they hold, in the place of what is hidden.
     #[must_use]
     fn grow_front(&mut self, bytes: usize) -> Option<()>;
@@ -183,6 +188,10 @@ impl Frame for MemoryFrame<'_> {
         // at any address.
         unsafe { bytes.as_mut_ptr().cast::<T>().write(value) };
         Some(())
+    }
+
+    fn is_whole(&self) -> bool {
+        self.hidden == 0
     }
 
     fn grow_front(&mut self, bytes: usize) -> Option<()> {

@@ -9,7 +9,7 @@ use super::{pin, send, translate};
 use crate::abi::{FlowKey, Ipv6, L4Port, Pin, Port, PortKey, PortRole, SharedU64, Uplink6};
 use crate::path::established::refused;
 use crate::path::parse::{Kind, Transport};
-use crate::path::{End, FlowTable, Note, Stage, Step, Stop, Tables6};
+use crate::path::{End, FlowTable, Note, Stage, Step, Stop, Tables6, nat64};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::{ETHERNET_LEN, Frame, IPV6_LEN, Ipv6Header, Protocol, Tcp, Upper, is_extension};
 
@@ -84,7 +84,10 @@ fn shaped<'p, F: Frame, T: Tables6, E: End>(
         Err(stop) => return Step::Done(end.done(refused(stop))),
     };
     if packet.from_lan && tables.nat64().contains(&packet.outside) {
-        return Step::Next(Stage::Outbound64, packet, Note::NOTHING);
+        return match nat64::established(frame, tables, port, packet) {
+            Some(sent) => conclude(sent, packet, end),
+            None => Step::Next(Stage::Outbound64, packet, Note::NOTHING),
+        };
     }
     if foreign {
         return Step::Next(Stage::Inbound6, packet, Note::NOTHING);
@@ -103,6 +106,16 @@ fn shaped<'p, F: Frame, T: Tables6, E: End>(
     } else {
         return Step::Next(Stage::Outbound6, packet, Note::NOTHING);
     };
+    conclude(sent, packet, end)
+}
+
+/// What this stage ends in, of a packet that is sent, or is not.
+#[inline(always)]
+fn conclude<'p, E: End>(
+    sent: Result<Verdict, Stop>,
+    packet: &'p Packet6,
+    end: &E,
+) -> Step<'p, E::Done, Packet6> {
     match sent {
         Ok(verdict) => Step::Done(end.done(verdict)),
         Err(Stop::Answer(reason, mtu)) => {

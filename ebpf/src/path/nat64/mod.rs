@@ -28,6 +28,8 @@ mod outbound;
 mod reply;
 mod send;
 
+pub(super) use outbound::established;
+
 use super::{Note, Packet, Packet6, Stage, Step, Tables6, stages, step};
 use crate::verdict::{PassReason, Verdict};
 use crate::wire::Frame;

@@ -24,18 +24,40 @@ pub(super) fn run<F: Frame, T: Tables6>(
         Kind::Error => return Err(Stop::to(Stage::ErrorOut64)),
         Kind::OfLink | Kind::Untranslatable => return Err(Stop::to(Stage::Opening64)),
     }
-    let Some(flow) = tables.flow(FlowTable::Established, &packet.key.nat64()) else {
-        return Err(Stop::to(Stage::Known64));
-    };
-    // What else a packet may need, only the other stages do.
-    let Some(uplink) = sending(tables, flow)
-        .filter(|_| packet.is_from(frame, port, flow.lan) && !packet.is_first_fragment())
-    else {
-        return Err(Stop::to(Stage::Known64));
-    };
-    send::check_outward(frame, packet, uplink.mtu)?;
+    send_established(frame, tables, port, packet).unwrap_or(Err(Stop::to(Stage::Known64)))
+}
+
+/// Sends a packet of an established flow without a stage of its own. Nothing where it is of none, or needs
+/// more, or its frame has tags that are hidden: those go another way when the packet gets shorter.
+#[inline(always)]
+pub(in crate::path) fn established<F: Frame, T: Tables6>(
+    frame: &mut F,
+    tables: &T,
+    port: &Port,
+    packet: &Packet6,
+) -> Option<Result<Verdict, Stop>> {
+    if !frame.is_whole() || !matches!(packet.kind, Kind::Opens | Kind::Continues) || packet.starts {
+        return None;
+    }
+    send_established(frame, tables, port, packet)
+}
+
+/// Sends a packet of an established flow. Nothing where it is of none, or needs what only other stages do.
+#[inline(always)]
+fn send_established<F: Frame, T: Tables6>(
+    frame: &mut F,
+    tables: &T,
+    port: &Port,
+    packet: &Packet6,
+) -> Option<Result<Verdict, Stop>> {
+    let flow = tables.flow(FlowTable::Established, &packet.key.nat64())?;
+    let uplink = sending(tables, flow)
+        .filter(|_| packet.is_from(frame, port, flow.lan) && !packet.is_first_fragment())?;
+    if let Err(stop) = send::check_outward(frame, packet, uplink.mtu) {
+        return Some(Err(stop));
+    }
     mark(frame, tables, packet, flow);
-    send::outward(frame, packet, flow, uplink)
+    Some(send::outward(frame, packet, flow, uplink))
 }
 
 /// Marks the entry for the daemon's sweep.
