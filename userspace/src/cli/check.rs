@@ -37,6 +37,9 @@ pub(super) fn check(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for (prefix, uplinks) in routed(&config) {
         println!("{prefix}: routed by {}", uplinks.join(", "));
     }
+    if let Some(prefix) = config.nat64 {
+        println!("{prefix}: stands for IPv4 (NAT64)");
+    }
     println!("{}", memory(&config.tables));
     let fit = !arguments.host || host::check(&config)?;
     Ok(if fit { ExitCode::SUCCESS } else { ExitCode::from(HOST) })

@@ -18,8 +18,10 @@ pub(super) fn read(
     root: &Section<'_>,
     uplinks: &[Placed],
 ) -> Option<Ipv6Net> {
+    let whole = root.get("nat64")?;
     let section = optional_table(report, root, "nat64")?;
     section.expect_keys(report, &["prefix"], &[]);
+    expect_translation(report, &whole, uplinks);
     let Some(field) = section.get("prefix") else {
         let (segments, length) = Nat64::WELL_KNOWN;
         return Some(Ipv6Net::new_assert(segments.into(), length));
@@ -28,6 +30,17 @@ pub(super) fn read(
     check(report, &field, prefix)?;
     expect_apart(report, &field, prefix, uplinks);
     Some(prefix)
+}
+
+/// What becomes IPv4 leaves by an uplink's own address.
+fn expect_translation(report: &mut Report<'_>, whole: &Field<'_>, uplinks: &[Placed]) {
+    if !uplinks.is_empty() && uplinks.iter().all(|(uplink, _)| !uplink.nat44) {
+        whole.error(
+            report,
+            "has no uplink to leave by, for none translates IPv4; give one the mode \"nat44\", or remove \
+             [nat64]",
+        );
+    }
 }
 
 /// Whether addresses of IPv4 can stand in the prefix (RFC 6052 section 2.2).
@@ -78,7 +91,7 @@ fn expect_apart(report: &mut Report<'_>, field: &Field<'_>, prefix: Ipv6Net, upl
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{complaints, config_with};
+    use super::super::tests::{complaints, complaints_about, config_with};
 
     fn prefix(lines: &str) -> Option<String> {
         config_with(lines).nat64.map(|prefix| prefix.to_string())
@@ -91,6 +104,16 @@ mod tests {
         assert_eq!(prefix("[nat64]\nprefix = \"64:ff9b::/96\""), Some("64:ff9b::/96".into()));
         let own = "2001:db8:122:344::/64";
         assert_eq!(prefix(&format!("[nat64]\nprefix = \"{own}\"")), Some(own.into()));
+    }
+
+    #[test]
+    fn it_takes_an_uplink_that_translates() {
+        let text = "[lan]\ninterfaces = [\"lan0\"]\n[[uplink]]\nname = \"a\"\ninterface = \"wan0\"\n\
+                    gateway = \"203.0.113.1\"\n\
+                    ipv4 = { mode = \"routed\", prefix = \"198.51.100.0/24\" }\n[nat64]\n";
+        let complaint = "8:1: nat64 has no uplink to leave by, for none translates IPv4; give one the \
+                         mode \"nat44\", or remove [nat64]";
+        assert_eq!(complaints_about(text), [complaint]);
     }
 
     #[test]

@@ -25,14 +25,16 @@ pub(super) fn complaint(controller: &Controller) -> Option<String> {
         ("IPv4", "ipv4", uplinks().find(takes_ipv4)),
         ("IPv6", "ipv6", uplinks().find(takes_ipv6)),
     ];
-    let (protocol, setting, user) = takers
-        .into_iter()
-        .filter_map(|(protocol, setting, user)| Some((protocol, setting, user?)))
-        .find(|(_, setting, _)| !is_on(setting, interface))?;
+    let uplinks = takers.into_iter().filter_map(|(protocol, setting, user)| {
+        Some((protocol, setting, format!("uplink {:?}", user?.config().name)))
+    });
+    // What comes in through NAT64 finds its host as IPv6 does.
+    let nat64 = (controller.config().nat64.is_some()).then(|| ("IPv4", "ipv6", "NAT64".to_owned()));
+    let (protocol, setting, user) =
+        uplinks.chain(nat64).find(|(_, setting, _)| !is_on(setting, interface))?;
     Some(format!(
-        "uplink {:?}: {protocol} packets that no LAN host has asked for do not reach any, because \
+        "{user}: {protocol} packets that no LAN host has asked for do not reach any, because \
          {interface} does not forward; set it with `sysctl -w net.{setting}.conf.{interface}.forwarding=1`",
-        user.config().name
     ))
 }
 
