@@ -12,6 +12,7 @@ mod flow;
 mod forward;
 mod group;
 mod ipv6;
+mod lan;
 mod mac;
 mod nptv6;
 mod pin;
@@ -27,16 +28,17 @@ pub use counters::{COUNTERS, Counter, CounterId};
 pub use flow::{
     Direction, Epoch, Flow, FlowKey, LAN_REALM, Mark, Opener, Progress, seconds_to_ticks, ticks,
 };
-pub use forward::{FORWARD_SOURCES, Forward, MAX_FORWARDS};
+pub use forward::{FORWARD_SOURCES, Forward, MAX_FORWARDS, SourcePrefix};
 pub use group::{BUCKETS_PER_GROUP, Bucket, Group, RANKS, Sticky};
 pub use ipv6::Ipv6;
+pub use lan::{LAN_NETWORKS, LanNetwork};
 pub use mac::{LanSide, Mac, MacPair};
 pub use nptv6::{PrefixTranslation, Untranslated};
 pub use pin::{DigestKey, Pin, Track};
 pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortKey, PortRole};
 pub use settings::{
-    AddressOwner, Filtering, LAN_PREFIXES, LOCAL_FILTER_WORDS, LanPrefix, LocalAddress,
-    LocalFilter, OWN_PORT_WORDS, OwnPorts, PortRange, Settings, TokenBucket,
+    AddressOwner, Filtering, LOCAL_FILTER_WORDS, LocalAddress, LocalFilter, OWN_PORT_WORDS,
+    OwnPorts, PortRange, Settings, TokenBucket,
 };
 pub use shared::SharedU64;
 pub use uplink::{POOL_ADDRESSES, Uplink};
@@ -46,7 +48,7 @@ pub use vlan::Vlan;
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
 /// object; a daemon does not write into maps of another version.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// How many uplinks there can be: one bit each in a mask of 64.
 pub const MAX_UPLINKS: usize = 64;
@@ -183,6 +185,7 @@ impl_pod!(
     Host,
     Ipv4,
     Ipv6,
+    LanNetwork,
     Pin,
     Port,
     Settings,

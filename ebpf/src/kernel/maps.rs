@@ -12,9 +12,9 @@ use aya_ebpf::{
 use pointsman_ebpf::{
     abi::{
         self, AddressOwner, BUCKETS_PER_GROUP, Bucket, COUNTERS, Counter, CounterId, Flow, FlowKey,
-        Forward, Group, Host, Ipv4, Ipv6, LOCAL_FILTER_WORDS, LocalAddress, MAX_FORWARDS,
-        MAX_GROUPS, MAX_UPLINKS, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port, PortKey,
-        Settings, SharedU64, SitePrefix, TokenBucket, Uplink, Uplink6, Vlan,
+        Forward, Group, Host, Ipv4, Ipv6, LOCAL_FILTER_WORDS, LanNetwork, LocalAddress,
+        MAX_FORWARDS, MAX_GROUPS, MAX_UPLINKS, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port,
+        PortKey, Settings, SharedU64, SitePrefix, TokenBucket, Uplink, Uplink6, Vlan,
     },
     path::{Note, Packet, Packet6, Stage},
     table::{BINDING_WORDS, FLOW_WORDS, Filter, PIN_WORDS, Set},
@@ -144,6 +144,11 @@ pub(super) static ADDRESSES6: Array<Ipv6> = Array::with_max_entries(PORT_SLOTS a
 #[map]
 pub(super) static SITE_PREFIXES: LpmTrie<[u32; 4], SitePrefix> =
     LpmTrie::with_max_entries(abi::SITE_PREFIXES as u32, 0);
+
+/// [`LanNetwork`]s, by address as it stands in the packet.
+#[map]
+pub(super) static LAN_NETWORKS: LpmTrie<Ipv4, LanNetwork> =
+    LpmTrie::with_max_entries(abi::LAN_NETWORKS as u32, 0);
 
 /// Neighbours that the kernel is asked to find.
 #[map]

@@ -4,12 +4,14 @@ use aya_ebpf::{
         bpf_get_prandom_u32,
         generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
     },
+    maps::lpm_trie::Key,
     programs::XdpContext,
 };
 use pointsman_ebpf::{
     abi::{
         AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
-        LocalAddress, LocalFilter, PORT_SLOTS, Port, PortKey, Settings, SharedU64, Uplink, Vlan,
+        LanNetwork, LocalAddress, LocalFilter, PORT_SLOTS, Port, PortKey, Settings, SharedU64,
+        Uplink, Vlan,
     },
     path::{self, FlowTable, InsertError, Tables},
     table::Existing,
@@ -17,8 +19,8 @@ use pointsman_ebpf::{
 
 use super::flow_tables::{Bindings, Flows, Invited, Unreplied, look_up};
 use super::maps::{
-    BUCKETS, FORWARDS, FRAGMENTS, GROUPS, HOSTS, LOCAL, LOCAL_FILTER, OWN_PORTS, POOL, PORTS,
-    SETTINGS, SWITCH, TOKENS, UPLINKS, VLANS,
+    BUCKETS, FORWARDS, FRAGMENTS, GROUPS, HOSTS, LAN_NETWORKS, LOCAL, LOCAL_FILTER, OWN_PORTS,
+    POOL, PORTS, SETTINGS, SWITCH, TOKENS, UPLINKS, VLANS,
 };
 
 /// `EEXIST` of the kernel.
@@ -190,6 +192,11 @@ impl<const LOOK_UP: u8, C> Tables for KernelTables<LOOK_UP, C> {
         }
         // SAFETY: the element is a byte, of which every value is an `AddressOwner`.
         Some(unsafe { *LOCAL.get_ptr(address)? })
+    }
+
+    #[inline(always)]
+    fn lan_network(&self, address: Ipv4) -> Option<&LanNetwork> {
+        LAN_NETWORKS.get(Key::new(u32::BITS, address))
     }
 
     #[inline(always)]

@@ -35,8 +35,8 @@ use std::vec::Vec;
 
 use crate::abi::{
     AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, L4Port,
-    LocalAddress, MAX_UPLINKS, OwnPorts, Port, PortKey, Settings, SharedU64, TokenBucket, Uplink,
-    Vlan,
+    LanNetwork, LocalAddress, MAX_UPLINKS, OwnPorts, Port, PortKey, Settings, SharedU64,
+    TokenBucket, Uplink, Vlan,
 };
 use crate::path::{self, FlowTable, InsertError, Tables};
 use crate::verdict::Verdict;
@@ -59,6 +59,8 @@ pub struct MemoryTables {
     pub bucket: Box<dyn Fn(u32) -> Bucket>,
     /// Port forwards, in order.
     pub forwards: Vec<Forward>,
+    /// The LAN's prefixes: an address and how many of its bits count.
+    pub lan_networks: BTreeMap<(Ipv4, u8), LanNetwork>,
     /// The gateway's own addresses, and whose they are.
     pub local: BTreeMap<LocalAddress, AddressOwner>,
     /// Words of [`OwnPorts`] that are not zero, by index.
@@ -93,6 +95,7 @@ impl MemoryTables {
             group: None,
             bucket: Box::new(|_| Bucket::EMPTY),
             forwards: Vec::new(),
+            lan_networks: BTreeMap::new(),
             local: BTreeMap::new(),
             own_ports: BTreeMap::new(),
             pool: BTreeMap::new(),
@@ -312,6 +315,15 @@ impl Tables for MemoryTables {
 
     fn local(&self, address: &LocalAddress) -> Option<AddressOwner> {
         self.local.get(address).copied()
+    }
+
+    fn lan_network(&self, address: Ipv4) -> Option<&LanNetwork> {
+        let bits = |address: &Ipv4| u32::from_be_bytes(address.octets());
+        let holds = |(prefix, len): &(Ipv4, u8)| {
+            *len == 0 || (bits(prefix) ^ bits(&address)) >> (32 - u32::from(*len)) == 0
+        };
+        let holding = self.lan_networks.iter().filter(|(prefix, _)| holds(prefix));
+        holding.max_by_key(|((_, len), _)| *len).map(|(_, network)| network)
     }
 
     fn settings(&self) -> Option<&Settings> {

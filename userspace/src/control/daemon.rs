@@ -203,7 +203,7 @@ impl Daemon {
             // An interface that has just gone will be told of.
             .filter(|error| !matches!(error, InstallError::Attach(AttachError::Missing { .. })))
             .map(ToString::to_string)
-            .chain(startup::check_lan_prefixes(&self.controller).err().map(|e| e.to_string()))
+            .chain(startup::check_lan_networks(&self.controller).err().map(|e| e.to_string()))
             .chain(forwarding::complaint(&self.controller))
             .collect();
         for complaint in complaints.difference(&self.complaints) {

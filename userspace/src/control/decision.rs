@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use pointsman_ebpf::abi::{
-    ABI_VERSION, AddressOwner, Forward, Group, Ipv4, Ipv6, LAN_PREFIXES, LanPrefix, LanSide,
-    LocalAddress, Mac, MacPair, POOL_ADDRESSES, Port, PortRange, PortRole, Settings, Uplink6, Vlan,
+    ABI_VERSION, AddressOwner, Forward, Group, Ipv4, Ipv6, LanSide, LocalAddress, Mac, MacPair,
+    POOL_ADDRESSES, Port, PortRange, PortRole, Settings, Uplink6, Vlan,
 };
 
 use super::Controller;
 use super::attachment::{Attachment, is_tagged};
 use super::buckets::{Candidate, Ranking};
-use super::forward::{to_prefix, to_record};
+use super::forward::to_record;
 use super::policy::{Interface, Policy};
 use super::uplink::{ControlledUplink, packet_size};
 use crate::ports::PortSet;
@@ -47,6 +47,7 @@ impl Controller {
             uplinks6: self.uplinks6(),
             addresses6: self.addresses6(),
             site_prefixes: self.site_prefixes(),
+            lan_networks: self.lan_networks(),
             interfaces,
         }
     }
@@ -112,10 +113,6 @@ impl Controller {
 
     fn settings(&self) -> Settings {
         let nat = &self.config().nat;
-        let mut lan_prefixes = [LanPrefix::default(); LAN_PREFIXES];
-        for (to, prefix) in lan_prefixes.iter_mut().zip(self.lan_prefixes()) {
-            *to = to_prefix(&prefix);
-        }
         Settings {
             hash_key: self.hash_key,
             abi_version: ABI_VERSION,
@@ -130,7 +127,6 @@ impl Controller {
             lan_interface: self.lan_links().next().map_or(0, |(_, ifindex, _)| ifindex),
             ipv6: self.uplinks().iter().any(|uplink| uplink.config.ipv6.is_some()).into(),
             reserved: [0; 6],
-            lan_prefixes,
         }
     }
 

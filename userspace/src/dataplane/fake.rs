@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::Ipv6Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LocalAddress, Port,
-    Settings, SitePrefix, Uplink, Uplink6, Vlan,
+    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress,
+    Port, Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 use super::{AttachError, Dataplane, Mode, TableError};
@@ -37,6 +37,7 @@ pub(crate) struct Fake {
     pub(crate) uplinks6: BTreeMap<u8, Uplink6>,
     pub(crate) addresses6: BTreeMap<u16, Ipv6>,
     pub(crate) site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
+    pub(crate) lan_networks: BTreeMap<Ipv4Net, LanNetwork>,
 }
 
 impl Dataplane for Fake {
@@ -166,6 +167,19 @@ impl Dataplane for Fake {
         match known {
             Some(known) => self.site_prefixes.insert(prefix, *known),
             None => self.site_prefixes.remove(&prefix),
+        };
+        Ok(())
+    }
+
+    fn set_lan_network(
+        &mut self,
+        prefix: Ipv4Net,
+        network: Option<&LanNetwork>,
+    ) -> Result<(), TableError> {
+        self.log.push(format!("lan {prefix}"));
+        match network {
+            Some(network) => self.lan_networks.insert(prefix, *network),
+            None => self.lan_networks.remove(&prefix),
         };
         Ok(())
     }

@@ -6,10 +6,10 @@ use aya::programs::Xdp;
 use aya::programs::xdp::XdpLink;
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
-use ipnet::Ipv6Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LocalAddress, LocalFilter,
-    MAX_UPLINKS, PORT_SLOTS, Port, Settings, SitePrefix, Uplink, Uplink6, Vlan,
+    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress,
+    LocalFilter, MAX_UPLINKS, PORT_SLOTS, Port, Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 use pointsman_ebpf::path::Stage;
 
@@ -68,6 +68,7 @@ pub struct Kernel {
     uplinks6: Section<Uplink6, MAX_UPLINKS>,
     addresses6: Array<MapData, Ipv6>,
     site_prefixes: LpmTrie<MapData, [u8; 16], SitePrefix>,
+    lan_networks: LpmTrie<MapData, Ipv4, LanNetwork>,
     counters: PerCpuArray<MapData, Counter>,
     egress: DevMap<MapData>,
     /// Never written again, but kept: without a descriptor of it the kernel empties it.
@@ -126,6 +127,7 @@ impl Kernel {
             uplinks6: take(&mut object, UPLINKS6)?,
             addresses6: take(&mut object, "ADDRESSES6")?,
             site_prefixes: take(&mut object, "SITE_PREFIXES")?,
+            lan_networks: take(&mut object, "LAN_NETWORKS")?,
             counters: take(&mut object, "COUNTER")?,
             egress: take(&mut object, "EGRESS")?,
             _stages: stages,
@@ -303,6 +305,20 @@ impl Dataplane for Kernel {
             None => self.site_prefixes.remove(&key).or_else(unless_absent),
         }
         .map_err(TableError::writing("SITE_PREFIXES"))
+    }
+
+    fn set_lan_network(
+        &mut self,
+        prefix: Ipv4Net,
+        network: Option<&LanNetwork>,
+    ) -> Result<(), TableError> {
+        let address = Ipv4::new(prefix.network().octets());
+        let key = Key::new(u32::from(prefix.prefix_len()), address);
+        match network {
+            Some(network) => self.lan_networks.insert(&key, network, 0),
+            None => self.lan_networks.remove(&key).or_else(unless_absent),
+        }
+        .map_err(TableError::writing("LAN_NETWORKS"))
     }
 
     fn counters(&self) -> Result<Vec<Counter>, TableError> {

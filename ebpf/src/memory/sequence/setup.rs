@@ -4,8 +4,8 @@ use core::net::Ipv4Addr;
 
 use super::{Interface, Tagging};
 use crate::abi::{
-    AddressOwner, Forward, Ipv4, L4Port, LanPrefix, LanSide, MAX_UPLINKS, Mac, MacPair,
-    POOL_ADDRESSES, PortRange,
+    AddressOwner, Forward, Ipv4, L4Port, LanSide, MAX_UPLINKS, Mac, MacPair, POOL_ADDRESSES,
+    PortRange, SourcePrefix,
 };
 use crate::memory::MemoryTables;
 use crate::memory::site::{self, A, B, Provider, lan};
@@ -166,8 +166,8 @@ impl ForwardRule {
             Some(source) => ([Ipv4Addr::from(source).to_bits(), u32::MAX], 1),
             None => ([u32::MAX, 0], 0),
         };
-        let mut sources = [LanPrefix::default(); 4];
-        sources[0] = LanPrefix { network: address, mask: prefix };
+        let mut sources = [SourcePrefix::default(); 4];
+        sources[0] = SourcePrefix { network: address, mask: prefix };
         let macs = MacPair::new(Mac::new(mac_of(self.host.0)), Mac::new(lan::MAC));
         let side = LanSide::new(macs, lan::EGRESS, setup.mtu[0]);
         Forward {

@@ -40,8 +40,9 @@ pub(crate) struct Site {
     pub(crate) now: u64,
 }
 
-/// The network of the LAN, of 16 bits.
-const LAN: [u8; 2] = [10, 1];
+/// The network on the LAN's link, of 16 bits, and that behind a router of it.
+const LINK: [u8; 2] = [10, 1];
+const BEHIND_ROUTER: [u8; 2] = [10, 20];
 
 impl Site {
     pub(crate) fn new(setup: &Setup) -> Self {
@@ -187,10 +188,10 @@ pub(crate) fn is_martian(address: [u8; 4]) -> bool {
 
 /// Whether the address is of the LAN.
 pub(crate) fn is_of_lan(address: [u8; 4]) -> bool {
-    address[..2] == LAN
+    address[..2] == LINK || address[..2] == BEHIND_ROUTER
 }
 
-/// Whether the address is the LAN's broadcast address, of the new kind or the old.
+/// Whether the address is the broadcast address of the LAN's link, of the new kind or the old.
 pub(crate) fn is_broadcast(address: [u8; 4]) -> bool {
-    is_of_lan(address) && matches!(address[2..], [0, 0] | [255, 255])
+    address[..2] == LINK && matches!(address[2..], [0, 0] | [255, 255])
 }
