@@ -13,7 +13,8 @@
 //! 6. Forward (`forward.rs`): MACs, VLAN tags (`tagged.rs`), egress, counter.
 //!
 //! From one LAN address to another nothing is translated or remembered (`lan.rs`): the kernel's routes say
-//! where it goes.
+//! where it goes. The LAN's addresses are those on the links of its interfaces and those behind routers
+//! there: no uplink takes a packet to one, and none that is from one is let in by it.
 //!
 //! Later fragments have no ports, and go the way of the first (`fragment.rs`). ICMP errors go the
 //! way of the packet that they quote (`error.rs`). Some of what is dropped is answered by an ICMP

@@ -1,6 +1,10 @@
-//! What the data plane is to know of the LAN's IPv4 prefixes.
+//! What the data plane is to know of the LAN's IPv4 prefixes: those on a link, and those that the
+//! kernel has a route to by a LAN interface, so that they are behind a router there.
+//!
+//! Any such route makes its prefix the LAN's, whatever other routes lead to it or to a part of it: those
+//! by other interfaces may be a million, and are not known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 use pointsman_ebpf::abi::{LAN_NETWORKS, LanNetwork};
@@ -16,6 +20,13 @@ impl Controller {
             .map(|prefix| prefix.trunc())
     }
 
+    /// The prefixes that a route leads to by a LAN interface, most of them once.
+    fn routed_prefixes(&self) -> impl Iterator<Item = Ipv4Net> {
+        let interfaces: BTreeSet<u32> = self.lan_links().map(|(_, index, _)| index).collect();
+        let routes = self.facts().routes.iter();
+        routes.filter(move |route| interfaces.contains(&route.index)).map(|route| route.prefix)
+    }
+
     /// The LAN's prefixes, as many as the data plane takes.
     pub(super) fn lan_networks(&self) -> BTreeMap<Ipv4Net, LanNetwork> {
         self.networks(LAN_NETWORKS)
@@ -28,12 +39,15 @@ impl Controller {
 
     /// So many of the LAN's prefixes, if there are as many.
     fn networks(&self, most: usize) -> BTreeMap<Ipv4Net, LanNetwork> {
+        let on_link = self.on_link_prefixes().map(|prefix| (prefix, true));
+        let behind_routers = self.routed_prefixes().map(|prefix| (prefix, false));
         let mut networks = BTreeMap::new();
-        for prefix in self.on_link_prefixes() {
+        for (prefix, is_on_link) in on_link.chain(behind_routers) {
             if networks.len() == most {
                 break;
             }
-            networks.insert(prefix, LanNetwork::new(u32::from(prefix.prefix_len()), true));
+            let network = LanNetwork::new(u32::from(prefix.prefix_len()), is_on_link);
+            networks.entry(prefix).or_insert(network);
         }
         networks
     }

@@ -123,8 +123,9 @@ pub enum Unfit {
     },
     /// The LAN has more prefixes than the data plane takes.
     #[error(
-        "the LAN has more than {LAN_NETWORKS} IPv4 prefixes, which the data plane does not take; \
-         remove addresses from its interfaces, or serve fewer"
+        "the LAN has more than {LAN_NETWORKS} IPv4 prefixes, on its interfaces and behind its \
+         routers, and the data plane takes no more: what is for the others would leave by an uplink; \
+         give routes to shorter prefixes instead, or serve fewer interfaces"
     )]
     TooManyPrefixes,
 }
