@@ -187,6 +187,8 @@ pub(crate) struct Left<P> {
     pub(crate) port: PortKey,
     /// The tags that it came in with.
     pub(crate) came: Tags,
+    /// How long its frame was without them, in bytes.
+    pub(crate) len: usize,
 }
 
 /// What the packet in hand has left on its way through the stages.
@@ -237,10 +239,10 @@ static EGRESS: DevMap = DevMap::with_max_entries(PORT_SLOTS as u32, 0);
 #[map]
 static STAGES: ProgramArray = ProgramArray::with_max_entries(Stage::ALL.len() as u32, 0);
 
-/// Leaves for all stages to come what was parsed of the packet, the port that it came in by, and the tags
-/// that were taken out of it.
+/// Leaves for all stages to come what was parsed of the packet, the port that it came in by, the tags that
+/// were taken out of it, and how long its frame is without.
 #[inline(always)]
-pub(crate) fn leave<P: Carried>(packet: &P, port: PortKey, came: Tags) {
+pub(crate) fn leave<P: Carried>(packet: &P, port: PortKey, came: Tags, len: usize) {
     if let Some(left) = P::map().get_ptr_mut(0) {
         // SAFETY: the element is this CPU's own, and an XDP program is not interrupted by another
         // on its CPU. That holds until the last of a packet's stages ends.
@@ -248,6 +250,7 @@ pub(crate) fn leave<P: Carried>(packet: &P, port: PortKey, came: Tags) {
             (*left).packet = *packet;
             (*left).port = port;
             (*left).came = came;
+            (*left).len = len;
         }
     }
 }

@@ -205,8 +205,8 @@ pub trait End {
     /// What is left then.
     type Done;
 
-    /// Whatever the verdict calls for.
-    fn done(&self, verdict: Verdict) -> Self::Done;
+    /// Whatever the verdict on the frame calls for.
+    fn done<F: Frame>(&self, frame: &F, verdict: Verdict) -> Self::Done;
 }
 
 /// What one stage of a packet's path tells the next. 8 bytes.

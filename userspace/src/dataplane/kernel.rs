@@ -37,9 +37,9 @@ const VLANS: &str = ".data.vlans";
 const UPLINKS: &str = ".data.uplinks";
 const UPLINKS6: &str = ".data.uplinks6";
 
-/// The oldest kernel with all that the object needs: global functions that take pointers (5.12),
-/// the coarse clock (5.11), and links of XDP programs (5.9).
-const KERNEL: (u8, u8, u16) = (5, 12, 0);
+/// The oldest kernel with all that the object needs: frames of several pages (5.18), global functions
+/// that take pointers (5.12), the coarse clock (5.11), and links of XDP programs (5.9).
+const KERNEL: (u8, u8, u16) = (5, 18, 0);
 
 /// The data plane in the kernel. All of it ends with this value: programs detach and maps go.
 pub struct Kernel {
@@ -349,9 +349,9 @@ mod tests {
 
     #[test]
     fn an_old_kernel_is_named_with_the_one_that_is_needed() {
-        let error = check_version(KernelVersion::new(5, 11, 22)).unwrap_err();
-        assert_eq!(error.to_string(), "the kernel is Linux 5.11; Pointsman needs 5.12 or later");
-        check_version(KernelVersion::new(5, 12, 0)).unwrap();
+        let error = check_version(KernelVersion::new(5, 17, 22)).unwrap_err();
+        assert_eq!(error.to_string(), "the kernel is Linux 5.17; Pointsman needs 5.18 or later");
+        check_version(KernelVersion::new(5, 18, 0)).unwrap();
         check_version(KernelVersion::new(6, 1, 0)).unwrap();
     }
 }

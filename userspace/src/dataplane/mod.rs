@@ -27,7 +27,7 @@ use pointsman_ebpf::abi::{
     Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 
-pub use attach::{AttachError, Mode};
+pub use attach::{AttachError, Mode, NATIVE_MTU};
 pub use batch::BatchMap;
 pub use error::{LoadError, TableError};
 #[cfg(test)]
