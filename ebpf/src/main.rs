@@ -176,6 +176,10 @@ programs! {
     pointsman_fragment = path::fragment, CALL,
     /// [`path::Stage::Error`].
     pointsman_error = path::error, CALL,
+    /// [`path::Stage::RoutedOpening`].
+    pointsman_routed_opening = path::routed_opening, CALL,
+    /// [`path::Stage::RoutedInbound`].
+    pointsman_routed_inbound = path::routed_inbound, CALL,
     /// [`path::Stage::Answer`].
     pointsman_answer = path::answer, CALL,
 }
@@ -183,6 +187,8 @@ programs! {
     with_routes;
     /// [`path::Stage::Lan`].
     pointsman_lan = path::lan, CALL,
+    /// [`path::Stage::RoutedInvitation`].
+    pointsman_routed_invitation = path::routed_invitation, CALL,
     /// [`path::Stage::Outbound6`].
     pointsman_outbound6 = path::outbound6, HIDDEN,
     /// [`path::Stage::Opening6`].
@@ -199,6 +205,30 @@ programs! {
     pointsman_error6 = path::error6, CALL,
     /// [`path::Stage::Answer6`].
     pointsman_answer6 = path::answer6, CALL,
+    /// [`path::Stage::Outbound64`].
+    pointsman_outbound64 = path::outbound64, HIDDEN,
+    /// [`path::Stage::Known64`].
+    pointsman_known64 = path::known64, CALL,
+    /// [`path::Stage::Moved64`].
+    pointsman_moved64 = path::moved64, CALL,
+    /// [`path::Stage::Opening64`].
+    pointsman_opening64 = path::opening64, CALL,
+    /// [`path::Stage::Entry64`].
+    pointsman_entry64 = path::entry64, CALL,
+    /// [`path::Stage::Mapping64`].
+    pointsman_mapping64 = path::mapping64, CALL,
+    /// [`path::Stage::ErrorOut64`].
+    pointsman_error_out64 = path::error_out64, CALL,
+    /// [`path::Stage::Inbound64`].
+    pointsman_inbound64 = path::inbound64, CALL,
+    /// [`path::Stage::Reply64`].
+    pointsman_reply64 = path::reply64, CALL,
+    /// [`path::Stage::Promotion64`].
+    pointsman_promotion64 = path::promotion64, CALL,
+    /// [`path::Stage::Invitation64`].
+    pointsman_invitation64 = path::invitation64, CALL,
+    /// [`path::Stage::ErrorIn64`].
+    pointsman_error_in64 = path::error_in64, CALL,
 }
 
 /// Goes on with the next stage, if there is one. Where that has no program, the packet is dropped.

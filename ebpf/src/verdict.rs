@@ -118,6 +118,15 @@ reasons! {
         AnycastTranslation = "anycast_translation",
         /// For an IPv6 address that no LAN interface leads to.
         NoLanRoute = "no_lan_route",
+        /// With a source route that has hops left, which NAT64 does not translate (RFC 7915 sections 4.1
+        /// and 5.1).
+        SourceRoute = "source_route",
+        /// For an IPv4 address that NAT64 does not lead to: the gateway's own, the LAN's, or one of a
+        /// private network by the well-known prefix (RFC 6052 section 3.1).
+        Nat64Destination = "nat64_destination",
+        /// Of a kind that NAT64 does not translate: another protocol than TCP, UDP and ICMP echo, a
+        /// fragment of ICMP, or one of UDP without a checksum (RFC 7915 sections 1.2 and 4.5).
+        Nat64Untranslatable = "nat64_untranslatable",
         /// For a LAN host whose MAC the kernel does not know: it is asked to find it.
         NeighbourUnknown = "neighbour_unknown",
         /// A frame with a tag that names no VLAN, only a priority (IEEE 802.1Q): the kernel would

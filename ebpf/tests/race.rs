@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use pointsman_ebpf::abi::{
     AddressOwner, Binding, Bucket, DigestKey, Direction, Epoch, Flow, FlowKey, Forward, Group,
-    Host, Ipv4, Ipv6, LanNetwork, LocalAddress, Pin, Port, PortKey, PortRange, Settings, SharedU64,
-    SitePrefix, Uplink, Uplink6, Vlan,
+    Host, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64, Pin, Port, PortKey, PortRange, Settings,
+    SharedU64, SitePrefix, Uplink, Uplink6, Vlan,
 };
 use pointsman_ebpf::memory::site::{self, A, B, SERVER, lan};
 use pointsman_ebpf::memory::{MemoryTables, PacketBuilder};
@@ -138,6 +138,10 @@ impl Tables for Racing<'_> {
         self.tables.lan_network(address)
     }
 
+    fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix> {
+        self.tables.site_prefix(address)
+    }
+
     fn settings(&self) -> Option<&Settings> {
         self.tables.settings()
     }
@@ -160,12 +164,12 @@ impl Tables6 for Racing<'_> {
         self.tables.uplink6(uplink)
     }
 
-    fn address6(&self, egress: u16) -> Option<Ipv6> {
-        self.tables.address6(egress)
+    fn nat64(&self) -> &Nat64 {
+        self.tables.nat64()
     }
 
-    fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix> {
-        self.tables.site_prefix(address)
+    fn address6(&self, egress: u16) -> Option<Ipv6> {
+        self.tables.address6(egress)
     }
 
     fn lan_next_hop(&self, address: &Ipv6) -> NextHop {

@@ -10,6 +10,7 @@
 
 mod cable;
 mod error;
+mod independent;
 mod namespace;
 mod nic;
 mod permission;

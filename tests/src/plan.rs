@@ -15,6 +15,18 @@ pub const LAN_GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
 /// The second host in the LAN: the last address of all.
 pub const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(10, 1, 255, 254);
 
+/// The site's own prefix, which every provider routes to it.
+pub const INDEPENDENT: Ipv4Addr = Ipv4Addr::new(198, 19, 4, 0);
+
+/// How many of its bits count.
+pub const INDEPENDENT_PREFIX: u8 = 24;
+
+/// The gateway's address of it.
+pub const INDEPENDENT_GATEWAY: Ipv4Addr = Ipv4Addr::new(198, 19, 4, 1);
+
+/// How many addresses the client has of it, the first ones after the gateway's.
+pub const INDEPENDENT_CLIENTS: usize = 32;
+
 /// The server beyond all providers.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
 

@@ -60,7 +60,7 @@ fn load() -> Result<SweptMaps> {
     layout.apply(&mut loader);
     let mut object =
         loader.load(OBJECT).context("the maps need root, and memory for a million flows")?;
-    Ok(SweptMaps::take(&mut object, layout.hash_key)?)
+    Ok(SweptMaps::take(&mut object, layout.hash_key, layout.digest_key)?)
 }
 
 /// The LAN's end of a flow, and its public one.

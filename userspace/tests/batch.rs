@@ -160,7 +160,7 @@ fn the_sweep_leaves_in_the_kernel_what_is_in_use() {
     let mut loader = EbpfLoader::new();
     layout.apply(&mut loader);
     let mut object = loader.load(OBJECT).expect("the object loads as root");
-    let mut tables = SweptMaps::take(&mut object, layout.hash_key).unwrap();
+    let mut tables = SweptMaps::take(&mut object, layout.hash_key, layout.digest_key).unwrap();
     let ports = [(5000, 0), (5001, 500), (5002, 0), (5003, 500)];
     for (port, age) in ports {
         let port = L4Port::from_host(port);

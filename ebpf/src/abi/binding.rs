@@ -19,18 +19,22 @@ pub struct Binding<M = u64> {
     pub used: M,
     /// The generation of the uplink that it was made for.
     pub generation: u32,
-    /// Of the public side: the LAN host's address. Of the LAN side: the public one.
+    /// Of the public side: the LAN host's address, or of one of IPv6, its
+    /// [`HostDigest::account`](super::HostDigest::account). Of the LAN side: the public one.
     pub address: Ipv4,
     /// Of the public side: the LAN host's port or echo identifier. Of the LAN side: the public one.
     pub port: L4Port,
     /// Always zero.
-    pub reserved: [u16; 3],
-    /// How the LAN host is reached.
+    pub reserved: u16,
+    /// Of the public side, if the LAN host is one of IPv6: its
+    /// [`HostDigest::rest`](super::HostDigest::rest). Zero elsewhere.
+    pub rest: Ipv4,
+    /// How the LAN host is reached; of one of IPv6, its address: [`LanSide::of_ipv6`].
     pub lan: LanSide,
 }
 
 assert_layout!(Binding, size 40, align 8,
-    used: 8, generation: 4, address: 4, port: 2, reserved: 6, lan: 16);
+    used: 8, generation: 4, address: 4, port: 2, reserved: 2, rest: 4, lan: 16);
 const _: () = assert!(size_of::<Binding<super::SharedU64>>() == 40);
 
 /// Whether mappings of this protocol are by ports, or by identifiers of echo, which tell the LAN's
@@ -55,7 +59,8 @@ impl<M> Binding<M> {
             generation: self.generation,
             address: self.address,
             port: self.port,
-            reserved: self.reserved,
+            reserved: 0,
+            rest: self.rest,
             lan: self.lan,
         }
     }

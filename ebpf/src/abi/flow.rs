@@ -1,9 +1,23 @@
 use core::fmt;
 
-use super::{Ipv4, L4Port, LanSide, assert_layout};
+use super::{HostDigest, Ipv4, Ipv6, L4Port, LanSide, ROUTED_SIDE, assert_layout};
+use crate::wire::Protocol;
 
 /// The realm of every LAN interface in a [`FlowKey`]; an uplink's is its identifier plus one.
 pub const LAN_REALM: u8 = 0;
+
+/// The realm of IPv6 packets from the LAN that NAT64 translates: in the place of the addresses, their
+/// keys have a digest.
+pub const NAT64_REALM: u8 = 0x80;
+
+/// The realm of what comes in by any uplink for a prefix that the uplink routes as it is.
+pub const ROUTED_REALM: u8 = ROUTED_SIDE + 1;
+
+/// The realm of what comes in for flows that go by this side of an uplink.
+#[inline(always)]
+const fn realm_of(side: u8) -> u8 {
+    if side < ROUTED_SIDE { side + 1 } else { ROUTED_REALM }
+}
 
 /// What identifies one direction of a flow, as its packets arrive. 16 bytes: the addresses as they
 /// stand in the IPv4 header, the ports as they stand in the transport header, the protocol, the
@@ -25,7 +39,7 @@ assert_layout!(FlowKey, size 16, align 8, addresses: 8, transport: 8);
 
 impl FlowKey {
     /// From the addresses, ports and protocol of a packet, and the realm that it came in by:
-    /// [`LAN_REALM`], or the uplink's identifier plus one.
+    /// [`LAN_REALM`], [`ROUTED_REALM`], or the uplink's identifier plus one.
     #[inline(always)]
     pub const fn new(
         (source, source_port): (Ipv4, L4Port),
@@ -97,7 +111,7 @@ impl FlowKey {
         (self.transport.to_le() >> 32) as u8
     }
 
-    /// Where the packet came in: [`LAN_REALM`], or the uplink's identifier plus one.
+    /// Where the packet came in: [`LAN_REALM`], [`ROUTED_REALM`], or the uplink's identifier plus one.
     #[inline(always)]
     pub const fn realm(&self) -> u8 {
         (self.transport.to_le() >> 40) as u8
@@ -116,12 +130,12 @@ impl FlowKey {
     }
 
     /// The key under which the other direction of the flow is kept: what the answers to its
-    /// translated packets look like.
+    /// translated packets look like. Of flows through NAT64 see [`Self::inward64`].
     #[inline(always)]
     pub const fn peer<M>(&self, flow: &Flow<M>) -> Self {
         let translated = (flow.address, flow.port);
         if flow.direction == Direction::Out as u8 {
-            Self::new(self.to(), translated, self.protocol(), flow.uplink + 1)
+            Self::new(self.to(), translated, self.protocol(), realm_of(flow.uplink))
         } else if flow.direction == Direction::In as u8 {
             Self::new(translated, self.from(), self.protocol(), LAN_REALM)
         } else {
@@ -144,6 +158,22 @@ impl FlowKey {
     pub const fn internal(host: (Ipv4, L4Port), remote: Ipv4, protocol: u8, uplink: u8) -> Self {
         let key = Self::new(host, (remote, L4Port::new([0; 2])), protocol, uplink + 1);
         Self { transport: key.transport | (1_u64 << 48).to_le(), ..key }
+    }
+
+    /// The key of a flow through NAT64, of what comes from the LAN: by [`Self::pinned`], which is the
+    /// key of the same packet were it to stay one of IPv6.
+    #[inline(always)]
+    #[must_use]
+    pub const fn nat64(self) -> Self {
+        Self { transport: self.transport | ((NAT64_REALM as u64) << 40).to_le(), ..self }
+    }
+
+    /// The key of what comes in by the uplink of a flow through NAT64, `out` being its entry from the LAN
+    /// under this key.
+    #[inline(always)]
+    pub const fn inward64<M>(&self, out: &Flow<M>) -> Self {
+        let remote = (out.other_address, self.destination_port());
+        Self::new(remote, (out.address, out.port), to_ipv4(self.protocol()), out.uplink + 1)
     }
 
     /// Whether it was made by [`Self::internal`].
@@ -182,6 +212,10 @@ pub enum Direction {
     /// From the LAN to the LAN by a public address: source and destination are rewritten (RFC 4787
     /// section 6).
     Hairpin = 2,
+    /// From the LAN to an uplink, and from IPv6 to IPv4 (RFC 6146).
+    Out64 = 3,
+    /// From an uplink to the LAN, and from IPv4 to IPv6.
+    In64 = 4,
 }
 
 /// What the data plane notes of a direction's packets, in one word: when the last one passed, in
@@ -260,44 +294,56 @@ pub struct Flow<M = u64> {
     pub progress: M,
     /// The generation of the uplink that the entry was made for.
     pub generation: u32,
-    /// Replaces the source address (out, hairpin) or the destination address (in).
+    /// Replaces the source address (out, hairpin, out64) or the destination address (in). In64: the
+    /// first four octets of the LAN host's address.
     pub address: Ipv4,
     /// Replaces the source port (out, hairpin) or the destination port (in), or the echo
     /// identifier.
     pub port: L4Port,
     /// What the IPv4 header checksum changes by, the TTL's decrement included: the
-    /// one's-complement sum of ~m + m' (RFC 1624 section 3).
+    /// one's-complement sum of ~m + m' (RFC 1624 section 3). In64: the next two octets of the LAN host's
+    /// address. Out64: half of [`HostDigest::rest`].
     pub header_delta: u16,
     /// What the transport checksum changes by, likewise.
     pub transport_delta: u16,
-    /// Hairpin: replaces the destination port.
+    /// Hairpin: replaces the destination port. In64: the next two octets of the LAN host's address.
+    /// Out64: the other half of [`HostDigest::rest`].
     pub other_port: L4Port,
     /// How the LAN host is reached that the flow goes to (in, hairpin) or comes from (out). How the
     /// uplink's next hop is, is in its [`super::Uplink`].
     pub lan: LanSide,
-    /// Hairpin: replaces the destination address.
+    /// Hairpin: replaces the destination address. Out64: the same. In64: the next four octets of the
+    /// LAN host's address.
     pub other_address: Ipv4,
-    /// When the entry was made, in [`ticks`].
-    pub created: u32,
-    /// Always zero.
-    pub reserved: u32,
+    /// In64: the last four octets of the LAN host's address. Out64: its [`HostDigest::account`]. Zero
+    /// elsewhere.
+    pub rest: Ipv4,
     /// A [`Direction`].
     pub direction: u8,
     /// The group that chose the uplink.
     pub group: u8,
     /// An [`Opener`].
     pub opener: u8,
-    /// The identifier of the uplink whose address the flow is translated to.
+    /// The identifier of the uplink whose address the flow is translated to; of a flow that is routed
+    /// as it is, that of the uplink by which it leaves, plus [`ROUTED_SIDE`].
     pub uplink: u8,
+    /// When the entry was made, in [`ticks`].
+    pub created: u32,
 }
 
 assert_layout!(Flow, size 64, align 8,
     mark: 8, progress: 8, generation: 4, address: 4, port: 2, header_delta: 2, transport_delta: 2,
-    other_port: 2, lan: 16, other_address: 4, created: 4, reserved: 4, direction: 1, group: 1,
-    opener: 1, uplink: 1);
+    other_port: 2, lan: 16, other_address: 4, rest: 4, direction: 1, group: 1, opener: 1,
+    uplink: 1, created: 4);
 const _: () = assert!(size_of::<Flow<super::SharedU64>>() == 64);
 
 impl<M> Flow<M> {
+    /// Whether addresses and ports stay as they are.
+    #[inline(always)]
+    pub const fn is_routed(&self) -> bool {
+        self.uplink >= ROUTED_SIDE
+    }
+
     /// The same entry with other words for what the data plane writes: `with` of each.
     pub fn map<N>(&self, with: impl Fn(&M) -> N) -> Flow<N> {
         Flow {
@@ -316,9 +362,46 @@ impl<M> Flow<M> {
             other_port: self.other_port,
             group: self.group,
             opener: self.opener,
-            reserved: 0,
+            rest: self.rest,
         }
     }
+
+    /// Whether the flow goes through NAT64.
+    #[inline(always)]
+    pub const fn is_nat64(&self) -> bool {
+        self.direction == Direction::Out64 as u8 || self.direction == Direction::In64 as u8
+    }
+
+    /// In64: the address of the LAN host that the flow goes to.
+    #[inline(always)]
+    pub const fn inside(&self) -> Ipv6 {
+        let [a, b, c, d] = self.address.octets();
+        let [e, f] = self.header_delta.to_ne_bytes();
+        let [g, h] = self.other_port.octets();
+        let [i, j, k, l] = self.other_address.octets();
+        let [m, n, o, p] = self.rest.octets();
+        Ipv6::new([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
+    }
+
+    /// Out64: what stands for the LAN host that the flow comes from.
+    #[inline(always)]
+    pub const fn host_digest(&self) -> HostDigest {
+        let [a, b] = self.header_delta.to_ne_bytes();
+        let [c, d] = self.other_port.octets();
+        HostDigest::from_parts(self.rest, Ipv4::new([a, b, c, d]))
+    }
+}
+
+/// The protocol number that ICMP has in IPv6, where this is its number in IPv4; any other stays.
+#[inline(always)]
+pub const fn to_ipv6(protocol: u8) -> u8 {
+    if protocol == Protocol::ICMP { Protocol::ICMPV6 } else { protocol }
+}
+
+/// The reverse of [`to_ipv6`].
+#[inline(always)]
+pub const fn to_ipv4(protocol: u8) -> u8 {
+    if protocol == Protocol::ICMPV6 { Protocol::ICMP } else { protocol }
 }
 
 /// Who sent the first packet of a flow, as [`Flow::opener`].
@@ -327,7 +410,8 @@ impl<M> Flow<M> {
 pub enum Opener {
     /// A LAN host: the flow may go over to another uplink.
     Lan = 0,
-    /// Someone beyond the uplink, to a mapping or a forward: the flow stays on this uplink.
+    /// Someone beyond the uplink. To a mapping or a forward, the flow stays on this uplink; one that is
+    /// routed may go over to another.
     Remote = 1,
 }
 

@@ -1,37 +1,10 @@
-use super::{Ipv4, L4Port, LanSide, PortRange, assert_layout};
+use super::{Ipv4, Ipv4Prefix, L4Port, LanSide, PortRange, assert_layout};
 
 /// How many port forwards there can be.
 pub const MAX_FORWARDS: usize = 256;
 
 /// How many prefixes the senders of a port forward can be limited to.
 pub const FORWARD_SOURCES: usize = 4;
-
-/// An IPv4 prefix that senders are in. 8 bytes, in the machine's own byte order; no address is in the
-/// default value's prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct SourcePrefix {
-    /// The prefix, its host bits zero.
-    pub network: u32,
-    /// The netmask.
-    pub mask: u32,
-}
-
-assert_layout!(SourcePrefix, size 8, align 4, network: 4, mask: 4);
-
-impl Default for SourcePrefix {
-    fn default() -> Self {
-        Self { network: u32::MAX, mask: 0 }
-    }
-}
-
-impl SourcePrefix {
-    /// Whether the address is in the prefix.
-    #[inline(always)]
-    pub fn contains(&self, address: Ipv4) -> bool {
-        address.to_host() & self.mask == self.network
-    }
-}
 
 /// A port forward: what comes to these ports of an uplink's public address goes to a LAN host. 72
 /// bytes. The default value forwards nothing.
@@ -55,7 +28,7 @@ pub struct Forward {
     /// How the host is reached: all zero as long as its MAC is not known.
     pub lan: LanSide,
     /// Who may send.
-    pub sources: [SourcePrefix; FORWARD_SOURCES],
+    pub sources: [Ipv4Prefix; FORWARD_SOURCES],
 }
 
 assert_layout!(Forward, size 72, align 8,

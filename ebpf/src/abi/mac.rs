@@ -1,4 +1,4 @@
-use super::assert_layout;
+use super::{Ipv6, assert_layout};
 
 /// A MAC: its six octets, first to last, in the lower bytes of a little-endian word; the upper two
 /// are zero. 8 bytes.
@@ -113,6 +113,19 @@ impl LanSide {
     pub const fn is_of(self, source: [u8; 8], egress: u16) -> bool {
         // Two more octets than a MAC has.
         (self.head ^ u64::from_le_bytes(source)) << 16 == 0 && self.egress() == egress
+    }
+
+    /// The address of an IPv6 host of the LAN, where a mapping says whose it is, and its neighbours say
+    /// how it is reached.
+    #[inline(always)]
+    pub const fn of_ipv6(address: Ipv6) -> Self {
+        Self { head: address.upper, tail: address.lower }
+    }
+
+    /// The address of [`Self::of_ipv6`].
+    #[inline(always)]
+    pub const fn to_ipv6(self) -> Ipv6 {
+        Ipv6 { upper: self.head, lower: self.tail }
     }
 
     /// Whether the host's MAC is known.

@@ -1,4 +1,4 @@
-use super::{Ipv4, Mac, Vlan, assert_layout};
+use super::{Ipv4, Ipv4Prefix, LAN_REALM, Mac, ROUTED_REALM, Vlan, assert_layout};
 
 /// Slots of the table of ports, a power of two. A port is in one of the [`PORT_PROBES`] slots that
 /// [`PortKey::slots`] names.
@@ -6,6 +6,9 @@ pub const PORT_SLOTS: usize = 256;
 
 /// How many slots a look-up tries.
 pub const PORT_PROBES: usize = 4;
+
+/// How many IPv4 prefixes an uplink can route as they are.
+pub const ROUTED_PREFIXES: usize = 4;
 
 /// What an interface is to the gateway, as [`Port::role`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +20,7 @@ pub enum PortRole {
     Uplink = 2,
 }
 
-/// An interface that the program is attached to, or one VLAN of it. 32 bytes.
+/// An interface that the program is attached to, or one VLAN of it. 64 bytes.
 ///
 /// The kernel's own interface of a VLAN has an index of its own, by which it stands in the kernel's
 /// routes. Where the LAN is such a VLAN, it has a second port, of that index and without tags, that is
@@ -42,18 +45,46 @@ pub struct Port {
     pub role: u8,
     /// The uplink's identifier, or zero on a LAN interface.
     pub uplink: u8,
+    /// How many of `routed` hold.
+    pub routed_count: u8,
     /// Always zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
+    /// The site's own prefixes that the uplink routes as they are. Unused ones hold the default.
+    pub routed: [Ipv4Prefix; ROUTED_PREFIXES],
 }
 
-assert_layout!(Port, size 32, align 8,
-    ifindex: 4, vlan: 4, mac: 8, egress: 2, mtu: 2, address: 4, role: 1, uplink: 1, reserved: 6);
+assert_layout!(Port, size 64, align 8,
+    ifindex: 4, vlan: 4, mac: 8, egress: 2, mtu: 2, address: 4, role: 1, uplink: 1, routed_count: 1,
+    reserved: 5, routed: 32);
 
 impl Port {
     /// What it is looked up by.
     #[inline(always)]
     pub const fn key(&self) -> PortKey {
         PortKey::new(self.ifindex, self.vlan)
+    }
+
+    /// The realm, in a [`FlowKey`](super::FlowKey), of a packet that comes in for this address.
+    #[inline(always)]
+    pub fn realm(&self, destination: Ipv4) -> u8 {
+        if self.role == PortRole::Lan as u8 {
+            LAN_REALM
+        } else if self.routed_count != 0 && self.routes(destination) {
+            ROUTED_REALM
+        } else {
+            self.uplink + 1
+        }
+    }
+
+    /// Whether the address is in a prefix that the uplink routes as it is.
+    #[inline(always)]
+    fn routes(&self, address: Ipv4) -> bool {
+        // Without a branch for each: the path goes on alike, and the verifier walks it once.
+        let misses = |prefix: &Ipv4Prefix| {
+            let other = u64::from(address.to_host() & prefix.mask ^ prefix.network);
+            other.wrapping_neg() >> 63
+        };
+        self.routed.iter().fold(1, |missed, prefix| missed & misses(prefix)) == 0
     }
 }
 

@@ -42,7 +42,7 @@ pub enum Filtering {
     AddressAndPort = 2,
 }
 
-/// What holds for the whole gateway. 56 bytes, the only element of its map.
+/// What holds for the whole gateway. 64 bytes, the only element of its map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Settings {
@@ -68,13 +68,18 @@ pub struct Settings {
     pub filtering: u8,
     /// Whether an uplink is configured for IPv6: one, or zero.
     pub ipv6: u8,
+    /// Whether an uplink routes prefixes of IPv4 as they are: one, or zero.
+    pub routed: u8,
     /// Always zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
+    /// The uplinks that translate IPv4, a bit each.
+    pub nat44: u64,
 }
 
-assert_layout!(Settings, size 56, align 8,
+assert_layout!(Settings, size 64, align 8,
     hash_key: 16, abi_version: 4, nat_ports: 4, host_mappings_max: 4, host_unreplied_max: 4,
-    icmp_rate: 4, icmp_burst: 4, forwards: 4, lan_interface: 4, filtering: 1, ipv6: 1, reserved: 6);
+    icmp_rate: 4, icmp_burst: 4, forwards: 4, lan_interface: 4, filtering: 1, ipv6: 1, routed: 1,
+    reserved: 5, nat44: 8);
 
 /// How many words [`OwnPorts`] are.
 pub const OWN_PORT_WORDS: usize = 2 * 65536 / 64;

@@ -15,7 +15,8 @@ pub enum Ipv6Mode {
     Source = 3,
 }
 
-/// What comes in by an uplink, as [`Uplink6::inbound`].
+/// What comes in by an uplink, as [`Uplink6::inbound`], or to prefixes of IPv4 that it routes, as
+/// [`Uplink::inbound`](super::Uplink::inbound).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Inbound {
@@ -54,8 +55,8 @@ pub struct Uplink6 {
 assert_layout!(Uplink6, size 64, align 8,
     generation: 4, egress: 2, mtu: 2, macs: 12, mode: 1, inbound: 1, reserved: 10, translation: 32);
 
-/// What is known of an IPv6 prefix, as the value of a map of prefixes of which the longest counts. 16
-/// bytes.
+/// What is known of an IPv6 prefix, or of an IPv4 one that is routed, mapped (RFC 4291 section
+/// 2.5.5.2), as the value of a map of prefixes of which the longest counts. 16 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct SitePrefix {

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use pointsman_ebpf::{
     abi::Vlan,
-    wire::{self, Ethernet, Frame, Tags, Wire, mss},
+    wire::{self, Ethernet, Frame, Tags, Wire, checksum, mss},
 };
 
 use super::tagged_frame::insert_tags;
@@ -118,6 +118,12 @@ impl<const ANEW: bool> Frame for PacketFrame<ANEW> {
     }
 
     #[inline(always)]
+    fn sum(&self, offset: usize, len: usize) -> Option<u64> {
+        let sum = black_box(sum_frame(self.context, offset as u32, len as u32));
+        (sum != NO_SUM).then_some(sum)
+    }
+
+    #[inline(always)]
     fn walk_extensions(&self, start: usize, next: u8, len: usize) -> u64 {
         black_box(walk_extensions(self.context, start as u32, u32::from(next), len as u32))
     }
@@ -128,6 +134,14 @@ impl<const ANEW: bool> Frame for PacketFrame<ANEW> {
         let grown = unsafe { bpf_xdp_adjust_head(self.context, -(bytes as i32)) };
         (self.start, self.end) = self.bounds();
         (grown == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn replace_front(&mut self, old: usize, new: usize) -> Option<()> {
+        // SAFETY: as for `grow_front`.
+        let moved = unsafe { bpf_xdp_adjust_head(self.context, old as i32 - new as i32) };
+        (self.start, self.end) = self.bounds();
+        (moved == 0).then_some(())
     }
 
     #[inline(always)]
@@ -163,6 +177,21 @@ extern "C" fn find_mss(context: *mut xdp_md, transport: u32, header_len: u32) ->
     // The masks tell the verifier what the callers keep to.
     let (transport, header_len) = (transport as usize & 0xff, header_len as usize & 0x3f);
     mss::find(&frame, transport, header_len).map_or(0, |at| at as u32)
+}
+
+/// What no sum of a frame comes to.
+const NO_SUM: u64 = u64::MAX;
+
+/// [`checksum::sum_frame`] as a global BPF function, as [`find_mss`] is.
+///
+/// Returns the sum, or [`NO_SUM`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn sum_frame(context: *mut xdp_md, offset: u32, len: u32) -> u64 {
+    let frame = PacketFrame::<true>::new(&XdpContext::new(context));
+    // The masks tell the verifier what the callers keep to.
+    let (offset, len) = (offset as usize & 0xff, len as usize & 0xffff);
+    checksum::sum_frame(&frame, offset, len).unwrap_or(NO_SUM)
 }
 
 /// [`wire::walk`] as a global BPF function, as [`find_mss`] is.

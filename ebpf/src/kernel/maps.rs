@@ -13,8 +13,9 @@ use pointsman_ebpf::{
     abi::{
         self, AddressOwner, BUCKETS_PER_GROUP, Bucket, COUNTERS, Counter, CounterId, Flow, FlowKey,
         Forward, Group, Host, Ipv4, Ipv6, LOCAL_FILTER_WORDS, LanNetwork, LocalAddress,
-        MAX_FORWARDS, MAX_GROUPS, MAX_UPLINKS, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port,
-        PortKey, Settings, SharedU64, SitePrefix, TokenBucket, Uplink, Uplink6, Vlan,
+        MAX_FORWARDS, MAX_GROUPS, MAX_UPLINKS, Nat64, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS,
+        Port, PortKey, Settings, SharedU64, SitePrefix, TokenBucket, UPLINK_SIDES, Uplink, Uplink6,
+        Vlan,
     },
     path::{Note, Packet, Packet6, Stage},
     table::{BINDING_WORDS, FLOW_WORDS, Filter, PIN_WORDS, Set},
@@ -72,10 +73,10 @@ pub(super) static PORTS: Section<[Port; PORT_SLOTS]> = Section::zeroed();
 #[unsafe(link_section = ".data.vlans")]
 pub(super) static VLANS: Section<[Vlan; PORT_SLOTS]> = Section::zeroed();
 
-/// [`Uplink`]s by identifier.
+/// [`Uplink`]s by side.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".data.uplinks")]
-pub(super) static UPLINKS: Section<[Uplink; MAX_UPLINKS]> = Section::zeroed();
+pub(super) static UPLINKS: Section<[Uplink; UPLINK_SIDES]> = Section::zeroed();
 
 /// [`Group`]s by identifier.
 #[map]
@@ -135,6 +136,11 @@ pub(super) static INVITED_PINS: Array<Set<PIN_WORDS>> = Array::with_max_entries(
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".data.uplinks6")]
 pub(super) static UPLINKS6: Section<[Uplink6; MAX_UPLINKS]> = Section::zeroed();
+
+/// The only [`Nat64`].
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data.nat64")]
+pub(super) static NAT64: Section<[Nat64; 1]> = Section::zeroed();
 
 /// The gateway's own IPv6 addresses, by an interface's index in the device map.
 #[map]

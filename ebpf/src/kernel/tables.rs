@@ -9,9 +9,9 @@ use aya_ebpf::{
 };
 use pointsman_ebpf::{
     abi::{
-        AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
+        AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, Ipv6,
         LanNetwork, LocalAddress, LocalFilter, PORT_SLOTS, Port, PortKey, Settings, SharedU64,
-        Uplink, Vlan,
+        SitePrefix, UPLINK_SIDES, Uplink, Vlan,
     },
     path::{self, FlowTable, InsertError, Tables},
     table::Existing,
@@ -20,7 +20,7 @@ use pointsman_ebpf::{
 use super::flow_tables::{Bindings, Flows, Invited, Unreplied, look_up};
 use super::maps::{
     BUCKETS, FORWARDS, FRAGMENTS, GROUPS, HOSTS, LAN_NETWORKS, LOCAL, LOCAL_FILTER, OWN_PORTS,
-    POOL, PORTS, SETTINGS, SWITCH, TOKENS, UPLINKS, VLANS,
+    POOL, PORTS, SETTINGS, SITE_PREFIXES, SWITCH, TOKENS, UPLINKS, VLANS,
 };
 
 /// `EEXIST` of the kernel.
@@ -82,8 +82,9 @@ impl<const LOOK_UP: u8, C> Tables for KernelTables<LOOK_UP, C> {
     }
 
     #[inline(always)]
-    fn uplink(&self, uplink: u8) -> Option<&Uplink> {
-        UPLINKS.get(usize::from(uplink))
+    fn uplink(&self, side: u8) -> Option<&Uplink> {
+        // As for `vlan`: the compiler would compare in a way that the verifier learns nothing by.
+        UPLINKS.get(usize::from(side) & (UPLINK_SIDES - 1))
     }
 
     #[inline(always)]
@@ -202,6 +203,17 @@ impl<const LOOK_UP: u8, C> Tables for KernelTables<LOOK_UP, C> {
     #[inline(always)]
     fn find_forward(&self, key: &FlowKey, uplink: u8) -> Option<u32> {
         find_forward(key, u32::from(uplink)).checked_sub(1)
+    }
+
+    #[inline(always)]
+    fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix> {
+        // The length in bits stands before the address: in the upper half of a word of its own, so
+        // that the address is in aligned words.
+        let key = [(128_u64 << 32).to_le(), address.upper, address.lower];
+        // SAFETY: from the second half of the first word on there are as many bytes as a key has, which
+        // needs no alignment.
+        let key = unsafe { &*(&raw const key).byte_add(size_of::<u32>()).cast::<Key<[u32; 4]>>() };
+        SITE_PREFIXES.get(key)
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
-use aya_ebpf::{bindings::xdp_md, maps::lpm_trie::Key};
+use aya_ebpf::bindings::xdp_md;
 use pointsman_ebpf::{
     abi::{
-        DigestKey, FlowKey, Ipv6, LanSide, MacPair, Pin, PortKey, PortRole, SharedU64, SitePrefix,
+        DigestKey, FlowKey, Ipv6, LanSide, MacPair, Nat64, Pin, PortKey, PortRole, SharedU64,
         Uplink6, WantedNeighbour,
     },
     path::{FlowTable, InsertError, NextHop, Tables, Tables6},
@@ -10,7 +10,7 @@ use pointsman_ebpf::{
 
 use super::fib::{self, Route};
 use super::flow_tables::{InvitedPins, Pins, UnrepliedPins};
-use super::maps::{ADDRESSES6, SITE_PREFIXES, Section, UPLINKS6, WANTED};
+use super::maps::{ADDRESSES6, NAT64, Section, UPLINKS6, WANTED};
 use super::tables::{KernelTables, take_token};
 
 /// What digests of addresses are keyed by. The loader sets it.
@@ -30,19 +30,15 @@ impl<const LOOK_UP: u8> Tables6 for KernelTables<LOOK_UP, *mut xdp_md> {
     }
 
     #[inline(always)]
-    fn address6(&self, egress: u16) -> Option<Ipv6> {
-        ADDRESSES6.get(u32::from(egress)).copied()
+    fn nat64(&self) -> &Nat64 {
+        match NAT64.all() {
+            [nat64] => nat64,
+        }
     }
 
     #[inline(always)]
-    fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix> {
-        // The length in bits stands before the address: in the upper half of a word of its own, so
-        // that the address is in aligned words.
-        let key = [(128_u64 << 32).to_le(), address.upper, address.lower];
-        // SAFETY: from the second half of the first word on there are as many bytes as a key has, which
-        // needs no alignment.
-        let key = unsafe { &*(&raw const key).byte_add(size_of::<u32>()).cast::<Key<[u32; 4]>>() };
-        SITE_PREFIXES.get(key)
+    fn address6(&self, egress: u16) -> Option<Ipv6> {
+        ADDRESSES6.get(u32::from(egress)).copied()
     }
 
     #[inline(always)]

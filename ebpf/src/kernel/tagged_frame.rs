@@ -101,6 +101,11 @@ impl Frame for TaggedPacketFrame {
     }
 
     #[inline(always)]
+    fn replace_front(&mut self, old: usize, new: usize) -> Option<()> {
+        self.packet.replace_front(old, new)
+    }
+
+    #[inline(always)]
     fn truncate(&mut self, len: usize) -> Option<()> {
         self.packet.truncate(len)?;
         self.packet.start += self.hidden;

@@ -6,7 +6,7 @@ use std::vec::Vec;
 use super::MemoryTables;
 use super::entries::{Entries, WhenFull};
 use crate::abi::{
-    DigestKey, FlowKey, Ipv6, LanSide, MAX_UPLINKS, Pin, SharedU64, SitePrefix, Uplink6,
+    DigestKey, FlowKey, Ipv6, LanSide, MAX_UPLINKS, Nat64, Pin, SharedU64, SitePrefix, Uplink6,
 };
 use crate::path::{FlowTable, InsertError, NextHop, Tables6};
 
@@ -35,6 +35,8 @@ pub const PIN_TABLES: [FlowTable; 3] =
 pub struct Ipv6Tables {
     /// Uplinks by identifier. One that was not written has generation zero.
     pub uplinks: [Uplink6; MAX_UPLINKS],
+    /// The prefix of NAT64.
+    pub nat64: Nat64,
     /// The gateway's own addresses, by an interface's index in the device map.
     pub addresses: BTreeMap<u16, Ipv6>,
     /// Prefixes: an address and how many of its bits count.
@@ -48,6 +50,7 @@ impl Ipv6Tables {
     pub(super) fn new() -> Self {
         Self {
             uplinks: [Uplink6::default(); MAX_UPLINKS],
+            nat64: Nat64::default(),
             addresses: BTreeMap::new(),
             prefixes: BTreeMap::new(),
             neighbours: BTreeMap::new(),
@@ -93,17 +96,12 @@ impl Tables6 for MemoryTables {
         self.ipv6.uplinks.get(usize::from(uplink))
     }
 
-    fn address6(&self, egress: u16) -> Option<Ipv6> {
-        self.ipv6.addresses.get(&egress).copied()
+    fn nat64(&self) -> &Nat64 {
+        &self.ipv6.nat64
     }
 
-    fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix> {
-        let bits = |address: &Ipv6| u128::from_be_bytes(address.octets());
-        let holds = |(prefix, len): &(Ipv6, u8)| {
-            *len == 0 || (bits(prefix) ^ bits(address)) >> (128 - u32::from(*len)) == 0
-        };
-        let holding = self.ipv6.prefixes.iter().filter(|(prefix, _)| holds(prefix));
-        holding.max_by_key(|((_, len), _)| *len).map(|(_, known)| known)
+    fn address6(&self, egress: u16) -> Option<Ipv6> {
+        self.ipv6.addresses.get(&egress).copied()
     }
 
     fn lan_next_hop(&self, address: &Ipv6) -> NextHop {

@@ -12,10 +12,12 @@ mod ipv6;
 mod packet;
 mod packet6;
 mod random;
+pub mod routed;
 pub mod sequence;
 pub mod sequence6;
 pub mod site;
 pub mod site6;
+pub mod site64;
 mod state;
 mod tags;
 
@@ -34,9 +36,9 @@ use std::collections::BTreeMap;
 use std::vec::Vec;
 
 use crate::abi::{
-    AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, L4Port,
-    LanNetwork, LocalAddress, MAX_UPLINKS, OwnPorts, Port, PortKey, Settings, SharedU64,
-    TokenBucket, Uplink, Vlan,
+    AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, Ipv6, L4Port,
+    LanNetwork, LocalAddress, OwnPorts, Port, PortKey, Settings, SharedU64, SitePrefix,
+    TokenBucket, UPLINK_SIDES, Uplink, Vlan,
 };
 use crate::path::{self, FlowTable, InsertError, Tables};
 use crate::verdict::Verdict;
@@ -73,8 +75,8 @@ pub struct MemoryTables {
     pub vlans: BTreeMap<u16, Vlan>,
     /// The settings, if they were written.
     pub settings: Option<Settings>,
-    /// Uplinks by identifier. One that was not written has generation zero.
-    pub uplinks: [Uplink; MAX_UPLINKS],
+    /// Uplinks by side. One that was not written has generation zero.
+    pub uplinks: [Uplink; UPLINK_SIDES],
     /// What IPv6 is looked up in besides.
     pub ipv6: Ipv6Tables,
     alive: Cell<u64>,
@@ -102,7 +104,7 @@ impl MemoryTables {
             ports: BTreeMap::new(),
             vlans: BTreeMap::new(),
             settings: None,
-            uplinks: [Uplink::default(); MAX_UPLINKS],
+            uplinks: [Uplink::default(); UPLINK_SIDES],
             ipv6: Ipv6Tables::new(),
             alive: Cell::new(0),
             clock: Cell::new(0),
@@ -246,8 +248,8 @@ impl Tables for MemoryTables {
         self.alive.get()
     }
 
-    fn uplink(&self, uplink: u8) -> Option<&Uplink> {
-        self.uplinks.get(usize::from(uplink))
+    fn uplink(&self, side: u8) -> Option<&Uplink> {
+        self.uplinks.get(usize::from(side))
     }
 
     fn flow(&self, table: FlowTable, key: &FlowKey) -> Option<&Flow<SharedU64>> {
@@ -324,6 +326,15 @@ impl Tables for MemoryTables {
         };
         let holding = self.lan_networks.iter().filter(|(prefix, _)| holds(prefix));
         holding.max_by_key(|((_, len), _)| *len).map(|(_, network)| network)
+    }
+
+    fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix> {
+        let bits = |address: &Ipv6| u128::from_be_bytes(address.octets());
+        let holds = |(prefix, len): &(Ipv6, u8)| {
+            *len == 0 || (bits(prefix) ^ bits(address)) >> (128 - u32::from(*len)) == 0
+        };
+        let holding = self.ipv6.prefixes.iter().filter(|(prefix, _)| holds(prefix));
+        holding.max_by_key(|((_, len), _)| *len).map(|(_, known)| known)
     }
 
     fn settings(&self) -> Option<&Settings> {

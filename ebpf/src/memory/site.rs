@@ -145,6 +145,7 @@ fn settings() -> Settings {
         host_unreplied_max: u32::MAX,
         icmp_rate: ICMP_RATE,
         icmp_burst: ICMP_BURST,
+        nat44: A.bit() | B.bit(),
         ..Settings::default()
     }
 }
@@ -169,7 +170,8 @@ fn add_uplink(tables: &mut MemoryTables, provider: &Provider) {
             egress,
             mtu: MTU,
             pool: 1,
-            reserved: [0; 7],
+            inbound: 0,
+            reserved: [0; 6],
         };
     }
 }
@@ -183,7 +185,7 @@ fn port(ifindex: u32, egress: u16, mac: [u8; 6], role: PortRole, uplink: u8) -> 
         mac: Mac::new(mac),
         role: role as u8,
         uplink,
-        reserved: [0; 6],
         address: Ipv4::new(lan::GATEWAY.octets()),
+        ..Port::default()
     }
 }

@@ -81,6 +81,8 @@ impl fmt::Display for Entry<'_> {
         let rewritten = match flow.direction {
             out if out == Direction::Out as u8 => "out, source",
             into if into == Direction::In as u8 => "in, destination",
+            out if out == Direction::Out64 as u8 => "out of IPv6, source",
+            into if into == Direction::In64 as u8 => "into IPv6, destination",
             _ => "hairpin, source",
         };
         let mark = Mark(flow.mark);

@@ -56,6 +56,7 @@ fn message(reason: DropReason) -> (u8, u8) {
         DropReason::TtlExceeded => (icmp_type::TIME_EXCEEDED, 0),
         DropReason::TooBig => (icmp_type::UNREACHABLE, unreachable_code::FRAGMENTATION_NEEDED),
         DropReason::NoUplink => (icmp_type::UNREACHABLE, unreachable_code::NETWORK),
+        DropReason::SourceRoute => (icmp_type::UNREACHABLE, unreachable_code::SOURCE_ROUTE_FAILED),
         // Of what there are not enough resources for (RFC 5508 section 7.1, REQ-8).
         _ => (icmp_type::UNREACHABLE, unreachable_code::PROHIBITED),
     }

@@ -6,8 +6,8 @@ use core::mem::MaybeUninit;
 use super::parse::Packet;
 use super::{FlowTable, InsertError, Tables};
 use crate::abi::{
-    Binding, Direction, Flow, FlowKey, Forward, Ipv4, L4Port, LanSide, MacPair, Opener, Port,
-    SharedU64, Uplink, ticks,
+    Binding, Direction, Flow, FlowKey, Forward, HostDigest, Ipv4, Ipv6, L4Port, LanSide, MacPair,
+    Opener, Port, SharedU64, Uplink, ticks,
 };
 use crate::verdict::DropReason;
 use crate::wire::{Frame, Protocol, checksum::Delta};
@@ -27,7 +27,7 @@ pub(super) struct Inside {
 
 impl Inside {
     #[inline(always)]
-    fn new((address, port): (Ipv4, L4Port), lan: LanSide) -> Self {
+    pub(super) fn new((address, port): (Ipv4, L4Port), lan: LanSide) -> Self {
         let address = u64::from(u32::from_ne_bytes(address.octets()));
         Self { end: address | u64::from(port.to_host()) << 32, lan }
     }
@@ -48,6 +48,12 @@ impl Inside {
     #[inline(always)]
     pub(super) fn of_binding(binding: &Binding<SharedU64>) -> Self {
         Self::new((binding.address, binding.port), binding.lan)
+    }
+
+    /// A host of IPv6: what stands for its address, and how its neighbours are asked for it.
+    #[inline(always)]
+    pub(super) fn of_ipv6(digest: HostDigest, (address, port): (Ipv6, L4Port)) -> Self {
+        Self::new((digest.account(), port), LanSide::of_ipv6(address))
     }
 
     /// Who is behind a public port that is forwarded.
@@ -165,7 +171,7 @@ impl Common {
             other_port: other.1,
             group: black_box(DEFAULT_GROUP),
             opener: self.opener as u8,
-            reserved: 0,
+            rest: Ipv4::default(),
         })
     }
 }
@@ -194,13 +200,19 @@ pub(super) fn establish<T: Tables>(
     peer: &Flow,
 ) -> Result<(), DropReason> {
     insert_pair(tables, key, flow, peer)?;
+    take_out(tables, table, key);
+    Ok(())
+}
+
+/// Takes a flow that is an established one now out of the table of those that are not.
+#[inline(always)]
+pub(super) fn take_out<T: Tables>(tables: &T, table: FlowTable, key: &FlowKey) {
     tables.retract_flow(table, key);
     if table == FlowTable::Unreplied
         && let Some(host) = tables.host(key.source())
     {
         host.unreplied.count_down();
     }
-    Ok(())
 }
 
 /// Puts both entries of a flow into the table of established ones. What is left there of an older

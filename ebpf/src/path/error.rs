@@ -3,10 +3,12 @@
 
 use super::entry::{self, Common, Place};
 use super::forward::Way;
+use super::inbound::NoTarget;
 use super::parse::Packet;
-use super::{FlowTable, Note, Stop, Tables, flow, inbound, lan, mapping, translate};
+use super::{FlowTable, Note, Stage, Stop, Tables, flow, inbound, lan, mapping, routed, translate};
 use crate::abi::{
-    Direction, Flow, FlowKey, Ipv4, L4Port, LAN_REALM, Opener, Port, PortRole, Uplink,
+    Direction, Flow, FlowKey, Ipv4, L4Port, LAN_REALM, Opener, Port, PortRole, ROUTED_REALM,
+    Uplink, uplink_of,
 };
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::{
@@ -33,14 +35,15 @@ pub(super) fn run<F: Frame, T: Tables>(
     let key = FlowKey::new(quote.destination, quote.source, quote.protocol, packet.key.realm());
     let mut found = Place::uninit();
     let (flow, uplink) = find(tables, &key, port, &mut found)
-        .ok_or_else(|| unmatched(tables, &key, port, packet))?;
+        .map_err(|stop| stop.unwrap_or_else(|| unmatched(tables, &key, port, packet)))?;
+    settle_source(tables, packet, flow)?;
     flow.header_delta = outer_delta(packet, flow);
     let way = Way::of(flow, uplink);
     way.check(frame, packet)?;
     let change = quote.rewrite(frame, flow).ok_or(DropReason::Truncated)?;
     update_sum(frame, packet, change).ok_or(DropReason::Truncated)?;
     translate::header(frame, packet, flow, &way).ok_or(DropReason::Truncated)?;
-    Ok(Verdict::Forward { egress: way.egress, uplink: flow.uplink, direction: way.direction })
+    Ok(way.verdict(packet, flow))
 }
 
 /// Changes the ICMP checksum.
@@ -54,12 +57,12 @@ fn update_sum<F: Frame>(frame: &mut F, packet: &Packet, change: Delta) -> Option
 /// Checks the ICMP checksum (RFC 5508 section 4.1, REQ-3). It cannot be checked of a fragment, and
 /// is not of more than an Ethernet frame carries.
 #[inline(always)]
-fn check_sum<F: Frame>(frame: &F, packet: &Packet) -> Result<(), DropReason> {
+pub(super) fn check_sum<F: Frame>(frame: &F, packet: &Packet) -> Result<(), DropReason> {
     let body = usize::from(packet.body(frame).ok_or(DropReason::Truncated)?);
     if packet.is_first_fragment() || body > checksum::SUMMED_MAX {
         return Ok(());
     }
-    match checksum::sum_frame(frame, packet.transport(), body) {
+    match frame.sum(packet.transport(), body) {
         Some(sum) if checksum::is_right(sum) => Ok(()),
         Some(_) => Err(DropReason::BadChecksum),
         None => Err(DropReason::Truncated),
@@ -67,31 +70,53 @@ fn check_sum<F: Frame>(frame: &F, packet: &Packet) -> Result<(), DropReason> {
 }
 
 /// The flow whose packets go the way of the error, by their key.
+///
+/// # Errors
+/// Where there is none, or it is for another stage.
 #[inline(always)]
 fn find<'a, 'p, T: Tables>(
     tables: &'a T,
     key: &FlowKey,
     port: &Port,
     place: &'p mut Place,
-) -> Option<(&'p mut Flow, &'a Uplink)> {
+) -> Result<(&'p mut Flow, &'a Uplink), Option<Stop>> {
     if let Some(route) = flow::find(tables, FlowTable::Established, key) {
-        return Some((entry::copy(route.flow, place), route.uplink));
+        if route.flow.direction == Direction::In64 as u8 {
+            return Err(Some(Stop::to(Stage::ErrorIn64)));
+        }
+        return Ok((entry::copy(route.flow, place), route.uplink));
     }
     if port.role == PortRole::Lan as u8 {
         let route = flow::find(tables, FlowTable::Unreplied, key)
-            .or_else(|| flow::find(tables, FlowTable::Invited, key))?;
-        return Some((entry::copy(route.flow, place), route.uplink));
+            .or_else(|| flow::find(tables, FlowTable::Invited, key))
+            .ok_or(None)?;
+        return Ok((entry::copy(route.flow, place), route.uplink));
     }
-    let uplink = tables.uplink(port.uplink)?;
-    let (_, inside) = inbound::target(tables, key, port.uplink, uplink).ok()?;
+    if key.realm() == ROUTED_REALM {
+        let out_key = routed::out_key(key);
+        let flow = routed::find_unanswered(tables, FlowTable::Unreplied, &out_key)
+            .or_else(|| routed::find_unanswered(tables, FlowTable::Invited, &out_key))
+            .ok_or(None)?;
+        let uplink = tables.uplink(flow.uplink).ok_or(None)?;
+        let into = entry::copy(flow, place);
+        into.direction = Direction::In as u8;
+        return Ok((into, uplink));
+    }
+    let uplink = tables.uplink(port.uplink).ok_or(None)?;
+    let inside = match inbound::target(tables, key, port.uplink, uplink) {
+        Ok((_, inside)) => inside,
+        Err(NoTarget::Ipv6) => return Err(Some(Stop::to(Stage::ErrorIn64))),
+        Err(_) => return Err(None),
+    };
     let out_key = FlowKey::new(inside.end(), key.from(), key.protocol(), LAN_REALM);
     let route = flow::find_translated(tables, FlowTable::Unreplied, &out_key, key)
-        .or_else(|| flow::find_translated(tables, FlowTable::Invited, &out_key, key))?;
+        .or_else(|| flow::find_translated(tables, FlowTable::Invited, &out_key, key))
+        .ok_or(None)?;
     // Only what it is rewritten by counts.
     let common = Common::new(tables, key, (port.uplink, uplink), Opener::Lan);
     let into = common.inward(key.to(), &inside, place);
     into.lan = route.flow.lan;
-    Some((into, route.uplink))
+    Ok((into, route.uplink))
 }
 
 /// What becomes of an error about no flow: where it quotes a packet of the gateway's own, from a
@@ -114,6 +139,31 @@ fn unmatched<T: Tables>(tables: &T, key: &FlowKey, port: &Port, packet: &Packet)
     }
 }
 
+/// Of a routed flow, whoever in the LAN sends the error stays who it is, if the flow's uplink routes its
+/// address; any other router of the LAN appears as the flow's host, as it would by NAT.
+///
+/// # Errors
+/// Where it comes from outside, and claims to be of the LAN.
+#[inline(always)]
+fn settle_source<T: Tables>(
+    tables: &T,
+    packet: &Packet,
+    flow: &mut Flow,
+) -> Result<(), DropReason> {
+    let source = packet.key.source();
+    if !flow.is_routed() {
+        return Ok(());
+    }
+    if flow.direction == Direction::In as u8 {
+        let is_spoofed = inbound::is_spoofed(tables, source);
+        return if is_spoofed { Err(DropReason::Martian) } else { Ok(()) };
+    }
+    if routed::may_leave(tables, source, uplink_of(flow.uplink)) {
+        flow.address = source;
+    }
+    Ok(())
+}
+
 /// What the outer header's checksum changes by. Whoever in the LAN sends the error appears as the
 /// flow's public address (RFC 5508 section 4.2, REQ-5).
 #[inline(always)]
@@ -130,24 +180,24 @@ fn outer_delta(packet: &Packet, flow: &Flow) -> u16 {
 }
 
 /// The packet that an error quotes, as far as it does.
-struct Quote {
+pub(super) struct Quote {
     /// Where it starts in the frame.
-    at: usize,
+    pub(super) at: usize,
     /// Where its transport header does.
-    transport: usize,
+    pub(super) transport: usize,
     /// How many bytes from there on are quoted.
-    len: usize,
-    protocol: u8,
+    pub(super) len: usize,
+    pub(super) protocol: u8,
     header_checksum: u16,
-    source: (Ipv4, L4Port),
-    destination: (Ipv4, L4Port),
+    pub(super) source: (Ipv4, L4Port),
+    pub(super) destination: (Ipv4, L4Port),
 }
 
 impl Quote {
     /// # Errors
     /// Where it is no packet of a flow, or too little of one to tell.
     #[inline(always)]
-    fn read<F: Frame>(frame: &F, packet: &Packet) -> Result<Self, DropReason> {
+    pub(super) fn read<F: Frame>(frame: &F, packet: &Packet) -> Result<Self, DropReason> {
         const MISMATCH: DropReason = DropReason::IcmpMismatch;
         let at = packet.transport() + ICMP_LEN;
         let header: Ipv4Header = frame.read(at).ok_or(MISMATCH)?;
@@ -192,6 +242,9 @@ impl Quote {
     /// Returns what the error's own checksum changes by.
     #[inline(always)]
     fn rewrite<F: Frame>(&self, frame: &mut F, flow: &Flow) -> Option<Delta> {
+        if flow.is_routed() {
+            return Some(Delta::NONE);
+        }
         let new = (flow.address, flow.port);
         let mut change = Change::default();
         if flow.direction == Direction::In as u8 {

@@ -11,7 +11,9 @@ use core::mem::MaybeUninit;
 use super::forward::{self, Way};
 use super::parse::{self, Kind, Packet};
 use super::{End, FlowTable, Note, Stage, Step, Stop, Tables, flow};
-use crate::abi::{Direction, Flow, Port, PortKey, PortRole, SharedU64, Uplink};
+use crate::abi::{
+    Direction, Flow, LAN_REALM, Port, PortKey, PortRole, ROUTED_REALM, SharedU64, Uplink,
+};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::{ETHERNET_LEN, EtherType, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp};
 
@@ -105,12 +107,12 @@ fn shaped<'p, F: Frame, T: Tables, E: End>(
     let sent = if flow.direction == Direction::In as u8 {
         let way = Way::to_lan(flow.lan, Direction::In);
         forward::send_marked(frame, tables, packet, flow, way)
-    } else if flow.direction == Direction::Hairpin as u8 {
-        return Step::Next(Stage::Hairpin, packet, Note::NOTHING);
+    } else if flow.direction != Direction::Out as u8 {
+        return Step::Next(stage_of(flow.direction), packet, Note::NOTHING);
     } else if flow::can_send(tables, flow) && packet.is_from(frame, port, flow.lan) {
         forward::send_marked(frame, tables, packet, flow, Way::out(uplink))
     } else {
-        return Step::Next(stage(port), packet, Note::NOTHING);
+        return Step::Next(stage(packet), packet, Note::NOTHING);
     };
     match sent {
         Ok(verdict) => Step::Done(end.done(frame, verdict)),
@@ -134,8 +136,18 @@ pub(super) fn refused(stop: Stop) -> Verdict {
 
 /// The stage of what is not of an established flow, or needs more than this one has.
 #[inline(always)]
-fn stage(port: &Port) -> Stage {
-    if port.role == PortRole::Lan as u8 { Stage::Outbound } else { Stage::Inbound }
+fn stage(packet: &Packet) -> Stage {
+    match packet.key.realm() {
+        LAN_REALM => Stage::Outbound,
+        ROUTED_REALM => Stage::RoutedInbound,
+        _ => Stage::Inbound,
+    }
+}
+
+/// The stage of a flow that is neither sent out nor in by this one.
+#[inline(always)]
+fn stage_of(direction: u8) -> Stage {
+    if direction == Direction::Hairpin as u8 { Stage::Hairpin } else { Stage::Inbound64 }
 }
 
 /// The packet's flow, and its uplink.
@@ -153,14 +165,14 @@ fn find<'a, T: Tables>(
         Kind::Error => return Err((Stage::Error, Note::NOTHING)),
         // What a flow's first packets need besides, only the other stages do.
         Kind::Opens | Kind::Continues if !packet.starts && !packet.is_first_fragment() => {}
-        _ => return Err((stage(port), Note::NOTHING)),
+        _ => return Err((stage(packet), Note::NOTHING)),
     }
     let Some(flow) = tables.flow(FlowTable::Established, &packet.key) else {
         if port.role == PortRole::Lan as u8 {
             tables.prefetch_unanswered(&packet.key);
         }
-        return Err((stage(port), Note::MISSED));
+        return Err((stage(packet), Note::MISSED));
     };
-    let uplink = flow::current(tables, flow).ok_or((stage(port), Note::NOTHING))?;
+    let uplink = flow::current(tables, flow).ok_or((stage(packet), Note::NOTHING))?;
     Ok((flow, uplink))
 }

@@ -3,7 +3,7 @@
 use super::flow::{self, Route};
 use super::parse::Packet;
 use super::{Stop, Tables, fragment, mss, translate};
-use crate::abi::{Direction, Flow, LanSide, MacPair, SharedU64, Uplink};
+use crate::abi::{Direction, Flow, LanSide, MacPair, SharedU64, Uplink, uplink_of};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{ETHERNET_LEN, Frame, IPV4_LEN, Protocol};
 
@@ -49,6 +49,17 @@ impl Way {
         self.mtu
     }
 
+    /// What becomes of a packet that was written for this way.
+    #[inline(always)]
+    pub(super) fn verdict<M>(&self, packet: &Packet, flow: &Flow<M>) -> Verdict {
+        // What is routed may come in by another uplink than it leaves by.
+        let uplink = match self.direction {
+            Direction::In => packet.uplink,
+            _ => uplink_of(flow.uplink),
+        };
+        Verdict::Forward { egress: self.egress, uplink, direction: self.direction }
+    }
+
     /// Whether the packet may go this way.
     ///
     /// # Errors
@@ -86,18 +97,19 @@ pub(super) fn send_known<F: Frame, T: Tables>(
     let way = Way::of(flow, uplink);
     way.check(frame, packet)?;
     flow::mark(frame, tables, flow, packet);
-    send_first(frame, tables, packet, flow, uplink, way)
+    send_first(frame, tables, packet, flow, uplink.mtu, way)
 }
 
 /// Sends a packet its way, as one of the first of its flow may need: the first fragment leaves word
-/// for the others, and SYN and SYN-ACK get the maximum segment size that both interfaces take.
+/// for the others, and SYN and SYN-ACK get the maximum segment size that both interfaces take. That of
+/// the uplink takes packets of up to `uplink_mtu` bytes.
 #[inline(always)]
 pub(super) fn send_first<F: Frame, T: Tables, M>(
     frame: &mut F,
     tables: &T,
     packet: &Packet,
     flow: &Flow<M>,
-    uplink: &Uplink,
+    uplink_mtu: u16,
     way: Way,
 ) -> Result<Verdict, Stop> {
     if packet.is_first_fragment() {
@@ -106,7 +118,7 @@ pub(super) fn send_first<F: Frame, T: Tables, M>(
     if packet.starts && packet.key.protocol() == Protocol::TCP {
         let mtu = match way.direction {
             Direction::Hairpin => flow.lan.mtu(),
-            _ => flow.lan.mtu().min(uplink.mtu),
+            _ => flow.lan.mtu().min(uplink_mtu),
         };
         let len = |frame: &F| packet.body(frame).map(usize::from);
         let _ = mss::clamp(frame, packet.transport(), len, mss::limit(mtu, IPV4_LEN));
@@ -140,5 +152,5 @@ fn send<F: Frame, M>(
     way: Way,
 ) -> Result<Verdict, Stop> {
     translate::rewrite(frame, packet, flow, &way).ok_or(DropReason::Truncated)?;
-    Ok(Verdict::Forward { egress: way.egress, uplink: flow.uplink, direction: way.direction })
+    Ok(way.verdict(packet, flow))
 }

@@ -8,8 +8,8 @@
 use super::entry::Place;
 use super::forward::Way;
 use super::parse::Packet;
-use super::{FlowTable, Note, Stop, Tables, flow, lan, translate};
-use crate::abi::{Flow, FlowKey, L4Port, Port};
+use super::{FlowTable, Note, Stage, Stop, Tables, flow, lan, translate};
+use crate::abi::{Direction, Flow, FlowKey, L4Port, Port, SharedU64};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::{ETHERNET_LEN, Frame, Ipv4Header};
 
@@ -33,6 +33,9 @@ pub(super) fn run<F: Frame, T: Tables>(
         }
         return Err(DropReason::FragmentWithoutFirst.into());
     };
+    if route.flow.direction == Direction::In64 as u8 {
+        return Err(Stop::to(Stage::Inbound64));
+    }
     // It would replace what the first one was let through for (RFC 3128).
     if u64::from(packet.fragment & !1) < route.flow.progress.load() {
         return Err(DropReason::FragmentOverlap.into());
@@ -40,8 +43,7 @@ pub(super) fn run<F: Frame, T: Tables>(
     let way = Way::of(route.flow, route.uplink);
     way.check(frame, packet)?;
     translate::header(frame, packet, route.flow, &way).ok_or(DropReason::Truncated)?;
-    let (egress, uplink) = (way.egress, route.flow.uplink);
-    Ok(Verdict::Forward { egress, uplink, direction: way.direction })
+    Ok(way.verdict(packet, route.flow))
 }
 
 /// What a first fragment leaves for the others: its flow entry.
@@ -59,6 +61,16 @@ pub(super) fn record<F: Frame, T: Tables, M>(
     tables
         .replace_flow(FlowTable::Fragments, &key, entry)
         .map_err(|_| DropReason::UnrepliedTableFull)
+}
+
+/// What the first fragment of this one's datagram has left.
+#[inline(always)]
+pub(super) fn first<'a, F: Frame, T: Tables>(
+    frame: &F,
+    tables: &'a T,
+    packet: &Packet,
+) -> Option<&'a Flow<SharedU64>> {
+    tables.flow(FlowTable::Fragments, &key(frame, packet)?)
 }
 
 /// What the fragments of a datagram have in common (RFC 791 section 3.2), the identification in the

@@ -11,7 +11,7 @@ use super::inbound::{self, NoTarget, Origin};
 use super::mapping::Wanted;
 use super::opening::{host_with_room, is_martian, refused, wait_for_answer};
 use super::parse::{Kind, Packet};
-use super::{FlowTable, Note, Stage, Stop, Tables, flow, forward};
+use super::{FlowTable, Note, Stage, Stop, Tables, flow, forward, routed};
 use crate::abi::{
     Direction, Filtering, Flow, FlowKey, Ipv4, L4Port, LAN_REALM, Opener, Port, Settings,
     SharedU64, Uplink, ticks,
@@ -40,7 +40,7 @@ pub(super) fn run<F: Frame, T: Tables>(
         } else if !packet.is_reset() {
             accept(frame, tables, packet, port, route.flow)?;
         }
-        return forward::send_first(frame, tables, packet, route.flow, route.uplink, way);
+        return forward::send_first(frame, tables, packet, route.flow, route.uplink.mtu, way);
     }
     // What the stage before has made, others have pushed out already.
     Err(DropReason::UnrepliedTableFull.into())
@@ -65,6 +65,7 @@ pub(super) fn open<F: Frame, T: Tables>(
     let uplink = tables.uplink(id).ok_or(DropReason::NoUplink)?;
     let (origin, inside) = match inbound::target(tables, key, id, uplink) {
         Ok(target) => target,
+        Err(NoTarget::Ipv6) => return Err(DropReason::Nat64Untranslatable.into()),
         Err(NoTarget::Refused) => return Err(DropReason::Filtered.into()),
         Err(NoTarget::Nobody) if owner.is_kernel() => return Err(PassReason::Local.into()),
         Err(NoTarget::Nobody) => return Err(DropReason::Unsolicited.into()),
@@ -121,11 +122,16 @@ fn open_flow<F: Frame, T: Tables>(
     let host = host_with_room(tables, settings, key.source(), false)?;
     let sender = Inside::sender(frame, packet, port)?;
     let common = Common::new(tables, key, uplink, Opener::Lan);
-    let wanted = Wanted::new(&sender, key, uplink, common.now);
-    let source = wanted
-        .find_permitting(tables, settings, key.destination())
-        .map_err(refused)?
-        .ok_or(Stop::Next(Stage::Mapping, Note::NOTHING.with_mapping(uplink.0, true)))?;
+    let source = if routed::uplinks(tables, key.source()).is_some() {
+        // Whom it asks knows it as it is.
+        sender.end()
+    } else {
+        let wanted = Wanted::new(&sender, key, uplink, common.now);
+        wanted
+            .find_permitting(tables, settings, key.destination())
+            .map_err(refused)?
+            .ok_or(Stop::Next(Stage::Mapping, Note::NOTHING.with_mapping(uplink.0, true)))?
+    };
     let (mut flow, mut answer) = (Place::uninit(), Place::uninit());
     let flow = common.hairpin(sender.end(), source, key.to(), inside, &mut flow);
     flow.mark = flow::first_mark(tables, packet).0;

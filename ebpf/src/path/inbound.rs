@@ -4,7 +4,7 @@ use super::entry::{self, Common, Inside, Place};
 use super::forward::Way;
 use super::opening::is_martian;
 use super::parse::{Kind, Packet};
-use super::{FlowTable, Note, Stop, Tables, flow, forward, mapping};
+use super::{FlowTable, Note, Stage, Stop, Tables, flow, forward, mapping};
 use crate::abi::{
     AddressOwner, Direction, Filtering, Flow, FlowKey, Forward, Ipv4, L4Port, MAX_FORWARDS, Opener,
     Port, SharedU64, Uplink, has_mapped_ports, mapping_remote,
@@ -32,11 +32,15 @@ pub(super) fn run<F: Frame, T: Tables>(
     if !note.is_missed()
         && let Some(route) = flow::find(tables, FlowTable::Established, key)
     {
+        if route.flow.direction == Direction::In64 as u8 {
+            return Err(Stop::to(Stage::Inbound64));
+        }
         return forward::send_known(frame, tables, packet, route);
     }
     let uplink = tables.uplink(port.uplink).ok_or(DropReason::NoUplink)?;
     let (origin, inside) = match target(tables, key, port.uplink, uplink) {
         Ok(target) => target,
+        Err(NoTarget::Ipv6) => return Err(Stop::to(Stage::Reply64)),
         Err(NoTarget::Refused) => return Err(DropReason::Filtered.into()),
         Err(NoTarget::Nobody) => return Err(not_ours(tables, packet)),
     };
@@ -51,7 +55,7 @@ pub(super) fn run<F: Frame, T: Tables>(
     let way = Way::to_lan(into.lan, Direction::In);
     way.check(frame, packet)?;
     record(frame, tables, packet, admission, &inside, into, &common)?;
-    forward::send_first(frame, tables, packet, into, uplink, way)
+    forward::send_first(frame, tables, packet, into, uplink.mtu, way)
 }
 
 /// By what an inbound packet finds its LAN host.
@@ -74,6 +78,9 @@ pub(super) fn target<T: Tables>(
     if let Some(binding) = tables.binding(&outer)
         && binding.generation == uplink.generation
     {
+        if binding.address.is_account() {
+            return Err(NoTarget::Ipv6);
+        }
         return Ok((Origin::Mapping, Inside::of_binding(binding)));
     }
     if !matches!(key.protocol(), Protocol::TCP | Protocol::UDP) {
@@ -94,6 +101,8 @@ pub(super) fn target<T: Tables>(
 pub(super) enum NoTarget {
     /// Neither a mapping nor a forward is there.
     Nobody,
+    /// The mapping is of a host of IPv6.
+    Ipv6,
     /// A forward is there, but takes nothing from the sender.
     Refused,
 }
@@ -178,7 +187,7 @@ fn admit<'a, T: Tables>(
 /// Whether nobody beyond an uplink can have this address: it must not cross a router, or is the
 /// gateway's own, or of the LAN (RFC 1812 sections 5.3.7 and 5.3.8).
 #[inline(always)]
-fn is_spoofed<T: Tables>(tables: &T, source: Ipv4) -> bool {
+pub(super) fn is_spoofed<T: Tables>(tables: &T, source: Ipv4) -> bool {
     is_martian(source)
         || tables.local(&source.into()).is_some()
         || tables.lan_network(source).is_some()

@@ -5,8 +5,8 @@ use super::entry::Inside;
 use super::parse::Packet;
 use super::{InsertError, Note, Stop, Tables, select};
 use crate::abi::{
-    Binding, Filtering, FlowKey, Ipv4, L4Port, OwnPorts, POOL_ADDRESSES, Port, Settings, Uplink,
-    has_mapped_ports, mapping_remote, ticks,
+    Binding, Filtering, FlowKey, HostDigest, Ipv4, L4Port, OwnPorts, POOL_ADDRESSES, Port,
+    Settings, SharedU64, Uplink, has_mapped_ports, mapping_remote, ticks,
 };
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{Frame, Protocol};
@@ -22,7 +22,8 @@ const PARITY_ATTEMPTS: usize = 8;
 pub(super) struct Wanted {
     /// The LAN host, and how it is reached.
     inside: Inside,
-    /// The other end's address, where mappings are by pairs of addresses; zero elsewhere.
+    /// The other end's address, where mappings are by pairs of addresses; of a host of IPv6, its
+    /// [`HostDigest::rest`]; zero elsewhere.
     remote: Ipv4,
     /// The uplink's first public address.
     address: Ipv4,
@@ -77,7 +78,7 @@ pub(super) fn run<F: Frame, T: Tables>(
 /// # Errors
 /// Why there is none.
 #[inline(always)]
-fn make<T: Tables>(tables: &T, wanted: &Wanted) -> Result<(), DropReason> {
+pub(super) fn make<T: Tables>(tables: &T, wanted: &Wanted) -> Result<(), DropReason> {
     let settings = tables.settings().ok_or(DropReason::NotReady)?;
     if let Some(old) = tables.binding(&wanted.inner_key())
         && old.generation == wanted.generation
@@ -141,6 +142,27 @@ impl Wanted {
         }
     }
 
+    /// The mapping of a host of IPv6, of which this is the digest, for its protocol of IPv4.
+    #[inline(always)]
+    pub(super) fn of_ipv6(
+        inside: &Inside,
+        digest: HostDigest,
+        protocol: u8,
+        (id, uplink): (u8, &Uplink),
+        now: u32,
+    ) -> Self {
+        Self {
+            inside: *inside,
+            remote: digest.rest(),
+            address: uplink.address,
+            generation: uplink.generation,
+            now,
+            protocol,
+            uplink: id,
+            pool: uplink.pool,
+        }
+    }
+
     /// [`Self::find`], and [`Self::permit`]s what `destination` sends.
     ///
     /// # Errors
@@ -187,7 +209,14 @@ impl Wanted {
 
     #[inline(always)]
     fn outer_key(&self, public: (Ipv4, L4Port)) -> FlowKey {
-        FlowKey::external(self.remote, public, self.protocol, self.uplink)
+        let remote = if self.is_ipv6() { Ipv4::default() } else { self.remote };
+        FlowKey::external(remote, public, self.protocol, self.uplink)
+    }
+
+    /// Whether the LAN host is one of IPv6.
+    #[inline(always)]
+    fn is_ipv6(&self) -> bool {
+        self.inside.end().0.is_account()
     }
 
     /// The mapping, if there is one of the uplink's present address, and of how the host is reached
@@ -271,15 +300,21 @@ impl Wanted {
             Ok(()) => Ok(true),
             Err(InsertError::Full) => Err(DropReason::MappingTableFull),
             Err(InsertError::Exists) => match tables.binding(&key) {
-                Some(old) if (old.address, old.port) == self.inside.end() => {
-                    match tables.replace_binding(&key, &side) {
-                        Ok(()) => Ok(true),
-                        Err(_) => Err(DropReason::MappingTableFull),
-                    }
-                }
+                Some(old) if self.is_of(old) => match tables.replace_binding(&key, &side) {
+                    Ok(()) => Ok(true),
+                    Err(_) => Err(DropReason::MappingTableFull),
+                },
                 _ => Ok(false),
             },
         }
+    }
+
+    /// Whether the public side is the host's. Of one of IPv6, what stands for the address may stand for
+    /// another's too.
+    #[inline(always)]
+    fn is_of(&self, side: &Binding<SharedU64>) -> bool {
+        (side.address, side.port) == self.inside.end()
+            && (!self.is_ipv6() || side.lan == self.inside.lan)
     }
 
     /// Takes back a reservation that another CPU's, for the same host's port, has made superfluous.
@@ -298,7 +333,8 @@ impl Wanted {
             generation: self.generation,
             address,
             port,
-            reserved: [0; 3],
+            reserved: 0,
+            rest: if self.is_ipv6() { self.remote } else { Ipv4::default() },
             lan: self.inside.lan,
         }
     }

@@ -12,6 +12,9 @@
 //!    checksums by their difference.
 //! 6. Forward (`forward.rs`): MACs, VLAN tags (`tagged.rs`), egress, counter.
 //!
+//! IPv4 of a prefix that is the site's own is not translated (`routed/`): it takes the same steps, by stages
+//! of its own where there is no established flow.
+//!
 //! From one LAN address to another nothing is translated or remembered (`lan.rs`): the kernel's routes say
 //! where it goes. The LAN's addresses are those on the links of its interfaces and those behind routers
 //! there: no uplink takes a packet to one, and none that is from one is let in by it.
@@ -22,6 +25,9 @@
 //!
 //! IPv6 goes the same steps, by stages of its own (`ipv6/`): its addresses are translated by prefix or
 //! not at all, so a flow is only pinned to an uplink.
+//!
+//! Between IPv6 in the LAN and IPv4 beyond the uplinks there are stages of their own too (`nat64/`), by the
+//! tables of IPv4's flows and mappings.
 //!
 //! The path is cut into [`Stage`]s, each a BPF program of its own that the one before ends in, so
 //! that none runs short of stack, the verifier checks each alone, and the frequent stage, that of
@@ -34,7 +40,7 @@
 //! Invariant: all look-ups come first, and the packet is changed last. What is passed to the kernel
 //! is byte for byte what came in.
 //!
-//! Invariant: from the LAN nothing leaves untranslated. Besides ARP and the like, broadcasts, and
+//! Invariant: from the LAN nothing leaves untranslated but what an uplink is to route. Besides ARP and the like, broadcasts, and
 //! tagged frames of interfaces that are not served, only what is addressed to the gateway reaches
 //! the kernel.
 
@@ -51,10 +57,12 @@ mod ipv6;
 mod lan;
 mod mapping;
 mod mss;
+mod nat64;
 mod opening;
 mod outbound;
 mod parse;
 mod process;
+mod routed;
 mod select;
 mod tables;
 mod tagged;
@@ -67,10 +75,17 @@ pub use ipv6::{
     fragment as fragment6, hairpin as hairpin6, inbound as inbound6, invitation as invitation6,
     opening as opening6, outbound as outbound6,
 };
+pub use nat64::{
+    entry as entry64, error_in as error_in64, error_out as error_out64, inbound as inbound64,
+    invitation as invitation64, known as known64, mapping as mapping64, moved as moved64,
+    opening as opening64, outbound as outbound64, promotion as promotion64, reply as reply64,
+};
 pub use parse::Packet;
 pub use process::process;
 pub use tables::{FlowTable, InsertError, NextHop, Tables, Tables6};
 pub use tagged::{depart, restore, tagged};
+
+use core::hint::black_box;
 
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::Frame;
@@ -128,11 +143,42 @@ pub enum Stage {
     Stacked = 22,
     /// The same of IPv6.
     Stacked6 = 23,
+    /// IPv6 from the LAN to an address that stands for one of IPv4.
+    Outbound64 = 24,
+    /// The same, and of no flow.
+    Opening64 = 25,
+    /// The same, of a flow that has no mapping.
+    Mapping64 = 26,
+    /// ICMPv6 errors from the LAN about what came from IPv4.
+    ErrorOut64 = 27,
+    /// IPv4 from an uplink, for a host of IPv6.
+    Inbound64 = 28,
+    /// The same, and of no flow.
+    Invitation64 = 29,
+    /// ICMP errors from an uplink about what came from IPv6.
+    ErrorIn64 = 30,
+    /// IPv6 from the LAN to an address that stands for one of IPv4, and not of an established flow, or
+    /// needing more than that.
+    Known64 = 31,
+    /// The same, and of no flow, its uplink chosen.
+    Entry64 = 32,
+    /// IPv4 from an uplink, for a host of IPv6, and of no established flow.
+    Reply64 = 33,
+    /// IPv6 from the LAN to an address that stands for one of IPv4, of a flow whose host has moved.
+    Moved64 = 34,
+    /// IPv4 from an uplink, for a host of IPv6: the answer to a flow that nobody has answered.
+    Promotion64 = 35,
+    /// From the LAN, from a prefix that is routed as it is, and of no flow that can go on.
+    RoutedOpening = 36,
+    /// From an uplink, for a prefix that is routed as it is.
+    RoutedInbound = 37,
+    /// From an uplink, for a prefix that is routed as it is, and of no flow.
+    RoutedInvitation = 38,
 }
 
 impl Stage {
     /// Every stage, by discriminant.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 39] = [
         Self::Established,
         Self::Outbound,
         Self::Opening,
@@ -157,6 +203,21 @@ impl Stage {
         Self::Tagged6,
         Self::Stacked,
         Self::Stacked6,
+        Self::Outbound64,
+        Self::Opening64,
+        Self::Mapping64,
+        Self::ErrorOut64,
+        Self::Inbound64,
+        Self::Invitation64,
+        Self::ErrorIn64,
+        Self::Known64,
+        Self::Entry64,
+        Self::Reply64,
+        Self::Moved64,
+        Self::Promotion64,
+        Self::RoutedOpening,
+        Self::RoutedInbound,
+        Self::RoutedInvitation,
     ];
 
     /// The name of its program in the object.
@@ -186,6 +247,21 @@ impl Stage {
             Self::Tagged6 => "pointsman_tagged6",
             Self::Stacked => "pointsman_stacked",
             Self::Stacked6 => "pointsman_stacked6",
+            Self::Outbound64 => "pointsman_outbound64",
+            Self::Opening64 => "pointsman_opening64",
+            Self::Mapping64 => "pointsman_mapping64",
+            Self::ErrorOut64 => "pointsman_error_out64",
+            Self::Inbound64 => "pointsman_inbound64",
+            Self::Invitation64 => "pointsman_invitation64",
+            Self::ErrorIn64 => "pointsman_error_in64",
+            Self::Known64 => "pointsman_known64",
+            Self::Entry64 => "pointsman_entry64",
+            Self::Reply64 => "pointsman_reply64",
+            Self::Moved64 => "pointsman_moved64",
+            Self::Promotion64 => "pointsman_promotion64",
+            Self::RoutedOpening => "pointsman_routed_opening",
+            Self::RoutedInbound => "pointsman_routed_inbound",
+            Self::RoutedInvitation => "pointsman_routed_invitation",
         }
     }
 }
@@ -233,6 +309,9 @@ impl Note {
     /// The packet's key is not in the table of established flows: what was looked up once is not
     /// looked up again.
     const MISSED: Self = Self(1 << 40);
+
+    /// The packet's flow was made, or written anew, by the stage before.
+    const OPENED: Self = Self(1 << 41);
 
     #[inline(always)]
     const fn is_missed(self) -> bool {
@@ -295,7 +374,10 @@ fn step<P>(result: Result<Verdict, Stop>, packet: &P, answer: Stage) -> Step<'_,
         Ok(verdict) => Step::Done(verdict),
         Err(Stop::Pass(reason)) => Step::Done(Verdict::Pass(reason)),
         Err(Stop::Drop(reason)) => Step::Done(Verdict::Drop(reason)),
-        Err(Stop::Answer(reason, mtu)) => Step::Next(answer, packet, Note::dropped(reason, mtu)),
+        Err(Stop::Answer(reason, mtu)) => {
+            // The compiler would take the MTU's bits out of a register before it knows that there is one.
+            Step::Next(answer, packet, Note::dropped(reason, black_box(mtu)))
+        }
         Err(Stop::Next(stage, note)) => Step::Next(stage, packet, note),
     }
 }
@@ -339,6 +421,10 @@ stages! {
     fragment: fragment::run,
     /// [`Stage::Error`].
     error: error::run,
+    /// [`Stage::RoutedOpening`].
+    routed_opening: routed::opening,
+    /// [`Stage::RoutedInbound`].
+    routed_inbound: routed::inbound,
     /// [`Stage::Answer`].
     answer: answer::run,
 }
@@ -347,4 +433,6 @@ stages! {
     Tables6, Packet, Stage::Answer;
     /// [`Stage::Lan`].
     lan: lan::run,
+    /// [`Stage::RoutedInvitation`].
+    routed_invitation: routed::invitation,
 }

@@ -1,4 +1,4 @@
-//! 4. From the LAN, and of no flow: a new one, or one that leaves an uplink.
+//! 4. From the LAN, and of no flow: a new one that is translated, or one that leaves an uplink.
 
 use super::entry::{self, Common, Inside, Place};
 use super::forward::Way;
@@ -22,7 +22,7 @@ pub(super) fn run<F: Frame, T: Tables>(
     let settings = tables.settings().ok_or(DropReason::NotReady)?;
     check_addresses(key)?;
     let moves = !note.is_missed() && may_move(tables, key)?;
-    let id = select::uplink(tables, settings, entry::DEFAULT_GROUP, key)
+    let id = select::uplink(tables, settings, entry::DEFAULT_GROUP, key, settings.nat44)
         .ok_or(Stop::Answer(DropReason::NoUplink, 0))?;
     let uplink = tables.uplink(id).ok_or(DropReason::NoUplink)?;
     if uplink.generation == 0 {
@@ -32,7 +32,7 @@ pub(super) fn run<F: Frame, T: Tables>(
     let mut out = Place::uninit();
     let inside = Inside::sender(frame, packet, port)?;
     let out = open(tables, settings, packet, &inside, (id, uplink), moves, &mut out)?;
-    forward::send_first(frame, tables, packet, out, uplink, Way::out(uplink))
+    forward::send_first(frame, tables, packet, out, uplink.mtu, Way::out(uplink))
 }
 
 /// Opens the flow of a packet of `inside`, or moves it to the uplink. What is left is the entry by
@@ -125,7 +125,7 @@ pub(super) fn wait_for_answer<T: Tables>(
 
 /// Addresses that must not cross a router.
 #[inline(always)]
-fn check_addresses(key: &FlowKey) -> Result<(), DropReason> {
+pub(super) fn check_addresses(key: &FlowKey) -> Result<(), DropReason> {
     if is_martian(key.source()) || is_martian(key.destination()) {
         return Err(DropReason::Martian);
     }

@@ -3,7 +3,7 @@
 use super::entry::{self, Inside, Place};
 use super::forward::Way;
 use super::parse::{Kind, Packet};
-use super::{FlowTable, Note, Stage, Stop, Tables, flow, forward, lan};
+use super::{FlowTable, Note, Stage, Stop, Tables, flow, forward, lan, routed};
 use crate::abi::{Direction, Flow, FlowKey, LanSide, Opener, Port, SharedU64, ticks};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::Frame;
@@ -50,7 +50,10 @@ pub(super) fn run<F: Frame, T: Tables>(
         }
         // Read once more, and not kept on the stack meanwhile.
         let way = Way::of(route.flow, route.uplink);
-        return forward::send_first(frame, tables, packet, route.flow, route.uplink, way);
+        return forward::send_first(frame, tables, packet, route.flow, route.uplink.mtu, way);
+    }
+    if routed::uplinks(tables, key.source()).is_some() {
+        return Err(Stop::Next(Stage::RoutedOpening, note));
     }
     if packet.kind == Kind::Continues {
         return Err(DropReason::Unsolicited.into());

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 
 use super::{Stage, Stop};
-use crate::abi::{FlowKey, L4Port, LAN_REALM, LanSide, Mac, Mark, Port, PortRole};
+use crate::abi::{FlowKey, L4Port, LanSide, Mac, Mark, Port};
 use crate::verdict::{DropReason, PassReason};
 use crate::wire::{
     ETHERNET_LEN, Echo, EtherType, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp, Udp, icmp_type,
@@ -30,7 +30,8 @@ pub struct Packet {
     /// Whether it is a TCP segment with SYN: what its direction has seen before was of another
     /// connection.
     pub(super) starts: bool,
-    reserved: u8,
+    /// The uplink that it came in by.
+    pub(super) uplink: u8,
 }
 
 impl Packet {
@@ -145,14 +146,14 @@ pub(super) fn packet<'p, F: Frame>(
         (header.source(), L4Port::new(source)),
         (header.destination(), L4Port::new(destination)),
         header.protocol,
-        if port.role == PortRole::Lan as u8 { LAN_REALM } else { port.uplink + 1 },
+        port.realm(header.destination()),
     );
     Ok(place.write(Packet {
         key,
         kind: transport.kind,
         ttl: header.ttl,
         transport: offset as u16,
-        reserved: 0,
+        uplink: port.uplink,
         fragment: header.fragment_offset() as u16 + u16::from(header.more_fragments()),
         seen: transport.seen,
         starts: transport.starts,

@@ -3,9 +3,12 @@
 use core::mem::MaybeUninit;
 
 use super::{
-    End, Note, Packet, Packet6, Stage, Step, Tables6, answer, answer6, depart, error, error6,
-    established, established6, fragment, fragment6, hairpin, hairpin_opening, hairpin6, inbound,
-    inbound6, invitation6, lan, mapping, opening, opening6, outbound, outbound6, restore, tagged,
+    End, Note, Packet, Packet6, Stage, Step, Tables6, answer, answer6, depart, entry64, error,
+    error_in64, error_out64, error6, established, established6, fragment, fragment6, hairpin,
+    hairpin_opening, hairpin6, inbound, inbound6, inbound64, invitation6, invitation64, known64,
+    lan, mapping, mapping64, moved64, opening, opening6, opening64, outbound, outbound6,
+    outbound64, promotion64, reply64, restore, routed_inbound, routed_invitation, routed_opening,
+    tagged,
 };
 use crate::abi::PortKey;
 use crate::verdict::{DropReason, Verdict};
@@ -116,6 +119,14 @@ fn stage<F: TaggedFrame, T: Tables6>(stage: Stage) -> Option<Run<F, T, Packet>> 
         Stage::Error => error,
         Stage::Answer => answer,
         Stage::Lan => lan,
+        Stage::Inbound64 => inbound64,
+        Stage::Reply64 => reply64,
+        Stage::Promotion64 => promotion64,
+        Stage::Invitation64 => invitation64,
+        Stage::ErrorIn64 => error_in64,
+        Stage::RoutedOpening => routed_opening,
+        Stage::RoutedInbound => routed_inbound,
+        Stage::RoutedInvitation => routed_invitation,
         _ => return None,
     })
 }
@@ -131,6 +142,13 @@ fn stage6<F: TaggedFrame, T: Tables6>(stage: Stage) -> Option<Run<F, T, Packet6>
         Stage::Fragment6 => fragment6,
         Stage::Error6 => error6,
         Stage::Answer6 => answer6,
+        Stage::Outbound64 => outbound64,
+        Stage::Known64 => known64,
+        Stage::Moved64 => moved64,
+        Stage::Opening64 => opening64,
+        Stage::Entry64 => entry64,
+        Stage::Mapping64 => mapping64,
+        Stage::ErrorOut64 => error_out64,
         _ => return None,
     })
 }

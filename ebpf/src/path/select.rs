@@ -3,20 +3,21 @@
 use super::Tables;
 use crate::abi::{BUCKETS_PER_GROUP, FlowKey, Group, Ipv4, Ipv6, Settings, Sticky};
 
-/// The uplink that the group prefers for the flow of `key` among those that are alive.
+/// The uplink that the group prefers for the flow of `key` among those of `uplinks` that are alive.
 #[inline(always)]
 pub(super) fn uplink<T: Tables>(
     tables: &T,
     settings: &Settings,
     group: u8,
     key: &FlowKey,
+    uplinks: u64,
 ) -> Option<u8> {
     let record = tables.group(group)?;
     let hash = hash(settings.hash_key, record.sticky, key);
-    choose(tables, group, record, hash, u64::MAX)
+    choose(tables, group, record, hash, uplinks)
 }
 
-/// As [`uplink`], for a flow of IPv6 between these addresses, among those of `uplinks`.
+/// As [`uplink`], for a flow of IPv6 between these addresses.
 #[inline(always)]
 pub(super) fn uplink6<T: Tables>(
     tables: &T,

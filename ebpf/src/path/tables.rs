@@ -1,7 +1,7 @@
 use crate::abi::{
     AddressOwner, Binding, Bucket, DigestKey, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
-    Ipv6, LanNetwork, LanSide, LocalAddress, Pin, Port, PortKey, Settings, SharedU64, SitePrefix,
-    Uplink, Uplink6, Vlan,
+    Ipv6, LanNetwork, LanSide, LocalAddress, Nat64, Pin, Port, PortKey, Settings, SharedU64,
+    SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 /// What the path looks things up in: BPF maps in the kernel, ordinary collections elsewhere.
@@ -27,8 +27,8 @@ pub trait Tables {
     /// The uplinks that are alive, a bit each. One store to it is the failover.
     fn alive(&self) -> u64;
 
-    /// The uplink of this identifier; one that was never written has generation zero.
-    fn uplink(&self, uplink: u8) -> Option<&Uplink>;
+    /// This side of an uplink; one that was never written has generation zero.
+    fn uplink(&self, side: u8) -> Option<&Uplink>;
 
     /// The entry of this key in a table of flows.
     fn flow(&self, table: FlowTable, key: &FlowKey) -> Option<&Flow<SharedU64>>;
@@ -105,6 +105,9 @@ pub trait Tables {
         super::find_forward(self, key, uplink)
     }
 
+    /// What is known of the longest prefix that holds the address, which of IPv4 is mapped.
+    fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix>;
+
     /// The settings, if they were written.
     fn settings(&self) -> Option<&Settings>;
 
@@ -115,7 +118,7 @@ pub trait Tables {
     fn bucket(&self, index: u32) -> Option<Bucket>;
 }
 
-/// What IPv6 is looked up in besides.
+/// What IPv6 is looked up in besides, and what asks for the kernel's routes.
 pub trait Tables6: Tables {
     /// The key of the digests of addresses.
     fn digest_key(&self) -> &DigestKey;
@@ -124,12 +127,12 @@ pub trait Tables6: Tables {
     /// generation is zero.
     fn uplink6(&self, uplink: u8) -> Option<&Uplink6>;
 
+    /// The prefix of NAT64.
+    fn nat64(&self) -> &Nat64;
+
     /// The gateway's own address on the interface with this index in the device map: the source of
     /// ICMPv6 messages that are sent by it.
     fn address6(&self, egress: u16) -> Option<Ipv6>;
-
-    /// What is known of the longest prefix that holds the address.
-    fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix>;
 
     /// How the LAN host of this address, or this IPv4-mapped one, is reached, as the kernel's routes and neighbours say. Where the
     /// neighbour is not known, somebody is asked to find it.

@@ -1,4 +1,4 @@
-//! 5. NAT44: addresses, ports, TTL and checksums.
+//! 5. NAT44: addresses, ports, TTL and checksums. Of what is routed, the TTL only.
 
 use super::forward::Way;
 use super::parse::Packet;
@@ -15,6 +15,9 @@ pub(super) fn rewrite<F: Frame, M>(
     way: &Way,
 ) -> Option<()> {
     header(frame, packet, flow, way)?;
+    if flow.is_routed() {
+        return Some(());
+    }
     let protocol = packet.key.protocol();
     let (ports, at) = match protocol {
         Protocol::TCP => (true, offset::TCP_CHECKSUM),
@@ -32,7 +35,7 @@ pub(super) fn rewrite<F: Frame, M>(
     let port = match way.direction {
         _ if !ports => offset::ICMP_IDENTIFIER,
         Direction::In => offset::DESTINATION_PORT,
-        Direction::Out | Direction::Hairpin => offset::SOURCE_PORT,
+        _ => offset::SOURCE_PORT,
     };
     frame.write(packet.transport() + port, flow.port.octets())?;
     if way.direction == Direction::Hairpin && ports {
@@ -53,7 +56,7 @@ pub(super) fn header<F: Frame, M>(
     let checksum = checksum::update(old, flow.header_delta);
     let address = match way.direction {
         Direction::In => Ipv4Header::DESTINATION,
-        Direction::Out | Direction::Hairpin => Ipv4Header::SOURCE,
+        _ => Ipv4Header::SOURCE,
     };
     frame.write(0, way.macs.words())?;
     frame.write(ETHERNET_LEN + Ipv4Header::TTL, packet.ttl - 1)?;

@@ -18,6 +18,12 @@ pub struct Filter(SharedU64);
 pub(super) struct Seen(u64);
 
 impl Seen {
+    /// What stands for the filter of a set that has none: any key may be in the set, and in no other.
+    ///
+    /// It is no `Option`, of which the compiler would keep what is not there, across calls, in a register
+    /// that the verifier calls unwritten.
+    pub(super) const NO_FILTER: Self = Self(Filter::OVERFLOWED - 1);
+
     /// Whether a key of this hash may be in the set.
     #[inline(always)]
     pub(super) const fn may_hold(self, hash: u64) -> bool {

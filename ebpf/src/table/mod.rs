@@ -46,6 +46,7 @@ mod insert;
 mod keys;
 
 pub use filter::Filter;
+use filter::Seen;
 pub use insert::{Existing, WhenFull, insert};
 pub use keys::{Age, Keys, Survey, WAYS};
 
@@ -183,13 +184,13 @@ pub fn find<'a, S: Storage<N>, const N: usize>(
 ) -> Option<&'a [SharedU64; N]> {
     let places = Places::of(storage, key);
     let first = places.first(storage);
-    let seen = storage.filter(first).map(Filter::load);
-    if seen.is_none_or(|seen| seen.may_hold(places.0))
+    let seen = storage.filter(first).map_or(Seen::NO_FILTER, Filter::load);
+    if seen.may_hold(places.0)
         && let Some(entry) = storage.set(first)?.find(key)
     {
         return Some(entry);
     }
-    if !seen?.has_overflowed() {
+    if !seen.has_overflowed() {
         return None;
     }
     storage.set(places.second(storage))?.find(key)
@@ -205,14 +206,14 @@ pub fn at<S: Storage<N>, const N: usize>(storage: &S, slot: Slot) -> Option<&[Sh
 #[inline(always)]
 pub fn locate<S: Storage<N>, const N: usize>(storage: &S, key: &FlowKey) -> Option<Slot> {
     let places = Places::of(storage, key);
-    let seen = storage.filter(places.first(storage)).map(Filter::load);
-    if seen.is_none_or(|seen| seen.may_hold(places.0)) {
+    let seen = storage.filter(places.first(storage)).map_or(Seen::NO_FILTER, Filter::load);
+    if seen.may_hold(places.0) {
         let way = storage.set(places.first(storage))?.keys.find(key);
         if way != 0 {
             return Some(Slot::new(places.first(storage), way));
         }
     }
-    if !seen?.has_overflowed() {
+    if !seen.has_overflowed() {
         return None;
     }
     let way = storage.set(places.second(storage))?.keys.find(key);

@@ -4,7 +4,7 @@
 //! the machine loads them, and what it gives is stored the same way.
 
 use super::Frame;
-use crate::abi::{Ipv4, L4Port};
+use crate::abi::{Ipv4, Ipv6, L4Port};
 
 /// Folds a sum of words to 16 bits, carries added back in.
 #[inline(always)]
@@ -60,6 +60,20 @@ impl Delta {
     #[must_use]
     pub const fn word(self, old: u16, new: u16) -> Self {
         Self(self.0 + !old as u64 + new as u64)
+    }
+
+    /// An IPv6 address goes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn without(self, address: Ipv6) -> Self {
+        Self(self.0 + Ipv6 { upper: !address.upper, lower: !address.lower }.sum())
+    }
+
+    /// An IPv6 address comes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with(self, address: Ipv6) -> Self {
+        Self(self.0 + address.sum())
     }
 
     /// The TTL, the first byte of its word, is one less.

@@ -1,4 +1,4 @@
-use super::{ETHERNET_LEN, Ethernet, TAG_LEN, Tags, ipv6, mss};
+use super::{ETHERNET_LEN, Ethernet, TAG_LEN, Tags, checksum, ipv6, mss};
 use crate::abi::Vlan;
 
 /// A type that can be copied out of and into a packet.
@@ -75,6 +75,14 @@ pub trait Frame {
         mss::find(self, transport, header_len)
     }
 
+    /// The sum over `len` bytes from `offset` on: [`checksum::sum_frame`]. It is here for the same reason.
+    fn sum(&self, offset: usize, len: usize) -> Option<u64>
+    where
+        Self: Sized,
+    {
+        checksum::sum_frame(self, offset, len)
+    }
+
     /// What the extension headers from `start` on lead to: [`ipv6::walk`]. It is here for the reason
     /// that the one before is.
     fn walk_extensions(&self, start: usize, next: u8, len: usize) -> u64
@@ -87,6 +95,10 @@ pub trait Frame {
     /// Puts this many bytes before the frame, whatever they hold, in the place of what is hidden.
     #[must_use]
     fn grow_front(&mut self, bytes: usize) -> Option<()>;
+
+    /// Puts so many bytes, whatever they hold, in the place of the first `old` ones. Nothing is hidden.
+    #[must_use]
+    fn replace_front(&mut self, old: usize, new: usize) -> Option<()>;
 
     /// Puts the tags of a VLAN behind the MACs that were written, in the place of what is hidden:
     /// [`Tags::to_vlan`]. Nothing where there is no room.
@@ -184,6 +196,14 @@ impl Frame for MemoryFrame<'_> {
     fn grow_front(&mut self, bytes: usize) -> Option<()> {
         self.bytes.splice(..self.hidden, core::iter::repeat_n(0xee, bytes));
         self.hidden = 0;
+        Some(())
+    }
+
+    fn replace_front(&mut self, old: usize, new: usize) -> Option<()> {
+        if old > self.bytes.len() {
+            return None;
+        }
+        self.bytes.splice(..old, core::iter::repeat_n(0xee, new));
         Some(())
     }
 

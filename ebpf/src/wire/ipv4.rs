@@ -37,6 +37,10 @@ impl Ipv4Header {
     pub const SOURCE: usize = 12;
     /// Offset of the destination address.
     pub const DESTINATION: usize = 16;
+    /// The flag that no router may fragment the packet.
+    pub const DONT_FRAGMENT: u16 = 0x4000;
+    /// The flag of every fragment but the last.
+    pub const MORE_FRAGMENTS: u16 = 0x2000;
 
     /// The version field: 4.
     #[inline(always)]
@@ -93,13 +97,27 @@ impl Ipv4Header {
     /// It is sent whole (RFC 6864 section 4.1: an atomic datagram needs no identification), with
     /// the precedence of internetwork control (RFC 1812 section 4.3.2.5).
     pub fn own(total_len: u16, protocol: u8, source: Ipv4, destination: Ipv4) -> Self {
+        let whole = (0, Self::DONT_FRAGMENT);
+        Self::new(0xc0, total_len, whole, (64, protocol), [source, destination])
+    }
+
+    /// A header without options, its checksum set, of a packet of so many bytes, with this
+    /// identification, and these flags and offset.
+    #[inline(always)]
+    pub fn new(
+        traffic_class: u8,
+        total_len: u16,
+        (identification, fragment): (u16, u16),
+        (ttl, protocol): (u8, u8),
+        [source, destination]: [Ipv4; 2],
+    ) -> Self {
         let mut header = Self {
             version_ihl: 0x45,
-            traffic_class: 0xc0,
+            traffic_class,
             total_length: total_len.to_be_bytes(),
-            identification: [0; 2],
-            fragment: [0x40, 0],
-            ttl: 64,
+            identification: identification.to_be_bytes(),
+            fragment: fragment.to_be_bytes(),
+            ttl,
             protocol,
             checksum: [0; 2],
             source: source.octets(),
@@ -108,14 +126,33 @@ impl Ipv4Header {
         let words = [
             u16::from_ne_bytes([header.version_ihl, header.traffic_class]),
             u16::from_ne_bytes(header.total_length),
+            u16::from_ne_bytes(header.identification),
             u16::from_ne_bytes(header.fragment),
             u16::from_ne_bytes([header.ttl, header.protocol]),
         ];
-        let addresses =
-            [source, destination].map(|address| u64::from(u32::from_ne_bytes(address.octets())));
-        let sum = addresses.iter().sum::<u64>() + words.map(u64::from).iter().sum::<u64>();
+        let mut sum = 0;
+        for address in [source, destination] {
+            sum += u64::from(u32::from_ne_bytes(address.octets()));
+        }
+        for word in words {
+            sum += u64::from(word);
+        }
         header.checksum = (!checksum::fold(sum)).to_ne_bytes();
         header
+    }
+
+    /// Flags and fragment offset.
+    #[inline(always)]
+    pub fn fragment_word(&self) -> u16 {
+        u16::from_be_bytes(self.fragment)
+    }
+
+    /// Whether there is a source route with hops left among the options of the header, which starts at
+    /// `offset` of the frame (RFC 791 section 3.1).
+    #[inline(always)]
+    pub fn is_source_routed<F: Frame>(&self, frame: &F, offset: usize) -> bool {
+        self.header_len() > IPV4_LEN
+            && find_source_route(frame, offset + IPV4_LEN, self.header_len() - IPV4_LEN)
     }
 
     /// The source address.
@@ -147,6 +184,32 @@ impl Ipv4Header {
 
 /// The most bytes of options that a header can have.
 const MAX_OPTIONS: usize = 40;
+
+/// Loose and strict source routes (RFC 791 section 3.1).
+const SOURCE_ROUTES: [u8; 2] = [131, 137];
+
+/// Goes through options byte by byte, for the reason that [`super::mss::find`] does.
+#[inline(never)]
+fn find_source_route<F: Frame>(frame: &F, offset: usize, len: usize) -> bool {
+    let mut next = 0;
+    for at in 0..MAX_OPTIONS {
+        if at >= len {
+            break;
+        }
+        if at < next {
+            continue;
+        }
+        let Some([kind, size, pointer]) = frame.read::<[u8; 3]>(offset + at) else { break };
+        match kind {
+            0 => break,
+            1 => next = at + 1,
+            _ if SOURCE_ROUTES.contains(&kind) && pointer <= size => return true,
+            _ if size < 2 => break,
+            _ => next = at + usize::from(size),
+        }
+    }
+    false
+}
 
 /// The sum of the options' 32-bit words, in the machine's own order.
 #[inline(never)]

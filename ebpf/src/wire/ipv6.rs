@@ -68,6 +68,33 @@ impl Ipv6Header {
         }
     }
 
+    /// The header of a packet that was one of IPv4, its hop limit what it leaves with (RFC 7915 section
+    /// 4.1).
+    #[inline(always)]
+    pub fn translated(
+        traffic_class: u8,
+        payload_len: u16,
+        next_header: u8,
+        hop_limit: u8,
+        [source, destination]: [Ipv6; 2],
+    ) -> Self {
+        Self {
+            version_class_flow: [0x60 | traffic_class >> 4, traffic_class << 4, 0, 0],
+            payload_length: payload_len.to_be_bytes(),
+            next_header,
+            hop_limit,
+            source: source.to_wire(),
+            destination: destination.to_wire(),
+        }
+    }
+
+    /// Differentiated services and congestion notification.
+    #[inline(always)]
+    pub fn traffic_class(&self) -> u8 {
+        let [first, second, ..] = self.version_class_flow;
+        first << 4 | second >> 4
+    }
+
     /// The sum of the pseudo-header for a checksum over `len` bytes of this protocol (RFC 8200
     /// section 8.1), not folded, in words as the machine loads them.
     #[inline(always)]
@@ -84,6 +111,9 @@ const MAX_EXTENSIONS: usize = 8;
 
 /// The most bytes of them.
 const MAX_EXTENSIONS_LEN: usize = 200;
+
+/// Where a routing header says how many hops are left.
+const SEGMENTS_LEFT: usize = 3;
 
 /// What the extension headers of a packet lead to, as one word, for a global BPF function returns
 /// nothing larger.
@@ -109,13 +139,14 @@ impl Upper {
     /// Right behind the fixed header.
     #[inline(always)]
     pub const fn direct(protocol: u8) -> Self {
-        Self::new(protocol, 0, 0, 0)
+        Self::new(protocol, 0, 0, [0; 2])
     }
 
     #[inline(always)]
-    const fn new(protocol: u8, len: usize, fragment: u16, fragment_at: usize) -> Self {
-        let (len, at) = (len as u64, fragment_at as u64);
-        Self(protocol as u64 | len << 8 | (fragment as u64) << 16 | at << 32)
+    const fn new(protocol: u8, len: usize, fragment: u16, places: [usize; 2]) -> Self {
+        let [fragment_at, routed_at] = places;
+        let places = fragment_at as u64 | (routed_at as u64) << 8;
+        Self(protocol as u64 | (len as u64) << 8 | (fragment as u64) << 16 | places << 32)
     }
 
     /// The protocol of the upper layer, or of what stands for it.
@@ -141,6 +172,12 @@ impl Upper {
     #[inline(always)]
     pub const fn fragment_header(self) -> Option<usize> {
         ((self.0 >> 32 & 0xff) as usize).checked_sub(1)
+    }
+
+    /// Where it stands behind the fixed header how many hops of a source route are left, if any is.
+    #[inline(always)]
+    pub const fn segments_left(self) -> Option<usize> {
+        ((self.0 >> 40 & 0xff) as usize).checked_sub(1)
     }
 
     /// The word itself.
@@ -175,13 +212,13 @@ impl Upper {
 #[inline(always)]
 pub fn walk<F: Frame>(frame: &F, start: usize, next: u8, len: usize) -> u64 {
     let (mut next, mut at) = (next, 0);
-    let (mut fragment, mut fragment_at) = (0, 0);
+    let (mut fragment, mut fragment_at, mut routed_at) = (0, 0, 0);
     for _ in 0..MAX_EXTENSIONS {
         if at > MAX_EXTENSIONS_LEN {
             return Upper::TOO_MANY;
         }
         if !is_extension(next) || fragment & !1 != 0 {
-            return Upper::new(next, at, fragment, fragment_at).to_bits();
+            return Upper::new(next, at, fragment, [fragment_at, routed_at]).to_bits();
         }
         let cut_short = if fragment & 1 == 0 { Upper::TRUNCATED } else { Upper::FRAGMENTED };
         let Some([following, length, high, low]) = frame.read::<[u8; 4]>(start + at) else {
@@ -201,13 +238,17 @@ pub fn walk<F: Frame>(frame: &F, start: usize, next: u8, len: usize) -> u64 {
             fragment = u16::from_be_bytes([high, low]) & !6;
             fragment_at = at + 1;
         }
+        // RFC 8200 section 4.4.
+        if next == Protocol::ROUTING && low != 0 {
+            routed_at = at + SEGMENTS_LEFT + 1;
+        }
         at += size;
         next = following;
     }
     if is_extension(next) && fragment & !1 == 0 || at > MAX_EXTENSIONS_LEN {
         return Upper::TOO_MANY;
     }
-    Upper::new(next, at, fragment, fragment_at).to_bits()
+    Upper::new(next, at, fragment, [fragment_at, routed_at]).to_bits()
 }
 
 /// Whether a header of this type is followed by others.

@@ -212,6 +212,8 @@ pub mod unreachable_code {
     pub const NETWORK: u8 = 0;
     /// Fragmentation is needed, and not allowed (RFC 1191).
     pub const FRAGMENTATION_NEEDED: u8 = 4;
+    /// The source route leads nowhere.
+    pub const SOURCE_ROUTE_FAILED: u8 = 5;
     /// The administrator prohibits it.
     pub const PROHIBITED: u8 = 13;
 }

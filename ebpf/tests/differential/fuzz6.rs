@@ -36,7 +36,7 @@ fn path_and_model_agree() {
 }
 
 /// What IPv6 has no use for, or what cannot happen here.
-const NEVER: [DropReason; 12] = [
+const NEVER: [DropReason; 15] = [
     DropReason::BadChecksum,
     DropReason::PriorityTag,
     DropReason::ForwardUnresolved,
@@ -49,6 +49,10 @@ const NEVER: [DropReason; 12] = [
     DropReason::UnrepliedTableFull,
     DropReason::NotReady,
     DropReason::Redirect,
+    // Of NAT64, which these gateways have not.
+    DropReason::SourceRoute,
+    DropReason::Nat64Destination,
+    DropReason::Nat64Untranslatable,
 ];
 
 /// A fuzzer that never gets to the interesting places proves nothing.

@@ -20,15 +20,23 @@ pub(crate) fn check(
             let unchanged = frame == output;
             return unchanged.then_some(()).ok_or_else(|| format!("{verdict:?} and changed"));
         }
-        // The kernel of the site knows no LAN host.
-        Verdict::Lan { .. } => return Err("from the LAN to the LAN".to_owned()),
+        Verdict::Lan { .. } => {
+            let knows = came == Interface::Lan && model.site.is_routed(address(output, 30));
+            return if knows { Ok(()) } else { Err("from the LAN to the LAN".to_owned()) };
+        }
         Verdict::Answer { .. } => return Ok(()),
         Verdict::Forward { uplink, direction, .. } => (&model.site.uplinks[&uplink], direction),
     };
     let (source, destination) = (address(output, 26), address(output, 30));
+    // What is routed is as it was: from an error's sender too, unless that is a private one.
+    let routed = uplink.routes && model.site.is_routed(source);
     let wrong = match direction {
         // Nothing private leaks, and nothing leaves by an uplink that cannot send.
-        Direction::Out | Direction::Hairpin if !uplink.addresses.contains(&source) => {
+        Direction::Out if !uplink.translates && !routed => "leaves untranslated",
+        Direction::Hairpin if model.site.is_routed(source) && came == Interface::Lan => {
+            return Ok(());
+        }
+        Direction::Out | Direction::Hairpin if !uplink.addresses.contains(&source) && !routed => {
             "leaves by a foreign address"
         }
         Direction::Out if !uplink.alive => "leaves by a dead uplink",

@@ -49,7 +49,9 @@ fn flow(entry: &Entry) -> Flow {
     let mark = Mark(entry.mark);
     Flow {
         translation,
-        uplink: entry.uplink,
+        // Those of the sides that route are behind the others.
+        uplink: entry.uplink % 64,
+        routed: entry.uplink >= 64,
         generation: entry.generation,
         by_lan: entry.opener == Opener::Lan as u8,
         mac: mac(entry.lan.macs().words()),

@@ -2,7 +2,9 @@
 
 use std::fmt::Debug;
 
-use pointsman_ebpf::memory::sequence::{Body, Bytes, Packet, Sequence, Setup, Step, Tagging};
+use pointsman_ebpf::memory::sequence::{
+    Body, Bytes, Packet, Routing, Sequence, Setup, Step, Tagging,
+};
 
 /// A sequence that can be made smaller.
 pub(crate) trait Shrink: Clone + Debug {
@@ -113,8 +115,10 @@ fn simpler_packets(packet: &Packet) -> Vec<Packet> {
 
 fn simpler_setups(sequence: &Sequence) -> Vec<Sequence> {
     const MANY: u32 = 1_000_000;
-    let simplify: [fn(&mut Setup); 13] = [
+    let simplify: [fn(&mut Setup); 15] = [
         |setup| setup.tagging = Tagging::default(),
+        |setup| setup.routing = Routing::default(),
+        |setup| setup.routing.answers_only = false,
         |setup| setup.one_first = true,
         |setup| setup.filtering = 0,
         |setup| setup.nat_ports = (1024, 65535),

@@ -9,7 +9,7 @@ use pointsman_ebpf::abi::{Counter, CounterId, Direction};
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Forward, Ipv6, Ipv6Mode};
+use crate::config::{Forward, Inbound, Ipv6, Ipv6Mode, Routed};
 use crate::control::{ControlledUplink, Controller, Reach, Target};
 use crate::dataplane::Census;
 use crate::probe::Outcome;
@@ -59,10 +59,13 @@ pub struct UplinkStatus {
     pub since_s: f64,
     /// Why, in words.
     pub reason: String,
-    /// The public address, or the first of several, where known.
+    /// The public address, or the first of several, where known; the interface's own, where nothing is
+    /// translated.
     pub address: Option<Ipv4Addr>,
-    /// All public addresses, where known.
+    /// All public addresses that flows are translated to, where known.
     pub addresses: Vec<Ipv4Addr>,
+    /// What it carries of IPv4 as it is, if anything.
+    pub routed: Option<RoutedStatus>,
     /// The next hop, where known.
     pub gateway: Option<Ipv4Addr>,
     /// The next hop's MAC, where known.
@@ -80,6 +83,17 @@ pub struct UplinkStatus {
     pub back: Traffic,
     /// What went from the LAN to the LAN by its public addresses.
     pub hairpin: Traffic,
+}
+
+/// What an uplink carries of IPv4 as it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoutedStatus {
+    /// The site's own prefixes.
+    pub prefixes: Vec<Ipv4Net>,
+    /// `all` or `answers`: what may come in.
+    pub inbound: String,
+    /// Whether the next hop has been known, so that they can be sent to.
+    pub ready: bool,
 }
 
 /// How an uplink carries IPv6.
@@ -224,6 +238,7 @@ impl Source<'_> {
             addresses: uplink.public_addresses().to_vec(),
             gateway: uplink.gateway(),
             gateway_mac: uplink.gateway_mac().map(format_mac),
+            routed: config.routed.as_ref().map(|config| routed(uplink, config)),
             ipv6: uplink.config().ipv6.as_ref().map(|config| ipv6(uplink, config)),
             weight: config.weight,
             probes: targets.map(|target| probe(*target, uplink.last_outcome(*target))).collect(),
@@ -283,6 +298,18 @@ impl Source<'_> {
     fn traffic(&self, id: CounterId) -> Traffic {
         let counter = self.counters.get(id.index() as usize).copied().unwrap_or_default();
         Traffic { packets: counter.packets, bytes: counter.bytes }
+    }
+}
+
+fn routed(uplink: &ControlledUplink, config: &Routed) -> RoutedStatus {
+    let inbound = match config.inbound {
+        Inbound::Answers => "answers",
+        Inbound::All => "all",
+    };
+    RoutedStatus {
+        prefixes: config.prefixes.clone(),
+        inbound: inbound.to_owned(),
+        ready: uplink.routes(),
     }
 }
 

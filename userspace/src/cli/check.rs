@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, Table, presets};
+use ipnet::Ipv4Net;
 
 use super::{ConfigFile, HOST, host};
-use crate::config::{self, TableSizes};
+use crate::config::{self, Config, TableSizes};
 use crate::dataplane::tables;
 
 /// What to check.
@@ -32,9 +34,23 @@ pub(super) fn check(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         counted(config.uplinks.len(), "uplink"),
         counted(config.lan.interfaces.len(), "LAN interface")
     );
+    for (prefix, uplinks) in routed(&config) {
+        println!("{prefix}: routed by {}", uplinks.join(", "));
+    }
     println!("{}", memory(&config.tables));
     let fit = !arguments.host || host::check(&config)?;
     Ok(if fit { ExitCode::SUCCESS } else { ExitCode::from(HOST) })
+}
+
+/// Every IPv4 prefix that is routed as it is, and by which uplinks.
+fn routed(config: &Config) -> BTreeMap<Ipv4Net, Vec<&str>> {
+    let mut routed: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for uplink in &config.uplinks {
+        for prefix in uplink.routed.iter().flat_map(|it| &it.prefixes) {
+            routed.entry(*prefix).or_default().push(uplink.name.as_str());
+        }
+    }
+    routed
 }
 
 /// How many there are of something.

@@ -146,14 +146,16 @@ fn gateways(uplink: &UplinkStatus) -> Option<String> {
     (!gateways.is_empty()).then(|| gateways.join("\n"))
 }
 
-/// Of IPv6, the prefixes, and how it is carried.
+/// The addresses, and the prefixes that are carried otherwise than translated to one, and how.
 fn addresses(uplink: &UplinkStatus) -> String {
+    let routed = uplink.routed.iter().flat_map(|routed| &routed.prefixes);
+    let routed = routed.map(|prefix| format!("{prefix} routed"));
     let prefixes = uplink
         .ipv6
         .iter()
         .flat_map(|ipv6| ipv6.prefixes.iter().map(|prefix| format!("{prefix} {}", ipv6.mode)));
     let addresses = uplink.addresses.iter().map(ToString::to_string);
-    let addresses: Vec<_> = addresses.chain(prefixes).collect();
+    let addresses: Vec<_> = addresses.chain(routed).chain(prefixes).collect();
     if addresses.is_empty() { "-".into() } else { addresses.join("\n") }
 }
 

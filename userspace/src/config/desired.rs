@@ -19,6 +19,9 @@ pub struct Config {
     pub group: Group,
     /// How addresses are translated.
     pub nat: Nat,
+    /// The prefix that IPv4 addresses stand in for hosts that have IPv6 only (RFC 6052), of a length of
+    /// [`Nat64::LENGTHS`](pointsman_ebpf::abi::Nat64::LENGTHS). `None`: there is no NAT64.
+    pub nat64: Option<Ipv6Net>,
     /// What is let in to LAN hosts, in the order of the file; at most
     /// [`pointsman_ebpf::abi::MAX_FORWARDS`], of which no two are for the same packet.
     pub forwards: Vec<Forward>,
@@ -55,13 +58,34 @@ pub struct Uplink {
     pub gateway_mac: Option<[u8; 6]>,
     /// Its share of the flows, relative to the other uplinks of its tier: 1 to 1000.
     pub weight: u32,
+    /// Whether it translates what private sources send; else, that does not leave by it.
+    pub nat44: bool,
     /// The public addresses that flows are translated to, each once, at most
     /// [`pointsman_ebpf::abi::POOL_ADDRESSES`]; none: the interface's own.
     pub addresses: Vec<Ipv4Addr>,
+    /// What it carries as it is; without, it translates.
+    pub routed: Option<Routed>,
     /// How it carries IPv6; `None`: not at all.
     pub ipv6: Option<Ipv6>,
     /// How its health is watched; `None`: by carrier only.
     pub health: Option<Health>,
+}
+
+/// IPv4 prefixes of the site's own that an uplink carries as they are. Other uplinks may have the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routed {
+    /// At least one, and at most [`pointsman_ebpf::abi::ROUTED_PREFIXES`], none within another, and none
+    /// that an address of the uplink is in.
+    pub prefixes: Vec<Ipv4Net>,
+    /// What may come in.
+    pub inbound: Inbound,
+}
+
+impl Routed {
+    /// Whether the address is in one of the prefixes.
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        self.prefixes.iter().any(|prefix| prefix.contains(&address))
+    }
 }
 
 /// How an uplink carries IPv6.
@@ -95,7 +119,7 @@ pub enum Ipv6Mode {
     Source,
 }
 
-/// What may come in by an uplink to IPv6 addresses of the LAN.
+/// What may come in by an uplink to addresses of the LAN that it does not translate, or only by prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inbound {
     /// Answers to what the LAN has opened (RFC 6092).

@@ -85,7 +85,7 @@ fn read(
     let to = to.and_then(|field| read_to(report, &field, ports.as_ref(), uplinks));
     let uplinks = match section.get("uplinks") {
         Some(field) => read_uplinks(report, &field, uplinks),
-        None => (0..uplinks.len()).collect(),
+        None => (0..uplinks.len()).filter(|index| translates(uplinks, *index)).collect(),
     };
     let sources = section.get("sources").map(|field| read_sources(report, &field));
     let (ports, (address, port)) = (ports?, to?);
@@ -141,9 +141,20 @@ fn read_to(
 fn read_uplinks(report: &mut Report<'_>, field: &Field<'_>, uplinks: &[Placed]) -> Vec<usize> {
     let mut seen = Vec::new();
     for name in field.list(report, UPLINKS).unwrap_or_default() {
-        read_member(report, &name, uplinks, &mut seen, UPLINKS);
+        let member = read_member(report, &name, uplinks, &mut seen, UPLINKS);
+        if member.is_some_and(|index| !translates(uplinks, index)) {
+            name.error(
+                report,
+                "does not translate, so it has no ports to forward; who is outside can reach the \
+                 host by its own address there",
+            );
+        }
     }
     seen
+}
+
+fn translates(uplinks: &[Placed], index: usize) -> bool {
+    uplinks.get(index).is_some_and(|(uplink, _)| uplink.nat44)
 }
 
 fn read_sources(report: &mut Report<'_>, field: &Field<'_>) -> Vec<Ipv4Net> {
@@ -182,6 +193,20 @@ mod tests {
     use super::*;
 
     const SECURE: &str = "[[forward]]\nprotocol = \"tcp\"\nport = 443\nto = \"10.1.0.10:8443\"\n";
+
+    #[test]
+    fn only_uplinks_that_translate_have_ports_to_forward() {
+        let routed = "ipv4 = { mode = \"routed\", prefix = \"198.51.100.0/24\" }\n";
+        let config = config_with(&format!("{routed}{SECURE}"));
+        assert_eq!(config.forwards[0].uplinks, [0]);
+        assert_eq!(
+            complaints(&format!("{routed}{SECURE}uplinks = [\"fiber\", \"cable\"]")),
+            [
+                "14:21: forward[0].uplinks[1] does not translate, so it has no ports to forward; who is \
+              outside can reach the host by its own address there"
+            ]
+        );
+    }
 
     #[test]
     fn reads_what_is_given() {

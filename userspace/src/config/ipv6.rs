@@ -29,7 +29,7 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>, earlier: &[Placed
     section.expect_keys(report, &["mode", "prefix", "internal", "inbound", "gateway"], &[]);
     let mode = section
         .require(report, "mode", MODE)
-        .and_then(|field| field.choice(report, MODES, &["nat66", "nat64"]));
+        .and_then(|field| field.choice(report, MODES, &["nat66"]));
     let prefixes = section
         .require(report, "prefix", PREFIX)
         .map(|field| read_prefixes(report, &field, mode, earlier))
@@ -145,7 +145,11 @@ fn expect_translatable(report: &mut Report<'_>, field: &Field<'_>, prefix: Ipv6N
 }
 
 /// Reads a prefix that hosts can have addresses of.
-fn read_prefix(report: &mut Report<'_>, field: &Field<'_>, fix: &str) -> Option<Ipv6Net> {
+pub(super) fn read_prefix(
+    report: &mut Report<'_>,
+    field: &Field<'_>,
+    fix: &str,
+) -> Option<Ipv6Net> {
     let text = field.string(report, fix)?;
     let Ok(prefix) = text.parse::<Ipv6Net>() else {
         field.error(report, format_args!("is {}, not an IPv6 prefix; {fix}", quoted(text)));

@@ -13,8 +13,10 @@ mod group;
 mod health;
 mod host;
 mod interface;
+mod ipv4;
 mod ipv6;
 mod nat;
+mod nat64;
 mod ports;
 mod section;
 mod settings;
@@ -34,7 +36,7 @@ use toml::de::DeTable;
 
 pub use self::desired::{
     Api, Config, Forward, Gateway, Gateway6, Group, Health, Host, Inbound, Ipv6, Ipv6Mode, Lan,
-    Nat, Offloads, PortProtocol, TableSizes, Timers, Uplink,
+    Nat, Offloads, PortProtocol, Routed, TableSizes, Timers, Uplink,
 };
 use self::diagnostic::Report;
 pub use self::diagnostic::{ConfigError, Diagnostic, Severity};
@@ -46,7 +48,7 @@ use self::section::Section;
 const FILE_SIZE: u64 = 1 << 18;
 
 const KEYS: &[&str] =
-    &["lan", "uplink", "group", "nat", "forward", "timers", "flows", "host", "api"];
+    &["lan", "uplink", "group", "nat", "nat64", "forward", "timers", "flows", "host", "api"];
 const PLANNED: &[&str] = &["rule"];
 
 /// Reads the configuration in the file at `path`, and what to warn of.
@@ -109,8 +111,10 @@ fn read(report: &mut Report<'_>, root: &Section<'_>) -> Config {
     let nat_section = settings::optional_table(report, root, "nat");
     let nat = nat::read(report, nat_section.as_ref());
     let ipv6 = uplinks.iter().any(|(uplink, _)| uplink.ipv6.is_some());
+    let nat64 = nat64::read(report, root, &uplinks);
     Config {
         lan,
+        nat64,
         uplinks: uplinks.into_iter().map(|(uplink, _)| uplink).collect(),
         group,
         forwards,

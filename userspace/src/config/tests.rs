@@ -57,6 +57,7 @@ fn example() -> Config {
         up_after: 3,
     };
     Config {
+        nat64: None,
         lan: Lan { interfaces: vec!["enp1s0".to_owned()] },
         uplinks: vec![
             Uplink {
@@ -66,6 +67,8 @@ fn example() -> Config {
                 gateway_mac: None,
                 gateway: Gateway::Address(Ipv4Addr::new(203, 0, 113, 1)),
                 weight: 3,
+                nat44: true,
+                routed: None,
                 addresses: vec![Ipv4Addr::new(203, 0, 113, 10), Ipv4Addr::new(203, 0, 113, 11)],
                 ipv6: Some(Ipv6 {
                     mode: Ipv6Mode::Nptv6,
@@ -83,7 +86,9 @@ fn example() -> Config {
                 gateway_mac: None,
                 gateway: Gateway::Auto,
                 weight: 1,
+                nat44: true,
                 addresses: Vec::new(),
+                routed: None,
                 ipv6: None,
                 health: Some(health(vec![probe_one], 200)),
             },
@@ -286,7 +291,7 @@ fn unknown_keys_get_a_suggestion_and_planned_ones_an_answer() {
         [
             "9:3: rule is not supported yet; remove it",
             "10:2: timer is not a known key; did you mean timers?",
-            "11:2: \"a\\u{1b}b\" is not a known key; known here: lan, uplink, group, nat, forward, \
+            "11:2: \"a\\u{1b}b\" is not a known key; known here: lan, uplink, group, nat, nat64, forward, \
              timers, flows, host, api",
         ]
     );

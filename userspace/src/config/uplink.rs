@@ -1,16 +1,16 @@
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
-use pointsman_ebpf::abi::{MAX_UPLINKS, POOL_ADDRESSES};
+use pointsman_ebpf::abi::MAX_UPLINKS;
 
 use super::desired::{Gateway, Uplink};
 use super::diagnostic::Report;
 use super::health;
 use super::interface::Interfaces;
-use super::ipv6;
 use super::section::{Field, Section};
 use super::suggest::quoted;
 use super::vlan;
+use super::{ipv4, ipv6};
 
 const KEYS: &[&str] =
     &["name", "interface", "gateway", "gateway_mac", "vlan", "weight", "ipv4", "ipv6", "health"];
@@ -75,10 +75,8 @@ fn read(
         .and_then(|field| field.integer(report, 1..=1000, ", a larger number takes a larger share"))
         .unwrap_or(1);
     let gateway = section.get("gateway");
-    let taken: Vec<Ipv4Addr> =
-        earlier.iter().flat_map(|(uplink, _)| &uplink.addresses).copied().collect();
-    let addresses = section.get("ipv4").map(|field| read_ipv4(report, &field, &taken));
-    let addresses = addresses.unwrap_or_default();
+    let ipv4 = section.get("ipv4").map(|field| ipv4::read(report, &field, earlier));
+    let ipv4::Ipv4 { nat44, addresses, routed } = ipv4.unwrap_or_default();
     Uplink {
         name: name.to_owned(),
         interface,
@@ -86,7 +84,9 @@ fn read(
         gateway_mac: section.get("gateway_mac").and_then(|field| vlan::read_mac(report, &field)),
         gateway: gateway.map_or(Gateway::Auto, |field| read_gateway(report, &field, &addresses)),
         weight,
+        nat44,
         addresses,
+        routed,
         ipv6: section.get("ipv6").and_then(|field| ipv6::read(report, &field, earlier)),
         health: section.get("health").and_then(|field| health::read(report, &field)),
     }
@@ -125,46 +125,6 @@ fn read_gateway(report: &mut Report<'_>, field: &Field<'_>, own: &[Ipv4Addr]) ->
     Gateway::Address(address)
 }
 
-/// Reads how IPv4 packets are translated: the public addresses, if any are given. Other uplinks have
-/// `taken`.
-fn read_ipv4(report: &mut Report<'_>, field: &Field<'_>, taken: &[Ipv4Addr]) -> Vec<Ipv4Addr> {
-    let Some(section) = field.table(report, "write { mode = \"nat44\" }") else {
-        return Vec::new();
-    };
-    section.expect_keys(report, &["mode", "address", "addresses"], &[]);
-    if let Some(mode) = section.get("mode") {
-        mode.choice(report, &[("nat44", ())], &["routed"]);
-    }
-    let one = section.get("address");
-    let several = section.get("addresses");
-    if let (Some(field), Some(_)) = (&one, &several) {
-        field.error(report, "is given beside ipv4.addresses; move it to the front of that list");
-    }
-    let listed = several.and_then(|field| {
-        let listed = field.list(report, "give addresses, or leave it to the interface")?;
-        if let Some(field) = listed.get(POOL_ADDRESSES) {
-            let count = listed.len();
-            field.error(
-                report,
-                format_args!("is one too many of {count}; keep {POOL_ADDRESSES} at most"),
-            );
-        }
-        Some(listed)
-    });
-    let mut addresses = Vec::new();
-    for field in listed.into_iter().flatten().chain(one) {
-        let fix = "give the uplink's public address, or leave it to the interface";
-        let Some(address) = field.host(report, fix) else {
-            continue;
-        };
-        if addresses.contains(&address) || taken.contains(&address) {
-            field.error(report, format_args!("is {address} again; give each address once"));
-        }
-        addresses.push(address);
-    }
-    addresses
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -181,47 +141,6 @@ mod tests {
         assert_eq!(cable.weight, 1000);
         assert_eq!(cable.gateway, Gateway::Address(Ipv4Addr::new(198, 51, 100, 1)));
         assert_eq!(cable.addresses, [Ipv4Addr::new(198, 51, 100, 7)]);
-        let config = config_with("ipv4 = { addresses = [\"198.51.100.9\", \"198.51.100.8\"] }");
-        let addresses = [9, 8].map(|last| Ipv4Addr::new(198, 51, 100, last));
-        assert_eq!(config.uplinks[1].addresses, addresses);
-    }
-
-    #[test]
-    fn public_addresses_are_given_once_and_16_at_most() {
-        let another = "ipv4.addresses = [\"198.51.100.7\", \"198.51.100.8\", \"198.51.100.7\"]\n\
-                       [[uplink]]\nname = \"lte\"\ninterface = \"wwan0\"\n\
-                       ipv4.address = \"198.51.100.8\"";
-        assert_eq!(
-            complaints(another),
-            [
-                "9:51: uplink \"cable\": ipv4.addresses[2] is 198.51.100.7 again; give each \
-                 address once",
-                "13:16: uplink \"lte\": ipv4.address is 198.51.100.8 again; give each address once",
-            ]
-        );
-        assert_eq!(
-            complaints("ipv4 = { address = \"192.0.2.1\", addresses = [\"192.0.2.2\"] }"),
-            [
-                "9:20: uplink \"cable\": ipv4.address is given beside ipv4.addresses; move it to the \
-              front of that list"
-            ]
-        );
-        let list = |count: usize| {
-            let addresses: Vec<_> = (1..=count).map(|last| format!("\"192.0.2.{last}\"")).collect();
-            complaints(&format!("ipv4.addresses = [\n{}\n]", addresses.join(",\n")))
-        };
-        assert_eq!(list(16), [""; 0]);
-        assert_eq!(
-            list(18),
-            ["26:1: uplink \"cable\": ipv4.addresses[16] is one too many of 18; keep 16 at most"]
-        );
-        assert_eq!(
-            complaints("ipv4.addresses = []"),
-            [
-                "9:18: uplink \"cable\": ipv4.addresses is empty; give addresses, or leave it to the \
-              interface"
-            ]
-        );
     }
 
     #[test]
@@ -264,31 +183,6 @@ mod tests {
             [format!(
                 "9:11: uplink \"cable\": gateway is 203.0.113.1, the uplink's own address; {fix}"
             )]
-        );
-    }
-
-    #[test]
-    fn ipv4_is_translated() {
-        assert_eq!(
-            complaints("ipv4 = { mode = \"routed\" }"),
-            ["9:17: uplink \"cable\": ipv4.mode \"routed\" is not supported yet; use \"nat44\""]
-        );
-        assert_eq!(
-            complaints("ipv4 = { mode = \"nat\" }"),
-            ["9:17: uplink \"cable\": ipv4.mode is \"nat\"; give \"nat44\""]
-        );
-        assert_eq!(
-            complaints("ipv4 = \"nat44\""),
-            ["9:8: uplink \"cable\": ipv4 is text; write { mode = \"nat44\" }"]
-        );
-        assert_eq!(
-            complaints("ipv4 = { adress = \"1.2.3.4\" }"),
-            ["9:10: uplink \"cable\": ipv4.adress is not a known key; did you mean address?"]
-        );
-        assert_eq!(
-            complaints("ipv4 = { address = \"239.1.2.3\" }"),
-            ["9:20: uplink \"cable\": ipv4.address is 239.1.2.3, a multicast address; give the \
-                 uplink's public address, or leave it to the interface"]
         );
     }
 

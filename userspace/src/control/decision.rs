@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use pointsman_ebpf::abi::{
-    ABI_VERSION, AddressOwner, Forward, Group, Ipv4, Ipv6, LanSide, LocalAddress, Mac, MacPair,
-    POOL_ADDRESSES, Port, PortRange, PortRole, Settings, Uplink6, Vlan,
+    ABI_VERSION, AddressOwner, Forward, Group, Ipv4, Ipv4Prefix, Ipv6, LanSide, LocalAddress, Mac,
+    MacPair, Nat64, POOL_ADDRESSES, Port, PortRange, PortRole, ROUTED_PREFIXES, Settings, Uplink6,
+    Vlan,
 };
 
 use super::Controller;
@@ -11,6 +12,7 @@ use super::attachment::{Attachment, is_tagged};
 use super::buckets::{Candidate, Ranking};
 use super::forward::to_record;
 use super::policy::{Interface, Policy};
+use super::routed::set_routed;
 use super::uplink::{ControlledUplink, packet_size};
 use crate::ports::PortSet;
 
@@ -28,9 +30,9 @@ impl Controller {
             .values()
             .map(|interface| &interface.port)
             .filter(|port| port.vlan != Vlan::NONE || is_tagged(self.facts(), port.ifindex));
-        let uplinks = self.uplinks().iter().filter_map(|uplink| {
-            let egress = self.slots.get(&uplink.config.port_name())?;
-            Some((uplink.id, uplink.to_record(egress)?))
+        let uplinks = self.uplinks().iter().flat_map(|uplink| {
+            let egress = self.slots.get(&uplink.config.port_name());
+            egress.into_iter().flat_map(|egress| uplink.to_records(egress))
         });
         let pool = self.uplinks().iter().flat_map(|uplink| {
             (u32::from(uplink.id) * POOL_ADDRESSES as u32..).zip(uplink.pool().iter().copied())
@@ -45,6 +47,7 @@ impl Controller {
             groups: BTreeMap::from([(DEFAULT_GROUP, self.group())]),
             local: self.local(),
             uplinks6: self.uplinks6(),
+            nat64: self.nat64(),
             addresses6: self.addresses6(),
             site_prefixes: self.site_prefixes(),
             lan_networks: self.lan_networks(),
@@ -58,6 +61,15 @@ impl Controller {
             Some((uplink.id, uplink.to_record6(egress)?))
         });
         uplinks.collect()
+    }
+
+    /// The configuration has no prefix that is none of NAT64.
+    fn nat64(&self) -> Nat64 {
+        let prefix = self.config().nat64;
+        let nat64 = prefix.and_then(|prefix| {
+            Nat64::new(Ipv6::new(prefix.network().octets()), prefix.prefix_len())
+        });
+        nat64.unwrap_or_default()
     }
 
     fn addresses6(&self) -> BTreeMap<u16, Ipv6> {
@@ -82,7 +94,13 @@ impl Controller {
         let config = &uplink.config;
         let attachment = Attachment::find(self.facts(), &config.interface, config.vlan)?;
         let name = config.port_name();
-        self.port(&name, &attachment, PortRole::Uplink, uplink.id, uplink.address())
+        let port = self.port(&name, &attachment, PortRole::Uplink, uplink.id, uplink.address());
+        port.map(|(egress, mut interface)| {
+            if let Some(routed) = &config.routed {
+                set_routed(&mut interface.port, routed);
+            }
+            (egress, interface)
+        })
     }
 
     fn port(
@@ -103,7 +121,9 @@ impl Controller {
             mac: Mac::new(attachment.mac()?),
             role: role as u8,
             uplink,
-            reserved: [0; 6],
+            routed_count: 0,
+            reserved: [0; 5],
+            routed: [Ipv4Prefix::default(); ROUTED_PREFIXES],
             address: address.map_or_else(Ipv4::default, to_ipv4),
         };
         // The kernel's routes lead to an interface of its own.
@@ -125,9 +145,18 @@ impl Controller {
             forwards: self.config().forwards.len() as u32,
             filtering: nat.filtering as u8,
             lan_interface: self.lan_links().next().map_or(0, |(_, ifindex, _)| ifindex),
-            ipv6: self.uplinks().iter().any(|uplink| uplink.config.ipv6.is_some()).into(),
-            reserved: [0; 6],
+            ipv6: self.carries_ipv6().into(),
+            routed: self.uplinks().iter().any(|uplink| uplink.config.routed.is_some()).into(),
+            reserved: [0; 5],
+            nat44: { self.uplinks().iter().filter(|uplink| uplink.translates()) }
+                .fold(0, |uplinks, uplink| uplinks | 1 << uplink.id),
         }
+    }
+
+    /// Whether the LAN has anything of IPv6 to send: to an uplink that carries it, or through NAT64.
+    fn carries_ipv6(&self) -> bool {
+        let mut uplinks = self.uplinks().iter();
+        self.config().nat64.is_some() || uplinks.any(|uplink| uplink.config.ipv6.is_some())
     }
 
     fn forwards(&self) -> impl Iterator<Item = Forward> {

@@ -2,33 +2,44 @@
 
 use std::fs;
 
-use super::Controller;
+use super::{ControlledUplink, Controller};
 use crate::config::{Inbound, Ipv6Mode};
 
-/// What keeps packets of IPv6 that nobody has asked for from LAN hosts: the data plane asks the kernel
-/// where it would forward them, and one that does not forward from the interface does not say.
+/// What keeps packets that nobody has asked for from LAN hosts: the data plane asks the kernel where it
+/// would forward them, and one that does not forward from the interface does not say.
 ///
 /// Only the LAN's interface needs it. The kernel itself forwards nothing, as long as it is off for all
 /// interfaces together.
 pub(super) fn complaint(controller: &Controller) -> Option<String> {
-    let needs = |uplink: &super::ControlledUplink| {
+    let takes_ipv4 = |uplink: &&ControlledUplink| {
+        let routed = uplink.config().routed.as_ref();
+        routed.is_some_and(|it| it.inbound == Inbound::All)
+    };
+    let takes_ipv6 = |uplink: &&ControlledUplink| {
         let ipv6 = uplink.config().ipv6.as_ref();
         ipv6.is_some_and(|it| it.inbound == Inbound::All || it.mode == Ipv6Mode::Nptv6)
     };
-    let user = controller.uplinks().iter().find(|uplink| needs(uplink))?;
     let (interface, ..) = controller.lan_links().next()?;
-    (!is_on(interface)).then(|| {
-        format!(
-            "uplink {:?}: IPv6 packets that no LAN host has asked for do not reach any, because \
-             {interface} does not forward; set it with `sysctl -w net.ipv6.conf.{interface}.forwarding=1`",
-            user.config().name
-        )
-    })
+    let uplinks = || controller.uplinks().iter();
+    let takers = [
+        ("IPv4", "ipv4", uplinks().find(takes_ipv4)),
+        ("IPv6", "ipv6", uplinks().find(takes_ipv6)),
+    ];
+    let (protocol, setting, user) = takers
+        .into_iter()
+        .filter_map(|(protocol, setting, user)| Some((protocol, setting, user?)))
+        .find(|(_, setting, _)| !is_on(setting, interface))?;
+    Some(format!(
+        "uplink {:?}: {protocol} packets that no LAN host has asked for do not reach any, because \
+         {interface} does not forward; set it with `sysctl -w net.{setting}.conf.{interface}.forwarding=1`",
+        user.config().name
+    ))
 }
 
-/// Whether IPv6 is forwarded from an interface. Where that cannot be found out, nothing is to be said.
-fn is_on(interface: &str) -> bool {
+/// Whether a protocol is forwarded from an interface. Where that cannot be found out, nothing is to be
+/// said.
+fn is_on(protocol: &str, interface: &str) -> bool {
     // Dots of a name are separators elsewhere, not here.
-    let value = fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{interface}/forwarding"));
+    let value = fs::read_to_string(format!("/proc/sys/net/{protocol}/conf/{interface}/forwarding"));
     value.map_or(true, |value| value.trim() != "0")
 }

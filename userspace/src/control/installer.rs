@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
-    AddressOwner, BUCKETS_PER_GROUP, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress, Port,
-    Settings, SitePrefix, Uplink, Uplink6, Vlan,
+    AddressOwner, BUCKETS_PER_GROUP, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64,
+    Port, ROUTED_SIDE, Settings, SitePrefix, Uplink, Uplink6, Vlan, uplink_of,
 };
 
 use super::buckets::Ranking;
@@ -45,6 +45,7 @@ pub struct Installer {
     own_ports: BTreeMap<u32, u64>,
     local: BTreeMap<LocalAddress, AddressOwner>,
     uplinks6: BTreeMap<u8, Uplink6>,
+    nat64: Nat64,
     addresses6: BTreeMap<u16, Ipv6>,
     site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
     lan_networks: BTreeMap<Ipv4Net, LanNetwork>,
@@ -76,50 +77,69 @@ impl Installer {
         alive: u64,
     ) -> Vec<InstallError> {
         let mut errors = Vec::new();
-        self.lower(dataplane, alive & !self.renewed(policy));
-        self.install_tables(dataplane, policy, &mut errors);
+        let renewed = self.renewed(policy);
+        let routing = { policy.uplinks.keys().filter(|side| **side >= ROUTED_SIDE) }
+            .fold(0, |routing, side| routing | 1 << uplink_of(*side));
+        self.lower(dataplane, alive & !(renewed & !routing));
+        // What an uplink routes goes on meanwhile.
+        let nat44 = policy.settings.nat44 & !(renewed & routing);
+        let settings = Settings { nat44, ..policy.settings };
+        self.install_tables(dataplane, policy, settings, &mut errors);
+        let settled = self.install_settings(dataplane, policy.settings);
+        errors.extend(settled.err().map(InstallError::from));
         self.detach(dataplane, policy);
         self.attach(dataplane, policy, &mut errors);
         self.throw(dataplane, alive & self.ready(policy));
         errors
     }
 
-    /// Uplinks that change their address: they do not carry traffic while that is written.
+    /// Uplinks that change their address: nothing is translated to it while that is written.
     fn renewed(&self, policy: &Policy) -> u64 {
         self.uplinks
             .iter()
-            .filter(|(id, old)| {
-                let new = policy.uplinks.get(id);
-                new.is_none_or(|new| new.generation != old.generation)
+            .filter(|(side, old)| {
+                let new = policy.uplinks.get(side);
+                **side < ROUTED_SIDE && new.is_none_or(|new| new.generation != old.generation)
             })
             .fold(0, |renewed, (id, _)| renewed | 1 << id)
     }
 
-    /// Uplinks whose record is written, and whose interface has the program, is in the table of
+    /// Uplinks whose records are written, and whose interface has the program, is in the table of
     /// ports, and is what the egress slot stands for.
     fn ready(&self, policy: &Policy) -> u64 {
-        policy
-            .uplinks
-            .iter()
-            .filter(|(id, record)| {
-                let interface = policy.interfaces.get(&record.egress);
-                self.uplinks.get(id) == Some(record)
-                    && interface.is_some_and(|interface| {
-                        let ifindex = interface.port.ifindex;
-                        self.attached.contains_key(&ifindex)
-                            && self.ports.values().any(|port| *port == interface.port)
-                            && self.egress.get(&record.egress) == Some(&ifindex)
-                            && self.vlans.get(&record.egress).copied().unwrap_or_default()
-                                == interface.port.vlan
-                    })
-            })
-            .fold(0, |ready, (id, _)| ready | 1 << id)
+        let (mut ready, mut unready) = (0, 0);
+        for (side, record) in &policy.uplinks {
+            let is_ready = self.uplinks.get(side) == Some(record)
+                && policy.interfaces.get(&record.egress).is_some_and(|interface| {
+                    let ifindex = interface.port.ifindex;
+                    self.attached.contains_key(&ifindex)
+                        && self.ports.values().any(|port| *port == interface.port)
+                        && self.egress.get(&record.egress) == Some(&ifindex)
+                        && self.vlans.get(&record.egress).copied().unwrap_or_default()
+                            == interface.port.vlan
+                });
+            *if is_ready { &mut ready } else { &mut unready } |= 1 << uplink_of(*side);
+        }
+        ready & !unready
+    }
+
+    fn install_settings(
+        &mut self,
+        dataplane: &mut impl Dataplane,
+        settings: Settings,
+    ) -> Result<(), TableError> {
+        if self.settings != Some(settings) {
+            dataplane.set_settings(&settings)?;
+            self.settings = Some(settings);
+        }
+        Ok(())
     }
 
     fn install_tables(
         &mut self,
         dataplane: &mut impl Dataplane,
         policy: &Policy,
+        settings: Settings,
         errors: &mut Vec<InstallError>,
     ) {
         let mut note = |result: Result<(), TableError>| {
@@ -132,9 +152,9 @@ impl Installer {
         sync(&mut self.forwards, policy.forwards.clone(), |index, forward| {
             note(dataplane.set_forward(index, forward.unwrap_or(&Forward::default())))
         });
-        if self.settings != Some(policy.settings) && note(dataplane.set_settings(&policy.settings))
-        {
-            self.settings = Some(policy.settings);
+        note(self.install_settings(dataplane, settings));
+        if self.nat64 != policy.nat64 && note(dataplane.set_nat64(&policy.nat64)) {
+            self.nat64 = policy.nat64;
         }
         let egress = policy
             .interfaces
@@ -151,8 +171,8 @@ impl Installer {
             // Nobody reads what is beyond the end of an uplink's.
             note(dataplane.set_pool(index, address.copied().unwrap_or_default()))
         });
-        sync(&mut self.uplinks, policy.uplinks.clone(), |id, uplink| {
-            note(dataplane.set_uplink(id, uplink.unwrap_or(&Uplink::default())))
+        sync(&mut self.uplinks, policy.uplinks.clone(), |side, uplink| {
+            note(dataplane.set_uplink(side, uplink.unwrap_or(&Uplink::default())))
         });
         let rankings = policy.groups.iter().map(|(id, (_, r))| (*id, r.clone()));
         sync(&mut self.rankings, rankings.collect(), |id, ranking| {

@@ -22,6 +22,7 @@ mod policy;
 mod prefixes;
 mod probers;
 mod register;
+mod routed;
 mod startup;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
-    AddressOwner, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress, Port, PortRole, Settings,
-    SitePrefix, Uplink, Uplink6, Vlan,
+    AddressOwner, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64, Port, PortRole,
+    Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 use super::Ranking;
@@ -29,7 +29,8 @@ pub struct Policy {
     pub interfaces: BTreeMap<u16, Interface>,
     /// The indexes of those that frames with VLAN tags come in by, ours or the kernel's.
     pub tagged: BTreeSet<u32>,
-    /// Uplinks of which all is known that a packet needs, by identifier.
+    /// Sides of uplinks of which all is known that a packet needs: by identifier, and that by which it
+    /// routes by that plus [`ROUTED_SIDE`](pointsman_ebpf::abi::ROUTED_SIDE).
     pub uplinks: BTreeMap<u8, Uplink>,
     /// Public addresses of those uplinks, by their place among those of all.
     pub pool: BTreeMap<u32, Ipv4>,
@@ -43,11 +44,13 @@ pub struct Policy {
     pub local: BTreeMap<LocalAddress, AddressOwner>,
     /// Uplinks of which all is known that a packet of IPv6 needs, by identifier.
     pub uplinks6: BTreeMap<u8, Uplink6>,
+    /// The prefix of NAT64.
+    pub nat64: Nat64,
     /// The gateway's own IPv6 addresses on interfaces, by egress slot.
     pub addresses6: BTreeMap<u16, Ipv6>,
     /// The LAN's IPv4 prefixes.
     pub lan_networks: BTreeMap<Ipv4Net, LanNetwork>,
-    /// The site's IPv6 prefixes.
+    /// The site's IPv6 prefixes, and those of IPv4 that are routed as they are, mapped.
     pub site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
 }
 

@@ -1,9 +1,9 @@
-//! What the data plane is to know of IPv6 prefixes.
+//! What the data plane is to know of the site's prefixes.
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
-use ipnet::Ipv6Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::SitePrefix;
 
 use super::Controller;
@@ -40,9 +40,24 @@ impl Controller {
             }
         }
         inherit(&mut known);
-        if !known.is_empty() {
+        if !known.is_empty() || self.config().nat64.is_some() {
             self.add_foreign(&mut known);
         }
+        known.extend(self.routed_prefixes());
+        known
+    }
+
+    /// Those of IPv4 that are routed as they are, mapped (RFC 4291 section 2.5.5.2).
+    fn routed_prefixes(&self) -> BTreeMap<Ipv6Net, SitePrefix> {
+        let mut known: BTreeMap<Ipv6Net, SitePrefix> = BTreeMap::new();
+        for uplink in self.uplinks() {
+            let bit = if uplink.routes() { 1 << uplink.id } else { 0 };
+            let prefixes = uplink.config.routed.iter().flat_map(|routed| &routed.prefixes);
+            for prefix in prefixes.filter_map(mapped) {
+                known.entry(prefix).or_default().uplinks |= bit;
+            }
+        }
+        inherit(&mut known);
         known
     }
 
@@ -80,6 +95,13 @@ pub(super) fn internal_prefix(config: &Config, facts: &Snapshot) -> Option<Ipv6N
     let addresses = lan_links(config, facts).flat_map(|(_, index, _)| facts.ipv6_addresses(index));
     let local = addresses.map(|(address, _)| address).find(Ipv6Addr::is_unique_local)?;
     Ipv6Net::new(local, UNIQUE_LOCAL_LENGTH).ok().map(|prefix| prefix.trunc())
+}
+
+/// The prefix of the IPv6 addresses that stand for those of an IPv4 one.
+fn mapped(prefix: &Ipv4Net) -> Option<Ipv6Net> {
+    const MAPPED_LENGTH: u8 = 96;
+    let network = prefix.network().to_ipv6_mapped();
+    Ipv6Net::new(network, MAPPED_LENGTH + prefix.prefix_len()).ok()
 }
 
 /// Of a prefix within another one, packets may also leave by the other's uplinks, if both are the

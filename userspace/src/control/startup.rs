@@ -123,9 +123,9 @@ pub enum Unfit {
     },
     /// The LAN has more prefixes than the data plane takes.
     #[error(
-        "the LAN has more than {LAN_NETWORKS} IPv4 prefixes, on its interfaces and behind its \
-         routers, and the data plane takes no more: what is for the others would leave by an uplink; \
-         give routes to shorter prefixes instead, or serve fewer interfaces"
+        "the LAN has more than {LAN_NETWORKS} IPv4 prefixes, on its interfaces, behind its routers \
+         and routed by uplinks, and the data plane takes no more: what is for the others would leave by \
+         an uplink; give routes to shorter prefixes instead, or serve fewer interfaces"
     )]
     TooManyPrefixes,
 }
@@ -165,7 +165,7 @@ pub fn check(controller: &Controller) -> Result<(), Unfit> {
         // Of a VLAN, the address and the routes are those of the kernel's interface for it.
         let own = attachment.own.map_or(interface, |(_, link)| &link.name);
         let (uplink_name, interface) = (name.clone(), own.clone());
-        if uplink.address().is_none() {
+        if uplink.address().is_none() && uplink.config().routed.is_none() {
             return Err(Unfit::NoAddress { uplink: uplink_name, interface });
         }
         let Some(gateway) = uplink.gateway() else {

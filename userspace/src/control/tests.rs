@@ -4,6 +4,7 @@ mod attach;
 mod ipv6;
 mod lan;
 mod nat;
+mod routed;
 mod vlan;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -7,6 +7,7 @@ use pointsman_ebpf::abi::{self, Ipv4, Mac, MacPair};
 
 use super::attachment::Attachment;
 use super::inquiry::Inquiry;
+use super::routed::RoutedSide;
 use super::uplink6::Ipv6Side;
 use crate::config::{self, Gateway};
 use crate::netlink::{Resolution, Snapshot};
@@ -30,6 +31,7 @@ pub struct ControlledUplink {
     inquiry: Inquiry,
     /// What the data plane is to know: the last that was complete.
     record: Option<Record>,
+    routed: RoutedSide,
     outcomes: BTreeMap<Ipv4Addr, Outcome>,
     ipv6: Ipv6Side,
 }
@@ -57,6 +59,7 @@ impl ControlledUplink {
             silent: false,
             inquiry: Inquiry::default(),
             record: None,
+            routed: RoutedSide::default(),
             outcomes: BTreeMap::new(),
             ipv6: Ipv6Side::default(),
         }
@@ -69,6 +72,12 @@ impl ControlledUplink {
         self.outcomes.retain(|target, _| targets.contains(target));
         if config.ipv6.is_none() {
             self.ipv6 = Ipv6Side::default();
+        }
+        if config.routed.is_none() {
+            self.routed = RoutedSide::default();
+        }
+        if !config.nat44 {
+            self.record = None;
         }
         self.config = config;
     }
@@ -96,7 +105,9 @@ impl ControlledUplink {
         // The interface comes last: what returns with a carrier must not be judged by what was
         // known of the next hop before.
         self.health.apply(Event::NextHop(next_hop), now);
-        self.health.apply(Event::Address(self.address.is_some()), now);
+        // What is routed needs none.
+        let has_address = self.address.is_some() || self.config.routed.is_some();
+        self.health.apply(Event::Address(has_address), now);
         self.health.apply(Event::Interface(interface), now);
         let Some(attachment) = attachment else { return };
         self.record(&attachment, generation);
@@ -107,12 +118,16 @@ impl ControlledUplink {
     }
 
     /// The first address that is configured; else the interface's: the one in use as long as it is there,
-    /// for a change ends all flows, else one that shares a prefix with the gateway.
+    /// for a change ends all flows, else one that shares a prefix with the gateway. Nothing is translated
+    /// to an address that the uplink routes as it is.
     fn choose_address(&self, facts: &Snapshot) -> Option<Ipv4Addr> {
         if let Some(address) = self.config.addresses.first() {
             return Some(*address);
         }
-        let all: Vec<_> = facts.ipv4_addresses(self.ifindex?).collect();
+        let routed = self.config.routed.as_ref().filter(|_| self.config.nat44);
+        let all: Vec<_> = { facts.ipv4_addresses(self.ifindex?) }
+            .filter(|(address, _)| !routed.is_some_and(|routed| routed.contains(*address)))
+            .collect();
         let near_gateway = |&&(address, length): &&(Ipv4Addr, u8)| {
             let network = |address| ipnet::Ipv4Net::new(address, length).map(|net| net.trunc());
             self.gateway.is_some_and(|gateway| network(gateway) == network(address))
@@ -173,6 +188,11 @@ impl ControlledUplink {
         let (Some(own_mac), Some(gateway_mac)) = (attachment.mac(), self.gateway_mac) else {
             return;
         };
+        let macs = MacPair::new(Mac::new(gateway_mac), Mac::new(own_mac));
+        let mtu = packet_size(attachment.mtu());
+        if let Some(config) = &self.config.routed {
+            self.routed.refresh(config, (macs, mtu), generation);
+        }
         let pool: Vec<Ipv4> =
             self.public_addresses().iter().map(|address| Ipv4::new(address.octets())).collect();
         let Some(address) = pool.first().copied() else {
@@ -185,12 +205,13 @@ impl ControlledUplink {
         let uplink = abi::Uplink {
             generation,
             address,
-            macs: MacPair::new(Mac::new(gateway_mac), Mac::new(own_mac)),
+            macs,
             egress: 0,
-            mtu: packet_size(attachment.mtu()),
+            mtu,
             // The configuration has no more than there is room for.
             pool: pool.len() as u8,
-            reserved: [0; 7],
+            inbound: 0,
+            reserved: [0; 6],
         };
         self.record = Some(Record { uplink, pool });
     }
@@ -261,7 +282,8 @@ impl ControlledUplink {
         self.ifindex
     }
 
-    /// The public address, or the first of several, where known.
+    /// The public address, or the first of several, where known; the interface's own, where nothing is
+    /// translated.
     pub fn address(&self) -> Option<Ipv4Addr> {
         self.address
     }
@@ -271,9 +293,11 @@ impl ControlledUplink {
         self.source
     }
 
-    /// All public addresses, where known.
+    /// All public addresses that flows are translated to, where known.
     pub fn public_addresses(&self) -> &[Ipv4Addr] {
-        if self.config.addresses.is_empty() {
+        if !self.config.nat44 {
+            &[]
+        } else if self.config.addresses.is_empty() {
             self.address.as_slice()
         } else {
             &self.config.addresses
@@ -295,9 +319,26 @@ impl ControlledUplink {
         self.outcomes.get(&target)
     }
 
-    /// What the data plane is to know of it, with this egress slot.
-    pub(super) fn to_record(&self, egress: u16) -> Option<abi::Uplink> {
-        self.record.as_ref().map(|record| abi::Uplink { egress, ..record.uplink })
+    /// Whether private sources may leave by it while it is up: without an address, what it routes keeps
+    /// it up.
+    pub(super) fn translates(&self) -> bool {
+        self.config.nat44 && (self.address.is_some() || self.config.routed.is_none())
+    }
+
+    /// Whether all is known that what is routed needs.
+    pub fn routes(&self) -> bool {
+        self.routed.to_record(0).is_some()
+    }
+
+    /// What the data plane is to know of both its sides, with this egress slot.
+    pub(super) fn to_records(
+        &self,
+        egress: u16,
+    ) -> impl Iterator<Item = (u8, abi::Uplink)> + use<> {
+        let translating = self.record.as_ref().map(|it| abi::Uplink { egress, ..it.uplink });
+        let routing = self.routed.to_record(egress);
+        let sides = [(self.id, translating), (abi::ROUTED_SIDE + self.id, routing)];
+        sides.into_iter().filter_map(|(side, record)| Some((side, record?)))
     }
 
     /// The same for IPv6.

@@ -4,7 +4,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use pointsman_ebpf::abi::{
     AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress,
-    Port, Settings, SitePrefix, Uplink, Uplink6, Vlan,
+    Nat64, Port, Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 use super::{AttachError, Dataplane, Mode, TableError};
@@ -35,6 +35,7 @@ pub(crate) struct Fake {
     pub(crate) local: BTreeMap<LocalAddress, AddressOwner>,
     pub(crate) bucket_writes: usize,
     pub(crate) uplinks6: BTreeMap<u8, Uplink6>,
+    pub(crate) nat64: Nat64,
     pub(crate) addresses6: BTreeMap<u16, Ipv6>,
     pub(crate) site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
     pub(crate) lan_networks: BTreeMap<Ipv4Net, LanNetwork>,
@@ -149,6 +150,12 @@ impl Dataplane for Fake {
     fn set_uplink6(&mut self, id: u8, uplink: &Uplink6) -> Result<(), TableError> {
         self.log.push(format!("uplink6 {id}"));
         self.uplinks6.insert(id, *uplink);
+        Ok(())
+    }
+
+    fn set_nat64(&mut self, nat64: &Nat64) -> Result<(), TableError> {
+        self.log.push("nat64".into());
+        self.nat64 = *nat64;
         Ok(())
     }
 

@@ -9,7 +9,8 @@ use aya::{Ebpf, EbpfLoader};
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
     AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress,
-    LocalFilter, MAX_UPLINKS, PORT_SLOTS, Port, Settings, SitePrefix, Uplink, Uplink6, Vlan,
+    LocalFilter, MAX_UPLINKS, Nat64, PORT_SLOTS, Port, Settings, SitePrefix, UPLINK_SIDES, Uplink,
+    Uplink6, Vlan,
 };
 use pointsman_ebpf::path::Stage;
 
@@ -36,6 +37,7 @@ const PORTS: &str = ".data.ports";
 const VLANS: &str = ".data.vlans";
 const UPLINKS: &str = ".data.uplinks";
 const UPLINKS6: &str = ".data.uplinks6";
+const NAT64: &str = ".data.nat64";
 
 /// The oldest kernel with all that the object needs: frames of several pages (5.18), global functions
 /// that take pointers (5.12), the coarse clock (5.11), and links of XDP programs (5.9).
@@ -55,7 +57,7 @@ pub struct Kernel {
     settings: Array<MapData, Settings>,
     ports: Section<Port, PORT_SLOTS>,
     vlans: Section<Vlan, PORT_SLOTS>,
-    uplinks: Section<Uplink, MAX_UPLINKS>,
+    uplinks: Section<Uplink, UPLINK_SIDES>,
     groups: Array<MapData, Group>,
     buckets: Array<MapData, Bucket>,
     pool: Array<MapData, Ipv4>,
@@ -66,6 +68,7 @@ pub struct Kernel {
     /// What is in `local`.
     local_addresses: BTreeSet<LocalAddress>,
     uplinks6: Section<Uplink6, MAX_UPLINKS>,
+    nat64: Section<Nat64, 1>,
     addresses6: Array<MapData, Ipv6>,
     site_prefixes: LpmTrie<MapData, [u8; 16], SitePrefix>,
     lan_networks: LpmTrie<MapData, Ipv4, LanNetwork>,
@@ -106,7 +109,7 @@ impl Kernel {
         let Some(Map::Array(switch)) = object.take_map("SWITCH") else {
             return Err(LoadError::Map("SWITCH"));
         };
-        let swept = SweptMaps::take(&mut object, layout.hash_key)?;
+        let swept = SweptMaps::take(&mut object, layout.hash_key, layout.digest_key)?;
         let kernel = Self {
             links: BTreeMap::new(),
             offloads: Keeper::new(Ethtool),
@@ -125,6 +128,7 @@ impl Kernel {
             local_filter: take(&mut object, "LOCAL_FILTER")?,
             local_addresses: BTreeSet::new(),
             uplinks6: take(&mut object, UPLINKS6)?,
+            nat64: take(&mut object, NAT64)?,
             addresses6: take(&mut object, "ADDRESSES6")?,
             site_prefixes: take(&mut object, "SITE_PREFIXES")?,
             lan_networks: take(&mut object, "LAN_NETWORKS")?,
@@ -241,8 +245,8 @@ impl Dataplane for Kernel {
         self.ports.set(slot, *port).map_err(TableError::writing(PORTS))
     }
 
-    fn set_uplink(&mut self, id: u8, uplink: &Uplink) -> Result<(), TableError> {
-        self.uplinks.set(u32::from(id), *uplink).map_err(TableError::writing(UPLINKS))
+    fn set_uplink(&mut self, side: u8, uplink: &Uplink) -> Result<(), TableError> {
+        self.uplinks.set(u32::from(side), *uplink).map_err(TableError::writing(UPLINKS))
     }
 
     fn set_group(&mut self, id: u8, group: &Group) -> Result<(), TableError> {
@@ -287,6 +291,10 @@ impl Dataplane for Kernel {
 
     fn set_uplink6(&mut self, id: u8, uplink: &Uplink6) -> Result<(), TableError> {
         self.uplinks6.set(u32::from(id), *uplink).map_err(TableError::writing(UPLINKS6))
+    }
+
+    fn set_nat64(&mut self, nat64: &Nat64) -> Result<(), TableError> {
+        self.nat64.set(0, *nat64).map_err(TableError::writing(NAT64))
     }
 
     fn set_address6(&mut self, slot: u16, address: Ipv6) -> Result<(), TableError> {

@@ -23,8 +23,8 @@ mod wanted;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, Counter, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress, Port,
-    Settings, SitePrefix, Uplink, Uplink6, Vlan,
+    AddressOwner, Bucket, Counter, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64,
+    Port, Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 pub use attach::{AttachError, Mode, NATIVE_MTU};
@@ -87,11 +87,11 @@ pub trait Dataplane {
     /// Where the kernel refuses.
     fn set_port(&mut self, slot: u32, port: &Port) -> Result<(), TableError>;
 
-    /// Replaces what is known of an uplink; the default value removes it.
+    /// Replaces what is known of a side of an uplink; the default value removes it.
     ///
     /// # Errors
     /// Where the kernel refuses.
-    fn set_uplink(&mut self, id: u8, uplink: &Uplink) -> Result<(), TableError>;
+    fn set_uplink(&mut self, side: u8, uplink: &Uplink) -> Result<(), TableError>;
 
     /// Replaces a group.
     ///
@@ -138,6 +138,12 @@ pub trait Dataplane {
     /// # Errors
     /// Where the kernel refuses.
     fn set_uplink6(&mut self, id: u8, uplink: &Uplink6) -> Result<(), TableError>;
+
+    /// Replaces the prefix of NAT64; the default value is none.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_nat64(&mut self, nat64: &Nat64) -> Result<(), TableError>;
 
     /// Replaces the gateway's own IPv6 address on the interface of an egress slot; the default value
     /// is none.

@@ -11,13 +11,14 @@ mod flow;
 mod host;
 mod in_use;
 mod mapping;
+mod nat64;
 mod pin;
 mod timer;
 
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use pointsman_ebpf::abi::{Binding, Flow, FlowKey, Host, Ipv4, Pin};
+use pointsman_ebpf::abi::{Binding, DigestKey, Flow, FlowKey, Host, Ipv4, Pin};
 
 use super::TableError;
 use flow::Kind;
@@ -73,6 +74,9 @@ pub trait SweptTables {
     /// What LAN hosts take of the tables.
     fn hosts(&mut self) -> &mut dyn SweptTable<Ipv4, Host>;
 
+    /// What the addresses of IPv6 hosts are hashed by.
+    fn digest_key(&self) -> DigestKey;
+
     /// Flows of IPv6, an entry each.
     fn pins(&mut self, table: PinTable) -> &mut dyn SweptTable<FlowKey, Pin>;
 }
@@ -126,6 +130,7 @@ pub fn sweep<T: SweptTables>(
         idle,
         pause,
         in_use: InUse::default(),
+        digest_key: tables.digest_key(),
         hosts: HashMap::default(),
         unreplied: Vec::new(),
     };
@@ -160,6 +165,7 @@ struct Pass<'a> {
     idle: &'a IdleTicks,
     pause: &'a mut dyn FnMut(),
     in_use: InUse,
+    digest_key: DigestKey,
     /// What each LAN host has.
     hosts: HashMap<Ipv4, Host, RandomState>,
     /// The unanswered flows that stay, and the mappings that their answers come by.

@@ -1,6 +1,6 @@
 use aya::maps::{HashMap, Map, MapData};
 use aya::{Ebpf, Pod};
-use pointsman_ebpf::abi::{Binding, Flow, FlowKey, Host, Ipv4, Pin};
+use pointsman_ebpf::abi::{Binding, DigestKey, Flow, FlowKey, Host, Ipv4, Pin};
 use pointsman_ebpf::table::{BINDING_WORDS, FLOW_WORDS, HashKey, PIN_WORDS};
 
 use super::batch::BatchMap;
@@ -18,14 +18,19 @@ pub struct SweptMaps {
     pins: SetTable<Pin, PIN_WORDS>,
     unreplied_pins: SetTable<Pin, PIN_WORDS>,
     invited_pins: SetTable<Pin, PIN_WORDS>,
+    digest_key: DigestKey,
 }
 
 impl SweptMaps {
-    /// Takes the maps out of an object that was loaded with this key.
+    /// Takes the maps out of an object that was loaded with these keys.
     ///
     /// # Errors
     /// Where one is missing, or of another kind, or cannot be mapped into memory.
-    pub fn take(object: &mut Ebpf, hash_key: HashKey) -> Result<Self, LoadError> {
+    pub fn take(
+        object: &mut Ebpf,
+        hash_key: HashKey,
+        digest_key: DigestKey,
+    ) -> Result<Self, LoadError> {
         Ok(Self {
             established: take_sets(object, "FLOWS", Some("FLOWS_FILTER"), hash_key)?,
             unreplied: take_sets(object, "UNREPLIED", None, hash_key)?,
@@ -35,6 +40,7 @@ impl SweptMaps {
             pins: take_sets(object, "PINS", Some("PINS_FILTER"), hash_key)?,
             unreplied_pins: take_sets(object, "UNREPLIED_PINS", None, hash_key)?,
             invited_pins: take_sets(object, "INVITED_PINS", None, hash_key)?,
+            digest_key,
         })
     }
 }
@@ -87,6 +93,10 @@ impl SweptTables for SweptMaps {
 
     fn hosts(&mut self) -> &mut dyn SweptTable<Ipv4, Host> {
         &mut self.hosts
+    }
+
+    fn digest_key(&self) -> DigestKey {
+        self.digest_key
     }
 
     fn pins(&mut self, table: PinTable) -> &mut dyn SweptTable<FlowKey, Pin> {

@@ -18,6 +18,7 @@ mod mtu;
 mod oracle;
 mod protocols;
 mod raw;
+mod routed;
 mod tables;
 mod traceroute;
 mod vlan;

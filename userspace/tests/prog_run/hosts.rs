@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 use std::sync::LazyLock;
 
 use pointsman_ebpf::abi::LanSide;
+use pointsman_ebpf::memory::routed;
 use pointsman_ebpf::memory::site;
 use pointsman_ebpf::memory::site6::{self, Carriage};
 use pointsman_lab::{LabError, Namespace};
@@ -12,7 +13,7 @@ use pointsman_lab::{LabError, Namespace};
 pub(crate) static HOSTS: LazyLock<Hosts> =
     LazyLock::new(|| Hosts::new().expect("namespaces can be made as root"));
 
-/// A namespace with a LAN interface that leads to the hosts of [`site6`].
+/// A namespace with a LAN interface that leads to the hosts of [`site6`] and of [`routed`].
 pub(crate) struct Hosts {
     pub(crate) namespace: Namespace,
     /// The interface's index.
@@ -31,6 +32,14 @@ impl Hosts {
         namespace.ip(&format!("link add lan0 index {INTERFACE} type veth peer name lan1"))?;
         namespace.ip("link set lan1 up")?;
         namespace.ip("link set lan0 up")?;
+        namespace.sysctl("net.ipv4.conf.lan0.forwarding", "1")?;
+        for (address, mac) in routed::neighbours() {
+            namespace.ip(&format!("route add {address}/32 dev lan0"))?;
+            if let Some(mac) = mac {
+                let mac = written(&mac);
+                namespace.ip(&format!("neighbour add {address} lladdr {mac} dev lan0"))?;
+            }
+        }
         let tables = site6::gateway(site::prefer_a, [Carriage::None; 2]);
         for (address, side) in &tables.ipv6.neighbours {
             let address = Ipv6Addr::from(address.octets());
@@ -47,6 +56,9 @@ impl Hosts {
 /// The host's MAC, as people write it.
 fn mac(side: LanSide) -> String {
     let [head, [e, f, ..], _] = side.macs().words();
-    let octets = [&head[..], &[e, f]].concat();
+    written(&[&head[..], &[e, f]].concat())
+}
+
+fn written(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(":")
 }

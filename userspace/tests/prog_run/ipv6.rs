@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use pointsman::dataplane::{PinTable, SweptTables as _};
-use pointsman_ebpf::abi::{FlowKey, Ipv6, MAX_UPLINKS, Mark, Pin, SitePrefix, Track, Uplink6};
+use pointsman_ebpf::abi::{
+    FlowKey, Ipv6, MAX_UPLINKS, Mark, Nat64, Pin, SitePrefix, Track, Uplink6,
+};
 use pointsman_ebpf::memory::MemoryTables;
 use pointsman_ebpf::path::FlowTable;
 
@@ -22,6 +24,7 @@ impl Kernel {
     /// Makes the maps hold what the tables hold.
     pub(crate) fn write6(&mut self, tables: &MemoryTables, written: &mut Written) {
         self.set::<[Uplink6; MAX_UPLINKS]>(".data.uplinks6", 0, tables.ipv6.uplinks);
+        self.set::<[Nat64; 1]>(".data.nat64", 0, [tables.ipv6.nat64]);
         let slot = |(slot, address): (&u16, &Ipv6)| (u32::from(*slot), *address);
         let addresses = tables.ipv6.addresses.iter().map(slot).collect();
         self.update("ADDRESSES6", &written.addresses6, &addresses);

@@ -72,7 +72,7 @@ impl Kernel {
         layout.apply(&mut loader);
         let mut object = loader.load(OBJECT).expect("the object loads as root");
         let stages = load_stages(&mut object).expect("the verifier accepts every stage");
-        let tables = SweptMaps::take(&mut object, layout.hash_key).unwrap();
+        let tables = SweptMaps::take(&mut object, layout.hash_key, layout.digest_key).unwrap();
         let egress = object.map_mut("EGRESS").unwrap();
         let mut egress = DevMap::<&mut MapData>::try_from(egress).unwrap();
         for slot in 0..PORT_SLOTS as u32 {

@@ -10,8 +10,8 @@ use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuValues};
 use pointsman::dataplane::{SweptTable, SweptTables as _};
 use pointsman_ebpf::abi::{
     AddressOwner, BUCKETS_PER_GROUP, Binding, Bucket, Flow, FlowKey, Forward, Group, Host, Ipv4,
-    Ipv6, L4Port, LanNetwork, LocalAddress, LocalFilter, MAX_UPLINKS, Mark, PORT_SLOTS, Port,
-    Settings, TokenBucket, Uplink, Vlan,
+    Ipv6, L4Port, LanNetwork, LocalAddress, LocalFilter, Mark, PORT_SLOTS, Port, Settings,
+    TokenBucket, UPLINK_SIDES, Uplink, Vlan,
 };
 use pointsman_ebpf::memory::site::lan;
 use pointsman_ebpf::memory::{FLOW_TABLES, MemoryTables};
@@ -39,7 +39,7 @@ impl Kernel {
         self.set("SWITCH", 0, tables.alive());
         self.write_settings(tables);
         self.set::<Group>("GROUPS", 0, tables.group.unwrap_or_default());
-        self.set::<[Uplink; MAX_UPLINKS]>(".data.uplinks", 0, tables.uplinks);
+        self.set::<[Uplink; UPLINK_SIDES]>(".data.uplinks", 0, tables.uplinks);
         self.write_large(tables, written);
         self.write_lan(&tables.lan_networks);
         self.write6(tables, written);

@@ -1,11 +1,14 @@
 //! Sequences at random: of few hosts, servers and ports, so that they meet often.
 
+mod routing;
+
 use std::vec::Vec;
 
 use super::{
     Body, Bytes, End, Interface, Packet, Sequence, Setup, Step, Tagging, bytes, public_addresses,
 };
 use crate::memory::Random;
+use crate::memory::routed;
 use crate::memory::site::lan;
 
 /// What sequences are for.
@@ -120,6 +123,7 @@ impl Generator<'_> {
             sticky: self.pick(&[0, 1, 2]),
             one_first: self.one_in(2),
             tagging: self.tagging(),
+            routing: self.routing(),
         }
     }
 
@@ -178,6 +182,9 @@ impl Generator<'_> {
             6 => self.hairpin(body, setup),
             _ => self.unasked(body, setup),
         };
+        if setup.routing.is_any() {
+            self.route(&mut packet);
+        }
         let is_host = self.profile == Profile::Kernel && packet.interface == Interface::Lan;
         if self.one_in(20) && !is_host {
             packet.source.0 = self.pick(&ODD_ADDRESSES);
@@ -362,7 +369,8 @@ impl Generator<'_> {
         if self.one_in(3) {
             packet.source.0 = self.pick(&SERVERS);
         } else if self.one_in(2) {
-            packet.source.0 = lan::OTHER.octets();
+            let inner = [lan::OTHER, routed::OTHER, routed::NOBODY];
+            packet.source.0 = inner.get(self.below(3)).unwrap_or(&lan::OTHER).octets();
         }
         Step::Error(about, packet)
     }

@@ -14,7 +14,7 @@ mod tagging;
 pub use generate::{Profile, generate};
 pub(crate) use passage::Passages;
 pub use play::Player;
-pub use setup::{FORWARDS, ForwardRule, Setup, mac_of, public_addresses};
+pub use setup::{FORWARDS, ForwardRule, Routing, Setup, mac_of, public_addresses};
 pub use tagging::Tagging;
 
 use core::fmt;

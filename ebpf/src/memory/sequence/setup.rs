@@ -4,10 +4,11 @@ use core::net::Ipv4Addr;
 
 use super::{Interface, Tagging};
 use crate::abi::{
-    AddressOwner, Forward, Ipv4, L4Port, LanSide, MAX_UPLINKS, Mac, MacPair, POOL_ADDRESSES,
-    PortRange, SourcePrefix,
+    AddressOwner, Forward, Inbound, Ipv4, Ipv4Prefix, L4Port, LanSide, MAX_UPLINKS, Mac, MacPair,
+    POOL_ADDRESSES, PortRange,
 };
 use crate::memory::MemoryTables;
+use crate::memory::routed::{self, Carriage};
 use crate::memory::site::{self, A, B, Provider, lan};
 use crate::path::Tables as _;
 
@@ -45,6 +46,36 @@ pub struct Setup {
     pub one_first: bool,
     /// The VLAN tags of its frames.
     pub tagging: Tagging,
+    /// How its uplinks carry IPv4.
+    pub routing: Routing,
+}
+
+/// How both uplinks of a gateway carry IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Routing {
+    /// Whether each translates, or routes [`routed::PREFIX`], or both.
+    pub carriage: [Carriage; 2],
+    /// Whether only answers come in for the prefix.
+    pub answers_only: bool,
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self { carriage: [Carriage::Nat44; 2], answers_only: false }
+    }
+}
+
+impl Routing {
+    /// Whether an uplink routes the prefix.
+    pub fn is_any(&self) -> bool {
+        self.carriage.iter().any(|carriage| *carriage != Carriage::Nat44)
+    }
+
+    /// How the uplink carries IPv4.
+    pub fn of(&self, provider: &Provider) -> Carriage {
+        let [a, b] = self.carriage;
+        if provider.id == A.id { a } else { b }
+    }
 }
 
 /// A port forward.
@@ -118,7 +149,9 @@ impl Setup {
     /// The tables of the gateway.
     pub fn tables(&self) -> MemoryTables {
         let bucket = if self.one_first { site::prefer_a } else { site::share_evenly };
-        let mut tables = site::gateway(bucket);
+        let Routing { carriage, answers_only } = self.routing;
+        let inbound = if answers_only { Inbound::Answers } else { Inbound::All };
+        let mut tables = routed::gateway(bucket, carriage, inbound);
         if let Some(group) = &mut tables.group {
             group.sticky = self.sticky;
         }
@@ -151,9 +184,14 @@ impl Setup {
         }
         for (provider, mtu) in [(A, mtu_a), (B, mtu_b)] {
             readdress(&mut tables, self, &provider, 0);
-            if let Some(uplink) = tables.uplinks.get_mut(usize::from(provider.id)) {
-                uplink.mtu = mtu;
+            for side in [usize::from(provider.id), routed::side(&provider)] {
+                if let Some(uplink) = tables.uplinks.get_mut(side).filter(|it| it.generation != 0) {
+                    uplink.mtu = mtu;
+                }
             }
+        }
+        for side in tables.ipv6.neighbours.values_mut().flatten() {
+            *side = LanSide::new(side.macs(), side.egress(), lan_mtu);
         }
         self.tagging.prepare(&mut tables);
         tables
@@ -166,8 +204,8 @@ impl ForwardRule {
             Some(source) => ([Ipv4Addr::from(source).to_bits(), u32::MAX], 1),
             None => ([u32::MAX, 0], 0),
         };
-        let mut sources = [SourcePrefix::default(); 4];
-        sources[0] = SourcePrefix { network: address, mask: prefix };
+        let mut sources = [Ipv4Prefix::default(); 4];
+        sources[0] = Ipv4Prefix { network: address, mask: prefix };
         let macs = MacPair::new(Mac::new(mac_of(self.host.0)), Mac::new(lan::MAC));
         let side = LanSide::new(macs, lan::EGRESS, setup.mtu[0]);
         Forward {
@@ -196,6 +234,10 @@ pub(super) fn limit(tables: &mut MemoryTables, mappings: u32, unreplied: u32) {
 /// Gives an uplink the addresses of an index, and with any but the first call another generation.
 pub(super) fn readdress(tables: &mut MemoryTables, setup: &Setup, provider: &Provider, index: u8) {
     let interface = if provider.id == A.id { Interface::A } else { Interface::B };
+    if setup.routing.of(provider) == Carriage::Routed {
+        readdress_interface(tables, provider, public_addresses(interface, index, 1));
+        return;
+    }
     tables.local.retain(|_, owner| owner.uplink() != Some(provider.id));
     for (place, address) in public_addresses(interface, index, setup.pool).enumerate() {
         let first = place == 0;
@@ -213,5 +255,19 @@ pub(super) fn readdress(tables: &mut MemoryTables, setup: &Setup, provider: &Pro
         if first && let Some(port) = tables.ports.get_mut(&provider.ifindex) {
             port.address = address;
         }
+    }
+}
+
+/// The same of one whose address nothing is translated to: it is the kernel's alone.
+fn readdress_interface(
+    tables: &mut MemoryTables,
+    provider: &Provider,
+    addresses: impl Iterator<Item = [u8; 4]>,
+) {
+    let Some(port) = tables.ports.get_mut(&provider.ifindex) else { return };
+    for address in addresses.map(Ipv4::new) {
+        tables.local.remove(&port.address.into());
+        tables.local.insert(address.into(), AddressOwner::KERNEL);
+        port.address = address;
     }
 }

@@ -104,17 +104,16 @@ pub(super) fn of_lan_error<T: Tables6>(
 }
 
 /// Whether what comes in by an uplink may be from this address: nobody out there speaks for the
-/// gateway, or for the LAN.
+/// gateway, for the LAN, or for those whom NAT64 leads to.
 ///
 /// # Errors
 /// Where it may not.
 #[inline(always)]
 pub(super) fn check_outside<T: Tables6>(tables: &T, source: &Ipv6) -> Result<(), DropReason> {
-    if source.is_martian() || tables.local(source).is_some() || tables.site_prefix(source).is_some()
-    {
-        return Err(DropReason::Martian);
-    }
-    Ok(())
+    let is_ours = tables.local(source).is_some()
+        || tables.site_prefix(source).is_some()
+        || tables.nat64().contains(source);
+    if source.is_martian() || is_ours { Err(DropReason::Martian) } else { Ok(()) }
 }
 
 /// Whether a later fragment, or an error, that is of no flow is somebody else's than the flows'.

@@ -54,8 +54,12 @@ fn message(reason: DropReason) -> (u8, u8) {
         DropReason::SourceUplinkDown => {
             (icmpv6_type::UNREACHABLE, unreachable6_code::SOURCE_POLICY)
         }
-        DropReason::NoTranslation => (icmpv6_type::UNREACHABLE, unreachable6_code::ADDRESS),
-        DropReason::AnycastTranslation => (icmpv6_type::PARAMETER_PROBLEM, 0),
+        DropReason::NoTranslation | DropReason::Nat64Destination => {
+            (icmpv6_type::UNREACHABLE, unreachable6_code::ADDRESS)
+        }
+        DropReason::AnycastTranslation | DropReason::SourceRoute => {
+            (icmpv6_type::PARAMETER_PROBLEM, 0)
+        }
         // Of what there are not enough resources for.
         _ => (icmpv6_type::UNREACHABLE, unreachable6_code::PROHIBITED),
     }

@@ -110,19 +110,23 @@ pub(super) fn rewrite_hairpin<F: Frame>(
 }
 
 /// The packet that an error quotes, as far as it does.
-struct Quote {
+pub(in crate::path) struct Quote {
     /// Where it starts in the frame.
-    at: usize,
-    protocol: u8,
-    source: (Ipv6, L4Port),
-    destination: (Ipv6, L4Port),
+    pub(in crate::path) at: usize,
+    pub(in crate::path) protocol: u8,
+    /// Where its upper layer's header starts in the frame.
+    pub(in crate::path) transport: usize,
+    /// How many bytes from there on are quoted.
+    pub(in crate::path) len: usize,
+    pub(in crate::path) source: (Ipv6, L4Port),
+    pub(in crate::path) destination: (Ipv6, L4Port),
 }
 
 impl Quote {
     /// # Errors
     /// Where it is no packet of a flow, or too little of one to tell.
     #[inline(always)]
-    fn read<F: Frame>(frame: &F, packet: &Packet6) -> Result<Self, DropReason> {
+    pub(in crate::path) fn read<F: Frame>(frame: &F, packet: &Packet6) -> Result<Self, DropReason> {
         const MISMATCH: DropReason = DropReason::IcmpMismatch;
         let at = packet.transport() + ICMP_LEN;
         let header: Ipv6Header = frame.read(at).ok_or(MISMATCH)?;
@@ -146,6 +150,8 @@ impl Quote {
         Ok(Self {
             at,
             protocol: upper.protocol(),
+            transport,
+            len,
             source: (header.source(), source),
             destination: (header.destination(), destination),
         })

@@ -87,6 +87,9 @@ fn shaped<'p, F: Frame, T: Tables6, E: End>(
         Ok(parsed) => parsed,
         Err(stop) => return Step::Done(end.done(frame, refused(stop))),
     };
+    if packet.from_lan && tables.nat64().contains(&packet.outside) {
+        return Step::Next(Stage::Outbound64, packet, Note::NOTHING);
+    }
     if foreign {
         return Step::Next(Stage::Inbound6, packet, Note::NOTHING);
     }

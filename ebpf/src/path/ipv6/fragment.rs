@@ -77,7 +77,11 @@ pub(super) fn record<F: Frame, T: Tables6>(
 /// What the fragments of a packet have in common (RFC 8200 section 4.5), the identification in the place
 /// of ports.
 #[inline(always)]
-fn key<F: Frame, T: Tables6>(frame: &F, tables: &T, packet: &Packet6) -> Option<FlowKey> {
+pub(in crate::path) fn key<F: Frame, T: Tables6>(
+    frame: &F,
+    tables: &T,
+    packet: &Packet6,
+) -> Option<FlowKey> {
     let [upper, lower] = packet.identification(frame)?;
     // Either direction has numbers of its own.
     let ports = if packet.from_lan { [upper, lower] } else { [lower, upper] };

@@ -13,9 +13,9 @@
 
 mod admission;
 mod answer;
-mod error;
+pub(super) mod error;
 mod established;
-mod fragment;
+pub(super) mod fragment;
 mod hairpin;
 mod inbound;
 mod invitation;

@@ -16,41 +16,49 @@ use crate::wire::{
 #[repr(C)]
 pub struct Packet6 {
     /// The key of its flow's pin. The ports are those of the LAN host, and of who is outside.
-    pub(super) key: FlowKey,
+    pub(in crate::path) key: FlowKey,
     /// The address of the LAN host, as the LAN knows it; of a packet from an uplink that stands for
     /// none in the LAN, the destination as it is.
-    pub(super) inside: Ipv6,
+    pub(in crate::path) inside: Ipv6,
     /// The address of who is outside.
-    pub(super) outside: Ipv6,
+    pub(in crate::path) outside: Ipv6,
     /// The bits of [`Mark`] that it sets.
-    pub(super) seen: u32,
+    pub(in crate::path) seen: u32,
     /// Of a fragment: [`Upper::fragment`].
-    pub(super) fragment: u16,
+    pub(in crate::path) fragment: u16,
     /// Where the upper layer's header starts in the frame.
     transport: u16,
     /// How many more routers it may cross, as it came in.
-    pub(super) hop_limit: u8,
+    pub(in crate::path) hop_limit: u8,
     /// What it can do for a flow.
-    pub(super) kind: Kind,
+    pub(in crate::path) kind: Kind,
     /// Whether it is a TCP segment with SYN.
-    pub(super) starts: bool,
+    pub(in crate::path) starts: bool,
     /// Whether it came from the LAN.
-    pub(super) from_lan: bool,
+    pub(in crate::path) from_lan: bool,
     /// Where the fragment header starts in the frame, or zero.
-    fragment_header: u32,
+    fragment_header: u16,
+    /// Where it stands in the frame how many hops of a source route are left, or zero, where none is.
+    pub(in crate::path) segments_left: u16,
 }
 
 impl Packet6 {
     /// Whether it is the first of several fragments.
     #[inline(always)]
-    pub(super) fn is_first_fragment(&self) -> bool {
+    pub(in crate::path) fn is_first_fragment(&self) -> bool {
         self.fragment == 1
+    }
+
+    /// Whether it has a fragment header, be it whole all the same.
+    #[inline(always)]
+    pub(in crate::path) fn has_fragment_header(&self) -> bool {
+        self.fragment_header != 0
     }
 
     /// Where the upper layer's header starts in the frame. The mask is for the verifier, which has to
     /// know a bound: [`walk`](crate::wire::walk) has one below it.
     #[inline(always)]
-    pub(super) fn transport(&self) -> usize {
+    pub(in crate::path) fn transport(&self) -> usize {
         usize::from(self.transport & 0xff)
     }
 
@@ -62,49 +70,53 @@ impl Packet6 {
 
     /// Whether it came by `port` from where this side says.
     #[inline(always)]
-    pub(super) fn is_from<F: Frame>(&self, frame: &F, port: &Port, lan: LanSide) -> bool {
+    pub(in crate::path) fn is_from<F: Frame>(&self, frame: &F, port: &Port, lan: LanSide) -> bool {
         frame.source().is_some_and(|source| lan.is_of(source, port.egress))
     }
 
     /// How its sender is reached, if it came by `port` from the LAN.
     #[inline(always)]
-    pub(super) fn sender<F: Frame>(&self, frame: &F, port: &Port) -> Result<LanSide, DropReason> {
+    pub(in crate::path) fn sender<F: Frame>(
+        &self,
+        frame: &F,
+        port: &Port,
+    ) -> Result<LanSide, DropReason> {
         let mac = self.source_mac(frame).ok_or(DropReason::Truncated)?;
         Ok(LanSide::new(MacPair::new(mac, port.mac), port.egress, port.mtu))
     }
 
     /// The sequence number of a TCP segment.
     #[inline(always)]
-    pub(super) fn sequence<F: Frame>(&self, frame: &F) -> Option<u32> {
+    pub(in crate::path) fn sequence<F: Frame>(&self, frame: &F) -> Option<u32> {
         frame.read(self.transport()).map(|tcp: Tcp| tcp.sequence())
     }
 
     /// How many bytes the packet has from the upper layer's header on.
     #[inline(always)]
-    pub(super) fn body<F: Frame>(&self, frame: &F) -> Option<usize> {
+    pub(in crate::path) fn body<F: Frame>(&self, frame: &F) -> Option<usize> {
         let header: Ipv6Header = frame.read(ETHERNET_LEN)?;
         (ETHERNET_LEN + IPV6_LEN + header.payload_len()).checked_sub(self.transport())
     }
 
     /// Of the first fragment: how many bytes it carries of what is fragmented.
     #[inline(always)]
-    pub(super) fn fragmented<F: Frame>(&self, frame: &F) -> Option<usize> {
+    pub(in crate::path) fn fragmented<F: Frame>(&self, frame: &F) -> Option<usize> {
         let header: Ipv6Header = frame.read(ETHERNET_LEN)?;
         let end = ETHERNET_LEN + IPV6_LEN + header.payload_len();
-        end.checked_sub(self.fragment_header as usize + FRAGMENT_HEADER_LEN)
+        end.checked_sub(usize::from(self.fragment_header) + FRAGMENT_HEADER_LEN)
     }
 
     /// What the fragments of a packet have in common besides addresses.
     #[inline(always)]
-    pub(super) fn identification<F: Frame>(&self, frame: &F) -> Option<[L4Port; 2]> {
-        let at = self.fragment_header as usize & 0xff;
+    pub(in crate::path) fn identification<F: Frame>(&self, frame: &F) -> Option<[L4Port; 2]> {
+        let at = usize::from(self.fragment_header & 0xff);
         let [upper, lower]: [[u8; 2]; 2] = frame.read(at + 4)?;
         Some([L4Port::new(upper), L4Port::new(lower)])
     }
 
     /// Whether it is a reset of TCP.
     #[inline(always)]
-    pub(super) fn is_reset(&self) -> bool {
+    pub(in crate::path) fn is_reset(&self) -> bool {
         self.seen & Mark::RST != 0
     }
 }
@@ -114,7 +126,7 @@ const FRAGMENT_HEADER_LEN: usize = 8;
 
 /// What is wrong with a packet whose extension headers lead to nothing.
 #[inline(always)]
-pub(super) fn refuse(error: ExtensionError) -> DropReason {
+pub(in crate::path) fn refuse(error: ExtensionError) -> DropReason {
     match error {
         ExtensionError::Truncated => DropReason::Truncated,
         ExtensionError::TooMany => DropReason::ExtensionHeaders,
@@ -124,7 +136,7 @@ pub(super) fn refuse(error: ExtensionError) -> DropReason {
 
 /// What must be checked of every header (RFC 8200 section 3).
 #[inline(always)]
-pub(super) fn check_header<F: Frame>(frame: &F, header: &Ipv6Header) -> Result<(), Stop> {
+pub(in crate::path) fn check_header<F: Frame>(frame: &F, header: &Ipv6Header) -> Result<(), Stop> {
     if header.version() != 6 {
         return Err(DropReason::BadHeader.into());
     }
@@ -137,7 +149,7 @@ pub(super) fn check_header<F: Frame>(frame: &F, header: &Ipv6Header) -> Result<(
 /// Parses the packet of a header that was checked, into `place`. `key` makes of the transport header the
 /// key of its pin, the LAN host's address, and that of who is outside.
 #[inline(always)]
-pub(super) fn packet<'p, F: Frame>(
+pub(in crate::path) fn packet<'p, F: Frame>(
     frame: &F,
     header: &Ipv6Header,
     upper: Upper,
@@ -158,11 +170,15 @@ pub(super) fn packet<'p, F: Frame>(
         kind: transport.kind,
         starts: transport.starts,
         from_lan,
-        fragment_header: match upper.fragment_header() {
-            Some(at) => (ETHERNET_LEN + IPV6_LEN + at) as u32,
-            None => 0,
-        },
+        fragment_header: place_of(upper.fragment_header()),
+        segments_left: place_of(upper.segments_left()),
     }))
+}
+
+/// Where something stands in the frame that stands so far behind the fixed header, or zero.
+#[inline(always)]
+fn place_of(behind_header: Option<usize>) -> u16 {
+    behind_header.map_or(0, |at| (ETHERNET_LEN + IPV6_LEN + at) as u16)
 }
 
 /// Reads the upper layer's header: ports, or an echo's identifier in the place of one.

@@ -24,7 +24,7 @@ pub(super) const SERVER: End6 = (site6::SERVER, 443);
 pub(super) const STRANGER: End6 = (Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x54), 999);
 
 /// The host's address as A shows it with a prefix of 48 bits: 0xCF3E is what the prefixes differ by.
-pub(super) const HOST_A: Ipv6Addr = within(provided(&A, 48), [0xcf3f, 0, 0, 0, 2]);
+pub(crate) const HOST_A: Ipv6Addr = within(provided(&A, 48), [0xcf3f, 0, 0, 0, 2]);
 
 /// The same of B.
 pub(super) const HOST_B: Ipv6Addr = within(provided(&B, 48), [0xcf3e, 0, 0, 0, 2]);
@@ -104,7 +104,7 @@ pub(super) fn from_other(packet: PacketBuilder6) -> PacketBuilder6 {
 }
 
 /// All entries of all tables of pins.
-pub(super) type Pins = [Vec<(FlowKey, Pin)>; PIN_TABLES.len()];
+pub(crate) type Pins = [Vec<(FlowKey, Pin)>; PIN_TABLES.len()];
 
 impl Gateway {
     pub(super) fn uplink6(&mut self, provider: &Provider) -> &mut Uplink6 {
@@ -113,7 +113,7 @@ impl Gateway {
 
     /// Whether checksums are right is asked of the output by itself: it is not only what was built.
     #[track_caller]
-    pub(super) fn sends6(&self, packet: &PacketBuilder6, by: &Provider, from: Ipv6Addr) {
+    pub(crate) fn sends6(&self, packet: &PacketBuilder6, by: &Provider, from: Ipv6Addr) {
         let output = leaving(packet, by, from).build();
         assert_eq!(verify6(&output), Ok(()));
         self.forwards_out(&packet.build(), by, &output);
@@ -121,7 +121,7 @@ impl Gateway {
 
     /// The packet comes in by an uplink and reaches the LAN's first host at this address.
     #[track_caller]
-    pub(super) fn delivers6(&self, packet: &PacketBuilder6, by: &Provider, host: Ipv6Addr) {
+    pub(crate) fn delivers6(&self, packet: &PacketBuilder6, by: &Provider, host: Ipv6Addr) {
         let output = reaching(packet, host).build();
         assert_eq!(verify6(&output), Ok(()));
         self.forwards_in(&packet.build(), by, &output);
@@ -152,7 +152,7 @@ impl Gateway {
         assert_eq!(got, sizes, "{:#?}\n{}", self.pins6(), self.tables);
     }
 
-    pub(super) fn pins6(&self) -> Pins {
+    pub(crate) fn pins6(&self) -> Pins {
         PIN_TABLES.map(|table| self.tables.ipv6.pins(table))
     }
 
@@ -167,7 +167,7 @@ impl Gateway {
 
     /// The frame is dropped, and leaves no trace in any table.
     #[track_caller]
-    pub(super) fn refuses6(&self, ifindex: u32, packet: &PacketBuilder6, reason: DropReason) {
+    pub(crate) fn refuses6(&self, ifindex: u32, packet: &PacketBuilder6, reason: DropReason) {
         let before = (self.pins6(), self.flows());
         self.drops(ifindex, &packet.build(), reason);
         assert_eq!((self.pins6(), self.flows()), before, "{}", self.tables);
@@ -176,7 +176,7 @@ impl Gateway {
     /// The frame, which is of no flow, leaves no trace in any table, and its sender is told by an
     /// ICMPv6 error of this type and code, whose last header word is `rest`.
     #[track_caller]
-    pub(super) fn tells6(
+    pub(crate) fn tells6(
         &self,
         ifindex: u32,
         frame: &[u8],

@@ -16,3 +16,5 @@ mod malformed;
 mod mss;
 mod translation;
 mod vlan;
+
+pub(crate) use harness::HOST_A;

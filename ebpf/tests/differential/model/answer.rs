@@ -5,7 +5,7 @@ use pointsman_ebpf::memory::site::lan;
 use pointsman_ebpf::verdict::{DropReason, Verdict};
 
 use super::packet::{ICMP, address, word};
-use super::site::{is_broadcast, is_martian};
+use super::site::{Site, is_martian};
 use super::sum::{set_header, sum};
 use super::{Model, Outcome};
 
@@ -19,7 +19,8 @@ impl Model {
         mtu: u16,
     ) -> Option<Outcome> {
         let dropped = &frame[14..];
-        if !may_be_answered(came, dropped) || !self.tokens.take(self.site.setup.icmp, self.site.now)
+        if !may_be_answered(&self.site, came, dropped)
+            || !self.tokens.take(self.site.setup.icmp, self.site.now)
         {
             return None;
         }
@@ -55,11 +56,11 @@ impl Model {
 }
 
 /// RFC 1812 section 4.3.2.7: not about later fragments, errors, and packets of nobody or everybody.
-fn may_be_answered(came: Interface, ip: &[u8]) -> bool {
+fn may_be_answered(site: &Site, came: Interface, ip: &[u8]) -> bool {
     let (source, destination) = (address(ip, 12), address(ip, 16));
     let header = usize::from(ip[0] & 15) * 4;
     let is_later = word(ip, 6) & 0x1fff != 0;
-    let is_of_all = came == Interface::Lan && is_broadcast(source);
+    let is_of_all = came == Interface::Lan && site.is_broadcast(source);
     let is_error = ip[9] == ICMP && !is_later && !matches!(ip[header], 0 | 8);
     !(is_martian(source) || is_martian(destination) || is_later || is_of_all || is_error)
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::packet::Packet;
-use super::site::Id;
+use super::site::{Id, Uplink};
 use super::{Choices, Model};
 
 /// What flows are kept together by: addresses, ports and protocol, as far as they count.
@@ -14,8 +14,13 @@ type Together = (Vec<u8>, u16, u16, u8);
 pub(crate) type Buckets = BTreeMap<Together, [Id; 2]>;
 
 impl Model {
-    /// The uplink of a new flow.
-    pub(crate) fn choose(&mut self, packet: &Packet<'_>, choices: &dyn Choices) -> Option<Id> {
+    /// The uplink of a new flow, of those that carry it.
+    pub(crate) fn choose(
+        &mut self,
+        packet: &Packet<'_>,
+        choices: &dyn Choices,
+        carries: fn(&Uplink) -> bool,
+    ) -> Option<Id> {
         let Some(ranking) = choices.ranking() else {
             self.fault("no bucket was looked up for a new flow".to_owned());
             return None;
@@ -30,7 +35,8 @@ impl Model {
         if known != ranking {
             self.fault("flows that are to be kept together are in two buckets".to_owned());
         }
-        let alive = ranking.iter().filter(|id| self.site.uplinks[*id].alive);
+        let takes = |uplink: &Uplink| uplink.alive && carries(uplink);
+        let alive = ranking.iter().filter(|id| takes(&self.site.uplinks[*id]));
         let preferred = alive.clone().find(|id| self.site.uplinks[*id].preferred);
         preferred.or_else(|| alive.clone().next()).copied()
     }

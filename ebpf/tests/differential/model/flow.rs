@@ -34,7 +34,9 @@ impl Site {
     /// is alive.
     pub(crate) fn holds(&self, flow: &Flow) -> bool {
         let uplink = &self.uplinks[&flow.uplink];
-        flow.generation == uplink.generation && (!flow.is_out() || uplink.alive)
+        // Another address for translation is nothing to what is routed.
+        let generation = if flow.routed { 1 } else { uplink.generation };
+        flow.generation == generation && (!flow.is_out() || uplink.alive)
     }
 
     /// Whether a packet may go on by a flow.
@@ -129,8 +131,7 @@ impl Model {
         if key.uplink.is_none() && flow.is_out() {
             // What comes for a host goes where its packets come from.
             flow.mac = packet.sender();
-            let (uplink, source) = (Some(flow.uplink), flow.translation.source?);
-            let back = Key { uplink, from: key.to, to: source, ..*key };
+            let back = flow.peer(key);
             if let Some(back) = self.state.established.get_mut(&back)
                 && back.translation.destination == Some(key.from)
             {

@@ -5,7 +5,6 @@ use pointsman_ebpf::verdict::DropReason;
 
 use super::packet::Packet;
 use super::rewrite::translate_addresses;
-use super::site::is_of_lan;
 use super::{Model, Outcome, Stop};
 
 impl Model {
@@ -14,11 +13,12 @@ impl Model {
         let known = self.state.datagrams.get(&key);
         let Some(datagram) = known.filter(|datagram| self.site.holds(&datagram.flow)) else {
             let within = packet.came == Interface::Lan
-                && is_of_lan(packet.to.0)
+                && self.site.is_of_lan(packet.to.0)
                 && self.site.owner(packet.to.0).is_none();
-            let reason =
-                if within { self.within_lan(packet) } else { DropReason::FragmentWithoutFirst };
-            return Err(self.not_translated(packet, reason));
+            if within {
+                return self.within_lan(packet);
+            }
+            return Err(self.not_translated(packet, DropReason::FragmentWithoutFirst));
         };
         // RFC 3128: it would replace what the first one was let through for.
         if packet.offset < datagram.first {

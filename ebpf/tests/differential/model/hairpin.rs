@@ -19,9 +19,12 @@ impl Model {
         choices: &dyn Choices,
     ) -> Result<Outcome, Stop> {
         let key = packet.key(None);
-        if !self.is_waiting(&key) {
-            self.open_hairpin(packet, key, id, choices)?;
-        }
+        self.open_hairpin(packet, key, id, choices)?;
+        self.hairpin_known(packet, key)
+    }
+
+    /// More of a flow that nobody has answered, or its answer.
+    pub(crate) fn hairpin_known(&mut self, packet: &Packet<'_>, key: Key) -> Result<Outcome, Stop> {
         let flow = self.state.unreplied[&key];
         self.site.may_pass(packet, &flow)?;
         if flow.by_lan {
@@ -35,7 +38,7 @@ impl Model {
 
     /// Whether the packet is of an unanswered flow that its receiver lets in: of one that it does
     /// not, there is only the sender's direction.
-    fn is_waiting(&self, key: &Key) -> bool {
+    pub(crate) fn is_waiting(&self, key: &Key) -> bool {
         self.state.unreplied.get(key).is_some_and(|flow| {
             self.site.holds(flow)
                 && flow.is_hairpin()
@@ -71,11 +74,18 @@ impl Model {
         if self.state.host(packet.from.0).unreplied >= u64::from(self.site.setup.host_unreplied) {
             return Err(refused(DropReason::HostUnreplied));
         }
-        let source = self.obtain(packet, id, choices).map_err(refused)?;
-        self.permit(packet, id, source).map_err(refused)?;
+        // Who is routed is known as it is.
+        let source = if self.site.is_routed(packet.from.0) {
+            packet.from
+        } else {
+            let source = self.obtain(packet, id, choices).map_err(refused)?;
+            self.permit(packet, id, source).map_err(refused)?;
+            source
+        };
         let flow = Flow {
             translation: Translation { source: Some(source), destination: Some(target.host) },
             uplink: id,
+            routed: false,
             generation: self.site.uplinks[&id].generation,
             by_lan: true,
             mac: target.mac,

@@ -6,8 +6,7 @@ use pointsman_ebpf::verdict::{DropReason, PassReason};
 
 use super::packet::{ICMP, Packet, TCP, UDP, address, word};
 use super::rewrite::{translate_addresses, translate_ports};
-use super::site::is_of_lan;
-use super::state::{Flow, Key, Translation};
+use super::state::{ANY, Flow, Key, Translation};
 use super::sum::{set_header, set_transport, sum};
 use super::{Model, Outcome, Stop};
 
@@ -26,15 +25,21 @@ impl Model {
             return Err(DropReason::IcmpMismatch.into());
         }
         let Some(flow) = self.quoted_flow(packet, &quote) else {
-            return Err(self.of_no_flow(packet, &quote));
+            return self.of_no_flow(packet, &quote);
         };
+        let from = packet.from.0;
+        if flow.routed && !flow.is_out() && self.is_spoofed(from) {
+            return Err(DropReason::Martian.into());
+        }
         self.site.may_pass(packet, &flow)?;
         let before = &packet.frame[14..packet.end];
         let header = packet.transport - 14;
         let mut ip = before.to_vec();
         let loose = quote.translate(&mut ip[header + 8..], &flow);
-        // Whoever it is in the LAN that sends the error, the flow's public address does.
-        let source = flow.translation.source.map(|(address, _)| (address, 0));
+        // Whoever it is in the LAN that sends the error, the flow's public address does; who may leave
+        // as it is does that itself.
+        let itself = flow.routed && self.site.is_routed(from) && self.site.owner(from).is_none();
+        let source = flow.translation.source.filter(|_| !itself).map(|(address, _)| (address, 0));
         translate_addresses(&mut ip, Translation { source, ..flow.translation });
         let mut loose: Vec<usize> = loose.into_iter().map(|at| packet.transport + 8 + at).collect();
         loose.extend(set_transport(before, &mut ip).map(|at| at + 14));
@@ -43,7 +48,7 @@ impl Model {
 
     /// The flow whose packets go the way of the error: back to the quoted packet's sender.
     fn quoted_flow(&self, packet: &Packet<'_>, quote: &Quote) -> Option<Flow> {
-        let uplink = self.site.uplink_of(packet.came).map(|uplink| uplink.provider.id);
+        let uplink = self.site.realm(packet.came, packet.to.0);
         let key = Key { uplink, protocol: quote.protocol, from: quote.to, to: quote.from };
         let holding = |flow: &&Flow| self.site.holds(flow);
         if let Some(flow) = self.state.established.get(&key).filter(holding) {
@@ -52,6 +57,10 @@ impl Model {
         if packet.came == Interface::Lan {
             let unreplied = self.state.unreplied.get(&key).filter(holding);
             return unreplied.or_else(|| self.state.invited.get(&key).filter(holding)).copied();
+        }
+        if uplink == Some(ANY) {
+            let out_key = Key { uplink: None, from: quote.from, to: quote.to, ..key };
+            return self.routed_unanswered(&out_key).map(|(_, out)| out.back(&out_key, out.mac));
         }
         let id = uplink?;
         let target = self.target(id, quote.protocol, quote.to, quote.from).ok()?;
@@ -69,9 +78,9 @@ impl Model {
     }
 
     /// An error about something that the gateway itself has sent is the kernel's.
-    fn of_no_flow(&self, packet: &Packet<'_>, quote: &Quote) -> Stop {
+    fn of_no_flow(&self, packet: &Packet<'_>, quote: &Quote) -> Result<Outcome, Stop> {
         let has_ports = matches!(quote.protocol, TCP | UDP | ICMP);
-        match self.site.owner(quote.from.0) {
+        Err(match self.site.owner(quote.from.0) {
             Some(owner)
                 if owner.kernel
                     && (owner.uplink.is_none()
@@ -80,11 +89,11 @@ impl Model {
             {
                 PassReason::Local.into()
             }
-            None if packet.came == Interface::Lan && is_of_lan(packet.to.0) => {
-                self.within_lan(packet).into()
+            None if packet.came == Interface::Lan && self.site.is_of_lan(packet.to.0) => {
+                return self.within_lan(packet);
             }
             _ => DropReason::IcmpMismatch.into(),
-        }
+        })
     }
 }
 

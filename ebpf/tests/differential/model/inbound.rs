@@ -5,7 +5,7 @@ use pointsman_ebpf::verdict::{DropReason, PassReason};
 
 use super::mapping::remote;
 use super::packet::{Kind, Packet, TCP, UDP};
-use super::site::{Id, NoTarget, is_martian, is_of_lan};
+use super::site::{Id, NoTarget, is_martian};
 use super::state::{Flow, Key, PublicKey, Translation};
 use super::{Model, Outcome, Stop};
 
@@ -53,6 +53,7 @@ impl Model {
         let mut flow = Flow {
             translation: Translation { source: None, destination: Some(target.host) },
             uplink: id,
+            routed: false,
             generation,
             by_lan: false,
             mac: target.mac,
@@ -110,8 +111,7 @@ impl Model {
             return Ok(Admission::Repeated(*out));
         }
         let (protocol, from) = (packet.protocol, packet.from.0);
-        // RFC 1812 section 5.3.7; RFC 2827.
-        if is_martian(from) || is_of_lan(from) || self.site.owner(from).is_some() {
+        if self.is_spoofed(from) {
             return Err(DropReason::Martian);
         }
         // What is not by ports is for who has asked.
@@ -124,6 +124,11 @@ impl Model {
             };
         let is_let_in = is_free && passes_filter && !packet.is_reset();
         if is_let_in { Ok(Admission::First) } else { Err(DropReason::Filtered) }
+    }
+
+    /// Whether nobody outside can have the address (RFC 1812 section 5.3.7; RFC 2827).
+    pub(crate) fn is_spoofed(&self, from: [u8; 4]) -> bool {
+        is_martian(from) || self.site.is_of_lan(from) || self.site.owner(from).is_some()
     }
 
     /// Notes a packet that is let in.

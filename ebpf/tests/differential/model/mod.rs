@@ -18,6 +18,7 @@ mod mapping;
 mod outbound;
 pub(crate) mod packet;
 mod rewrite;
+mod routed;
 pub(crate) mod site;
 pub(crate) mod state;
 pub(crate) mod sum;
@@ -128,6 +129,9 @@ impl Model {
             (Kind::Later, _) => self.later_fragment(&packet),
             (Kind::Error, _) => self.icmp_error(&packet),
             (_, Interface::Lan) => self.outbound(&packet, choices),
+            _ if self.site.realm(came, packet.to.0) == Some(state::ANY) => {
+                self.routed_inbound(&packet)
+            }
             _ => self.inbound(&packet),
         }
     }

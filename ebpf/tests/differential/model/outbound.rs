@@ -1,10 +1,12 @@
 //! From the LAN.
 
-use pointsman_ebpf::verdict::{DropReason, PassReason};
+use pointsman_ebpf::memory::site::lan;
+use pointsman_ebpf::verdict::{DropReason, PassReason, Verdict};
 
 use super::packet::{Kind, Packet};
-use super::site::{is_martian, is_of_lan};
+use super::site::is_martian;
 use super::state::{Flow, Key, Traffic, Translation};
+use super::sum::set_header;
 use super::{Choices, Model, Outcome, Stop};
 
 impl Packet<'_> {
@@ -35,6 +37,9 @@ impl Model {
             if let Some(flow) = self.unreplied(&key, packet) {
                 return Ok(self.forward(packet, &flow?));
             }
+            if self.is_waiting(&key) {
+                return self.hairpin_known(packet, key);
+            }
         }
         if let Some(owner) = self.site.owner(packet.to.0) {
             return match owner.uplink {
@@ -42,8 +47,8 @@ impl Model {
                 _ => Err(PassReason::Local.into()),
             };
         }
-        if is_of_lan(packet.to.0) {
-            return Err(self.within_lan(packet).into());
+        if self.site.is_of_lan(packet.to.0) {
+            return self.within_lan(packet);
         }
         // Nobody else speaks for the gateway.
         if self.site.owner(packet.from.0).is_some() {
@@ -64,6 +69,9 @@ impl Model {
             }
             return Ok(self.forward(packet, &flow));
         }
+        if self.site.is_routed(packet.from.0) {
+            return self.route(packet, key, choices);
+        }
         if packet.kind == Kind::Belongs {
             return Err(DropReason::Unsolicited.into());
         }
@@ -71,14 +79,24 @@ impl Model {
         Ok(self.forward(packet, &flow))
     }
 
-    /// What becomes of a packet from one LAN host to another: the kernel knows no way to any.
-    pub(crate) fn within_lan(&self, packet: &Packet<'_>) -> DropReason {
+    /// What becomes of a packet from one LAN host to another: the kernel knows a way to some.
+    pub(crate) fn within_lan(&self, packet: &Packet<'_>) -> Result<Outcome, Stop> {
         let from = packet.from.0;
         if is_martian(from) || self.site.owner(from).is_some() {
-            DropReason::Martian
-        } else {
-            DropReason::LanToLan
+            return Err(DropReason::Martian.into());
         }
+        let mac = match self.site.next_hop(packet.to.0) {
+            Some(Some(mac)) => mac,
+            Some(None) => return Err(PassReason::LanNeighbour.into()),
+            None => return Err(DropReason::LanToLan.into()),
+        };
+        self.site.may_leave(packet, self.site.setup.mtu[0])?;
+        let mut ip = packet.frame[14..packet.end].to_vec();
+        ip[8] = packet.ttl - 1;
+        set_header(&mut ip);
+        let trailer = &packet.frame[packet.end..];
+        let frame = [&[mac, lan::MAC].concat()[..], &[8, 0], &ip, trailer].concat();
+        Ok(Outcome { verdict: Verdict::Lan { egress: lan::EGRESS }, frame, loose: Vec::new() })
     }
 
     /// The unanswered flow of a packet to an uplink, in which it is noted, if it may pass.
@@ -115,7 +133,9 @@ impl Model {
             return Err(Stop::Answer(DropReason::NoUplink, 0));
         }
         let moves = old.is_some();
-        let id = self.choose(packet, choices).ok_or(Stop::Answer(DropReason::NoUplink, 0))?;
+        let id = self
+            .choose(packet, choices, |uplink| uplink.translates)
+            .ok_or(Stop::Answer(DropReason::NoUplink, 0))?;
         self.site.may_leave(packet, self.site.uplinks[&id].mtu)?;
         let taken = self.state.host(packet.from.0).unreplied;
         if !moves && taken >= u64::from(self.site.setup.host_unreplied) {
@@ -126,6 +146,7 @@ impl Model {
         let flow = Flow {
             translation: Translation { source: Some(public), destination: None },
             uplink: id,
+            routed: false,
             generation: self.site.uplinks[&id].generation,
             by_lan: true,
             mac: packet.sender(),

@@ -6,6 +6,7 @@ use pointsman_ebpf::memory::site::lan;
 use pointsman_ebpf::verdict::Verdict;
 
 use super::packet::{ICMP, Packet, SYN, TCP, UDP, word};
+use super::site::Id;
 use super::state::{Datagram, Flow, Key, Translation};
 use super::sum::{set_header, set_transport};
 use super::{Model, Outcome};
@@ -21,7 +22,7 @@ impl Model {
         let mut ip = before.to_vec();
         let header = packet.transport - 14;
         if packet.protocol == TCP && packet.flags & SYN != 0 {
-            self.clamp(&mut ip[header..], flow);
+            self.clamp(&mut ip[header..], packet, flow);
         }
         let translation = flow.translation;
         translate_addresses(&mut ip, translation);
@@ -50,14 +51,20 @@ impl Model {
         };
         let trailer = &packet.frame[packet.end..];
         let frame = [&macs.concat()[..], &[8, 0], &ip, trailer].concat();
-        let verdict = Verdict::Forward { egress, uplink: flow.uplink, direction };
+        let uplink = self.uplink_crossed(packet, flow);
+        let verdict = Verdict::Forward { egress, uplink, direction };
         Outcome { verdict, frame, loose }
+    }
+
+    /// The uplink that a packet comes in by, or leaves by.
+    fn uplink_crossed(&self, packet: &Packet<'_>, flow: &Flow) -> Id {
+        self.site.uplink_of(packet.came).map_or(flow.uplink, |uplink| uplink.provider.id)
     }
 
     /// What the fragments of a datagram have in common (RFC 791 section 3.2).
     pub(crate) fn datagram_key(&self, packet: &Packet<'_>) -> Key {
         Key {
-            uplink: self.site.uplink_of(packet.came).map(|uplink| uplink.provider.id),
+            uplink: self.site.realm(packet.came, packet.to.0),
             protocol: packet.protocol,
             from: (packet.from.0, packet.identification),
             to: (packet.to.0, 0),
@@ -65,12 +72,12 @@ impl Model {
     }
 
     /// Lowers the maximum segment size to what the interfaces that the flow crosses take.
-    fn clamp(&self, tcp: &mut [u8], flow: &Flow) {
+    fn clamp(&self, tcp: &mut [u8], packet: &Packet<'_>, flow: &Flow) {
         let lan_mtu = self.site.setup.mtu[0];
         let mtu = if flow.is_hairpin() {
             lan_mtu
         } else {
-            lan_mtu.min(self.site.uplinks[&flow.uplink].mtu)
+            lan_mtu.min(self.site.uplinks[&self.uplink_crossed(packet, flow)].mtu)
         };
         let limit = mtu - 40;
         let end = (usize::from(tcp[12] >> 4) * 4).min(tcp.len());

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use pointsman_ebpf::memory::routed::{self, Carriage};
 use pointsman_ebpf::memory::sequence::{
     End, FORWARDS, ForwardRule, Interface, Setup, Step, public_addresses,
 };
 use pointsman_ebpf::memory::site::{A, B, Provider, lan};
+
+use super::state::ANY;
 
 /// An uplink's identifier.
 pub(crate) type Id = u8;
@@ -21,6 +24,10 @@ pub(crate) struct Uplink {
     pub(crate) mtu: u16,
     pub(crate) alive: bool,
     pub(crate) preferred: bool,
+    /// Whether private sources leave by it, translated.
+    pub(crate) translates: bool,
+    /// Whether the site's own prefix does, as it is.
+    pub(crate) routes: bool,
 }
 
 /// Whose an address of the gateway's own is.
@@ -44,6 +51,9 @@ pub(crate) struct Site {
 const LINK: [u8; 2] = [10, 1];
 const BEHIND_ROUTER: [u8; 2] = [10, 20];
 
+/// The site's own prefix, of 24 bits.
+const ROUTED: [u8; 3] = [198, 19, 4];
+
 impl Site {
     pub(crate) fn new(setup: &Setup) -> Self {
         let [_, mtu_a, mtu_b] = setup.mtu;
@@ -58,6 +68,8 @@ impl Site {
                 mtu,
                 alive: true,
                 preferred: true,
+                translates: setup.routing.of(&provider) != Carriage::Routed,
+                routes: setup.routing.of(&provider) != Carriage::Nat44,
             };
             (provider.id, uplink)
         };
@@ -124,13 +136,48 @@ impl Site {
 
     /// Whose the address is, if it is the gateway's.
     pub(crate) fn owner(&self, address: [u8; 4]) -> Option<Owner> {
-        if address == lan::GATEWAY.octets() {
+        let is_own = address == lan::GATEWAY.octets();
+        if is_own || self.routes_any() && address == routed::GATEWAY.octets() {
             return Some(Owner { uplink: None, kernel: true });
         }
         self.uplinks.iter().find_map(|(id, uplink)| {
             let place = uplink.addresses.iter().position(|own| *own == address)?;
+            if !uplink.translates {
+                return (place == 0).then_some(Owner { uplink: None, kernel: true });
+            }
             Some(Owner { uplink: Some(*id), kernel: place == 0 })
         })
+    }
+
+    /// Whether an uplink routes the site's own prefix.
+    fn routes_any(&self) -> bool {
+        self.uplinks.values().any(|uplink| uplink.routes)
+    }
+
+    /// Whether the address is of the site's own prefix, if there is one.
+    pub(crate) fn is_routed(&self, address: [u8; 4]) -> bool {
+        self.routes_any() && address[..3] == ROUTED
+    }
+
+    /// Whether the address is of the LAN.
+    pub(crate) fn is_of_lan(&self, address: [u8; 4]) -> bool {
+        let is_near = address[..2] == LINK || address[..2] == BEHIND_ROUTER;
+        is_near || self.is_routed(address)
+    }
+
+    /// Whether the address is a broadcast address of the LAN, of the new kind or the old.
+    pub(crate) fn is_broadcast(&self, address: [u8; 4]) -> bool {
+        match address {
+            [10, 1, 0, 0] | [10, 1, 255, 255] => true,
+            [.., 0 | 255] => self.is_routed(address),
+            _ => false,
+        }
+    }
+
+    /// The uplink in the key of a packet.
+    pub(crate) fn realm(&self, came: Interface, to: [u8; 4]) -> Option<Id> {
+        let uplink = self.uplink_of(came)?;
+        Some(if uplink.routes && self.is_routed(to) { ANY } else { uplink.provider.id })
     }
 
     /// Whether mappings may have the port, or the echo identifier.
@@ -184,14 +231,4 @@ pub(crate) enum NoTarget {
 /// Whether no router may pass on a packet from or to the address (RFC 1812 section 5.3.7).
 pub(crate) fn is_martian(address: [u8; 4]) -> bool {
     matches!(address, [0 | 127 | 224.., ..] | [169, 254, ..])
-}
-
-/// Whether the address is of the LAN.
-pub(crate) fn is_of_lan(address: [u8; 4]) -> bool {
-    address[..2] == LINK || address[..2] == BEHIND_ROUTER
-}
-
-/// Whether the address is the broadcast address of the LAN's link, of the new kind or the old.
-pub(crate) fn is_broadcast(address: [u8; 4]) -> bool {
-    address[..2] == LINK && matches!(address[2..], [0, 0] | [255, 255])
 }

@@ -27,6 +27,9 @@ pub(crate) struct Translation {
 pub(crate) struct Flow {
     pub(crate) translation: Translation,
     pub(crate) uplink: Id,
+    /// Whether the LAN host's end is known outside as it is, by whichever uplink: the translation is to
+    /// that end itself.
+    pub(crate) routed: bool,
     pub(crate) generation: u32,
     /// Whether a LAN host opened it, or somebody beyond the uplink. Of a hairpin that nobody has
     /// answered: whether this is the opener's direction.
@@ -47,6 +50,9 @@ pub(crate) struct Traffic {
     pub(crate) sequence: Option<u32>,
 }
 
+/// The uplink in the key of what comes in for a prefix that is routed: any that routes it.
+pub(crate) const ANY: Id = 64;
+
 impl Flow {
     pub(crate) fn is_hairpin(&self) -> bool {
         self.translation.source.is_some() && self.translation.destination.is_some()
@@ -60,7 +66,7 @@ impl Flow {
     /// What its packets look like to who receives them, turned round: the other direction's key.
     pub(crate) fn peer(&self, key: &Key) -> Key {
         Key {
-            uplink: self.is_out().then_some(self.uplink),
+            uplink: self.is_out().then_some(if self.routed { ANY } else { self.uplink }),
             protocol: key.protocol,
             from: self.translation.destination.unwrap_or(key.to),
             to: self.translation.source.unwrap_or(key.from),

@@ -63,7 +63,6 @@ fn mode_and_prefix_are_given() {
         |mode| complaints(&format!("ipv6 = {{ prefix = \"2001:db8::/48\", mode = {mode} }}"));
     for (mode, found) in [
         ("\"nat66\"", "\"nat66\" is not supported yet; use \"nptv6\", \"routed\" or \"source\""),
-        ("\"nat64\"", "\"nat64\" is not supported yet; use \"nptv6\", \"routed\" or \"source\""),
         (
             "\"nptv4\"",
             "is \"nptv4\"; give \"nptv6\", \"routed\" or \"source\" (did you mean \"nptv6\"?)",

@@ -71,8 +71,8 @@ fn there_is_a_bound_that_is_told() {
     assert!(!gateway.dataplane.lan_networks.contains_key(&left_out), "links come first");
     assert_eq!(
         check(&gateway.controller).unwrap_err().to_string(),
-        "the LAN has more than 1024 IPv4 prefixes, on its interfaces and behind its routers, and \
-         the data plane takes no more: what is for the others would leave by an uplink; give routes \
-         to shorter prefixes instead, or serve fewer interfaces"
+        "the LAN has more than 1024 IPv4 prefixes, on its interfaces, behind its routers and \
+         routed by uplinks, and the data plane takes no more: what is for the others would leave by \
+         an uplink; give routes to shorter prefixes instead, or serve fewer interfaces"
     );
 }

@@ -5,8 +5,8 @@ use pointsman_ebpf::abi::{
     Direction, Flow, FlowKey, Host, Ipv4, L4Port, Mark, Opener, mapping_remote,
 };
 
-use super::in_use::InUse;
 use super::mapping::Mapping;
+use super::nat64::Entry64;
 use super::{Pass, REMOVED_TOGETHER, SweptTable, TableError};
 
 /// A table of flows.
@@ -17,18 +17,43 @@ pub(super) enum Kind {
     Invited,
 }
 
+/// What a flow's entries are judged by.
+pub(super) trait Judged: Copy {
+    /// The entry of this key.
+    fn new(pass: &Pass<'_>, key: &FlowKey, flow: &Flow) -> Self;
+
+    /// The part that all kinds of flows have.
+    fn entry(&self) -> &Entry;
+
+    /// The mapping by which the LAN's host, or the sender of a hairpin, is known. Who is known as it is,
+    /// because its address is routed, has none.
+    fn mapping(&self) -> Option<Mapping>;
+
+    /// Under which key the remote end is permitted to send.
+    fn permission(&self) -> FlowKey;
+
+    /// What the LAN's host is counted under, of an entry from the LAN.
+    fn host(&self) -> Ipv4;
+
+    /// The key of the other entry of the flow of an entry, if that tells.
+    fn peer_key(key: &FlowKey, flow: &Flow) -> Option<FlowKey>;
+
+    /// Whether `peer` is that other entry, and not another flow's by now.
+    fn is_peer(pass: &Pass<'_>, own: (&FlowKey, &Flow), peer: (&FlowKey, &Flow)) -> bool;
+}
+
 /// What counts of a flow entry. A pass holds all of a table at once, so it is kept small.
 #[derive(Clone, Copy)]
-struct Entry {
+pub(super) struct Entry {
     /// A hash that both entries of a flow have in common.
     flow: u64,
-    key: FlowKey,
-    translated: (Ipv4, L4Port),
+    pub(super) key: FlowKey,
+    pub(super) translated: (Ipv4, L4Port),
     /// In ticks.
     last_used: u32,
     /// The bits of a [`Mark`].
     seen: u8,
-    uplink: u8,
+    pub(super) uplink: u8,
     direction: u8,
     opener: u8,
 }
@@ -36,11 +61,11 @@ struct Entry {
 const _: () = assert!(size_of::<Entry>() == 40);
 
 impl Entry {
-    fn new(in_use: &InUse, key: &FlowKey, flow: &Flow) -> Self {
-        let peer = key.peer(flow);
+    /// The entry of this key, whose flow has what is hashed to `flow_hash` in common.
+    pub(super) fn of(flow_hash: u64, key: &FlowKey, flow: &Flow) -> Self {
         let mark = Mark(flow.mark);
         Self {
-            flow: in_use.hash((peer.min(*key), peer.max(*key))),
+            flow: flow_hash,
             key: *key,
             translated: (flow.address, flow.port),
             // One that no packet has taken yet has no mark.
@@ -52,22 +77,8 @@ impl Entry {
         }
     }
 
-    fn is_inward(&self) -> bool {
-        self.direction == Direction::In as u8
-    }
-
-    /// The mapping by which the LAN's host, or the sender of a hairpin, is known.
-    fn mapping(&self) -> Mapping {
-        let (end, remote, public) = self.ends();
-        let protocol = self.key.protocol();
-        let remote = mapping_remote(protocol, remote);
-        Mapping { inner: FlowKey::internal(end, remote, protocol, self.uplink), public }
-    }
-
-    /// Under which key the remote end is permitted to send.
-    fn permission(&self) -> FlowKey {
-        let (_, remote, public) = self.ends();
-        FlowKey::external(remote, public, self.key.protocol(), self.uplink)
+    pub(super) fn is_inward(&self) -> bool {
+        self.direction == Direction::In as u8 || self.direction == Direction::In64 as u8
     }
 
     /// The LAN host's end, the remote end's address, and the public end.
@@ -81,8 +92,44 @@ impl Entry {
     }
 }
 
+impl Judged for Entry {
+    fn new(pass: &Pass<'_>, key: &FlowKey, flow: &Flow) -> Self {
+        let peer = key.peer(flow);
+        Self::of(pass.in_use.hash((peer.min(*key), peer.max(*key))), key, flow)
+    }
+
+    fn entry(&self) -> &Entry {
+        self
+    }
+
+    fn mapping(&self) -> Option<Mapping> {
+        let (end, remote, public) = self.ends();
+        let protocol = self.key.protocol();
+        let remote = mapping_remote(protocol, remote);
+        let inner = FlowKey::internal(end, remote, protocol, self.uplink);
+        (end != public).then_some(Mapping { inner, public })
+    }
+
+    fn permission(&self) -> FlowKey {
+        let (_, remote, public) = self.ends();
+        FlowKey::external(remote, public, self.key.protocol(), self.uplink)
+    }
+
+    fn host(&self) -> Ipv4 {
+        self.key.source()
+    }
+
+    fn peer_key(key: &FlowKey, flow: &Flow) -> Option<FlowKey> {
+        Some(key.peer(flow))
+    }
+
+    fn is_peer(_: &Pass<'_>, own: (&FlowKey, &Flow), (peer_key, peer): (&FlowKey, &Flow)) -> bool {
+        peer_key.peer(peer) == *own.0
+    }
+}
+
 /// An entry, and that of the other direction, if there is one.
-type Pair = (Entry, Option<Entry>);
+type Pair<E> = (E, Option<E>);
 
 impl Pass<'_> {
     /// Removes the idle flows of a table, and notes what the others need. Returns how many entries
@@ -92,16 +139,46 @@ impl Pass<'_> {
         kind: Kind,
         table: &mut dyn SweptTable<FlowKey, Flow>,
     ) -> Result<usize, TableError> {
-        let mut entries = self.read(table)?;
-        entries.sort_unstable_by_key(|entry| entry.flow);
+        let (entries, entries64) = self.read(table)?;
+        Ok(self.judge(kind, table, entries)? + self.judge(kind, table, entries64)?)
+    }
+
+    /// All entries of a table: of flows within IPv4, and of those through NAT64.
+    fn read(
+        &mut self,
+        table: &mut dyn SweptTable<FlowKey, Flow>,
+    ) -> Result<(Vec<Entry>, Vec<Entry64>), TableError> {
+        let (mut entries, mut entries64) = (Vec::new(), Vec::new());
+        table.read(&mut |keys, flows| {
+            for (key, flow) in keys.iter().zip(flows) {
+                if flow.is_nat64() {
+                    entries64.push(Entry64::new(self, key, flow));
+                } else {
+                    entries.push(Entry::new(self, key, flow));
+                }
+            }
+            (self.pause)();
+        })?;
+        Ok((entries, entries64))
+    }
+
+    /// Removes those of these entries whose flows are idle, and notes what the others need. Returns how
+    /// many stay.
+    fn judge<E: Judged>(
+        &mut self,
+        kind: Kind,
+        table: &mut dyn SweptTable<FlowKey, Flow>,
+        mut entries: Vec<E>,
+    ) -> Result<usize, TableError> {
+        entries.sort_unstable_by_key(|entry| entry.entry().flow);
         let mut kept = 0;
         let mut idle = Vec::new();
-        for flow in entries.chunk_by(|entry, next| entry.flow == next.flow) {
+        for flow in entries.chunk_by(|entry, next| entry.entry().flow == next.entry().flow) {
             let (first, others) = (flow[0], &flow[1..]);
             let pair = match others {
                 [] => (first, None),
                 // The outward one is to go first, so it comes first.
-                [other] if first.is_inward() => (*other, Some(first)),
+                [other] if first.entry().is_inward() => (*other, Some(first)),
                 [other] => (first, Some(*other)),
                 // Flows that have the hash in common by chance: the next pass tells them apart.
                 _ => {
@@ -114,54 +191,42 @@ impl Pass<'_> {
                 self.note(kind, &pair);
                 kept += flow.len();
             } else {
-                idle.push(pair.0.key);
+                idle.push(pair.0.entry().key);
             }
         }
         drop(entries);
-        Ok(kept + self.remove_flows(kind, table, &idle)?)
+        Ok(kept + self.remove_flows::<E>(kind, table, &idle)?)
     }
 
-    fn read(
-        &mut self,
-        table: &mut dyn SweptTable<FlowKey, Flow>,
-    ) -> Result<Vec<Entry>, TableError> {
-        let mut entries = Vec::new();
-        table.read(&mut |keys, flows| {
-            let read = keys.iter().zip(flows);
-            entries.extend(read.map(|(key, flow)| Entry::new(&self.in_use, key, flow)));
-            (self.pause)();
-        })?;
-        Ok(entries)
-    }
-
-    fn stays(&self, kind: Kind, (own, other): &Pair) -> bool {
+    fn stays<E: Judged>(&self, kind: Kind, (own, other): &Pair<E>) -> bool {
+        let own = own.entry();
         // Both entries are made together, the inward one first. Without it no answer would find its
         // way, so the next packet is to open the flow anew.
         if kind == Kind::Established && other.is_none() && !own.is_inward() {
             return false;
         }
-        let (last_used, seen) =
-            other.as_ref().map_or((0, 0), |other| (other.last_used, other.seen));
+        let of_other = |other: &E| (other.entry().last_used, other.entry().seen);
+        let (last_used, seen) = other.as_ref().map_or((0, 0), of_other);
         let timer = self.idle.of_flow(own.key.protocol(), [own.seen, seen].map(u32::from));
         // The data plane may be a tick ahead by now.
         self.now.saturating_sub(own.last_used.max(last_used)) <= timer
     }
 
     /// Notes what a flow that stays needs, and what it is counted as.
-    fn note(&mut self, kind: Kind, (own, other): &Pair) {
-        let mapping = own.mapping();
-        self.in_use.note(&mapping, &own.permission());
+    fn note<E: Judged>(&mut self, kind: Kind, (own, other): &Pair<E>) {
         // The two of a hairpin are not known by the same mapping.
-        if let Some(other) = other
-            && !other.is_inward()
-        {
-            self.in_use.note(&other.mapping(), &other.permission());
+        let other_end = other.as_ref().filter(|other| !other.entry().is_inward());
+        for entry in [Some(own), other_end].into_iter().flatten() {
+            if let Some(mapping) = entry.mapping() {
+                self.in_use.note(&mapping, &entry.permission());
+            }
         }
         if kind == Kind::Unreplied {
-            let opened = |entry: &&Entry| entry.opener == Opener::Lan as u8;
+            let opened = |entry: &&E| entry.entry().opener == Opener::Lan as u8;
             if let Some(opening) = [Some(own), other.as_ref()].into_iter().flatten().find(opened) {
-                self.host(opening.key.source()).unreplied += 1;
-                self.unreplied.push((opening.key, opening.mapping()));
+                self.host(opening.host()).unreplied += 1;
+                let key = opening.entry().key;
+                self.unreplied.extend(opening.mapping().map(|mapping| (key, mapping)));
             }
         }
     }
@@ -172,7 +237,7 @@ impl Pass<'_> {
     }
 
     /// Removes the flows of these entries that are still idle. Returns how many entries stay.
-    fn remove_flows(
+    fn remove_flows<E: Judged>(
         &mut self,
         kind: Kind,
         table: &mut dyn SweptTable<FlowKey, Flow>,
@@ -182,13 +247,13 @@ impl Pass<'_> {
         for keys in idle.chunks(REMOVED_TOGETHER) {
             let (mut own, mut others) = (Vec::new(), Vec::new());
             for key in keys {
-                let Some(pair) = self.find(table, key)? else { continue };
+                let Some(pair) = self.find::<E>(table, key)? else { continue };
                 if self.stays(kind, &pair) {
                     self.note(kind, &pair);
                     kept += 1 + usize::from(pair.1.is_some());
                 } else {
                     own.push(*key);
-                    others.extend(pair.1.map(|other| other.key));
+                    others.extend(pair.1.map(|other| other.entry().key));
                 }
             }
             // Those of the outward direction first, so that no packet of the LAN leaves whose
@@ -201,17 +266,18 @@ impl Pass<'_> {
     }
 
     /// The flow of this key as it is now.
-    fn find(
+    fn find<E: Judged>(
         &self,
         table: &dyn SweptTable<FlowKey, Flow>,
         key: &FlowKey,
-    ) -> Result<Option<Pair>, TableError> {
+    ) -> Result<Option<Pair<E>>, TableError> {
         let Some(flow) = table.get(key)? else { return Ok(None) };
-        let peer_key = key.peer(&flow);
-        let peer = table.get(&peer_key)?.filter(|peer| peer_key.peer(peer) == *key);
-        Ok(Some((
-            Entry::new(&self.in_use, key, &flow),
-            peer.map(|peer| Entry::new(&self.in_use, &peer_key, &peer)),
-        )))
+        let own = E::new(self, key, &flow);
+        let Some(peer_key) = E::peer_key(key, &flow) else { return Ok(Some((own, None))) };
+        let peer = table
+            .get(&peer_key)?
+            .filter(|peer| E::is_peer(self, (key, &flow), (&peer_key, peer)))
+            .map(|peer| E::new(self, &peer_key, &peer));
+        Ok(Some((own, peer)))
     }
 }

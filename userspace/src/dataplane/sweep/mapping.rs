@@ -23,8 +23,10 @@ impl Mapping {
         }
         let (protocol, uplink) = (key.protocol(), key.realm().wrapping_sub(1));
         let is_mapping = mapping_remote(protocol, key.source()) == key.source();
+        // Of a host of IPv6, what its address is told by has no room in one of IPv4.
+        let rest = if end.0.is_account() { binding.rest } else { key.source() };
         is_mapping.then(|| Self {
-            inner: FlowKey::internal(end, key.source(), protocol, uplink),
+            inner: FlowKey::internal(end, rest, protocol, uplink),
             public: key.to(),
         })
     }
@@ -32,7 +34,9 @@ impl Mapping {
     /// The key of the public side.
     fn outer(&self) -> FlowKey {
         let (protocol, uplink) = (self.inner.protocol(), self.inner.realm().wrapping_sub(1));
-        FlowKey::external(self.inner.destination(), self.public, protocol, uplink)
+        let is_ipv6 = self.inner.source().is_account();
+        let remote = if is_ipv6 { Ipv4::default() } else { self.inner.destination() };
+        FlowKey::external(remote, self.public, protocol, uplink)
     }
 
     /// The side of this key, if it is there and not another mapping's by now.

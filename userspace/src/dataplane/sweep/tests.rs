@@ -3,6 +3,7 @@ mod flow;
 mod host;
 mod mapping;
 mod pin;
+mod routed;
 mod timer;
 
 use std::time::Duration;
@@ -31,6 +32,22 @@ const IDLE: IdleTicks = IdleTicks {
     tcp_transitory: TCP_TRANSITORY,
     icmp: ICMP_IDLE,
 };
+
+/// What addresses of IPv6 are hashed by.
+const DIGESTS: DigestKey = [
+    0x243f_6a88_85a3_08d3,
+    0x1319_8a2e_0370_7344,
+    0xa409_3822_299f_31d0,
+    0x082e_fa98_ec4e_6c89,
+    0x4528_21e6_38d0_1377,
+    0xbe54_66cf_34e9_0c6c,
+    0xc0ac_29b7_c97c_50dd,
+    0x3f84_d5b5_b547_0917,
+    0x9216_d5d9_8979_fb1b,
+    0xd131_0ba6_98df_b5ac,
+    0x2ffd_72db_d01a_dfb7,
+    0xb8e1_afed_6a26_7e96,
+];
 
 const HOST: Ipv4 = Ipv4::new([10, 1, 0, 2]);
 const NEIGHBOUR: Ipv4 = Ipv4::new([10, 1, 0, 3]);
@@ -168,6 +185,10 @@ impl SweptTables for Promoting {
 
     fn hosts(&mut self) -> &mut dyn SweptTable<Ipv4, Host> {
         &mut self.0.hosts
+    }
+
+    fn digest_key(&self) -> DigestKey {
+        self.0.digest_key()
     }
 
     fn pins(&mut self, table: PinTable) -> &mut dyn SweptTable<FlowKey, Pin> {

@@ -160,6 +160,10 @@ impl SweptTables for Fake {
         &mut self.hosts
     }
 
+    fn digest_key(&self) -> DigestKey {
+        DIGESTS
+    }
+
     fn pins(&mut self, table: PinTable) -> &mut dyn SweptTable<FlowKey, Pin> {
         match table {
             PinTable::Established => &mut self.pins,

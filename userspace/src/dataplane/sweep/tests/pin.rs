@@ -1,10 +1,9 @@
-use pointsman_ebpf::abi::{DigestKey, Ipv6, Track};
+use pointsman_ebpf::abi::{Ipv6, Track};
 
 use super::*;
 
 const ICMPV6: u8 = 58;
 const ACK: u32 = Mark::ANY | Mark::ACK;
-const DIGESTS: DigestKey = [7; 12];
 
 /// The pin of a flow of the host's port, with what passed from the LAN and to it.
 fn pin(protocol: u8, port: u16, out: Mark, into: Mark) -> (FlowKey, Pin) {
