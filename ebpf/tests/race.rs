@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use pointsman_ebpf::abi::{
     AddressOwner, Binding, Bucket, DigestKey, Direction, Epoch, Flow, FlowKey, Forward, Group,
-    Host, Ipv4, Ipv6, LocalAddress, Nat64, Pin, Port, PortKey, PortRange, Settings, SharedU64,
-    SitePrefix, Uplink, Uplink6, Vlan,
+    Host, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64, Pin, Port, PortKey, PortRange, Settings,
+    SharedU64, SitePrefix, Uplink, Uplink6, Vlan,
 };
 use pointsman_ebpf::memory::site::{self, A, B, SERVER, lan};
 use pointsman_ebpf::memory::{MemoryTables, PacketBuilder};
@@ -132,6 +132,10 @@ impl Tables for Racing<'_> {
 
     fn local(&self, address: &LocalAddress) -> Option<AddressOwner> {
         self.tables.local(address)
+    }
+
+    fn lan_network(&self, address: Ipv4) -> Option<&LanNetwork> {
+        self.tables.lan_network(address)
     }
 
     fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix> {

@@ -1,12 +1,12 @@
-//! Several LANs: from one to the other, and each to the uplinks.
+//! Several LANs, and one behind a router: from one to the other, and each to the uplinks.
 
 #[path = "support/mod.rs"]
 mod support;
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use pointsman_lab::plan::{self, LAN_GATEWAY};
+use pointsman_lab::plan::{self, LAN_GATEWAY, NEIGHBOUR};
 use pointsman_lab::plan6::{self, UNIQUE_LOCAL};
 use pointsman_lab::{Cable, CableOptions, LabError, Namespace, Pass, Site, wait_until};
 
@@ -155,6 +155,60 @@ fn each_lan_reaches_the_uplinks() {
         let asking = udp(host, own, 0);
         asking.send_to(b"hello", (plan::SERVER, PORT)).unwrap();
         let (_, peer) = server.recv_from(&mut buffer).unwrap();
+        server.send_to(b"hello yourself", peer).unwrap();
+        let (_, from) = asking.recv_from(&mut buffer).unwrap();
+        assert_eq!(from, SocketAddr::new(plan::SERVER.into(), PORT));
+    }
+}
+
+/// A network behind a router of the LAN, and the host in it.
+const FAR_NETWORK: &str = "10.20.0.0/16";
+const FAR_ROUTER: &str = "10.20.0.1";
+const FAR_HOST: Ipv4Addr = Ipv4Addr::new(10, 20, 7, 9);
+
+/// A site with one LAN, whose second host is a router, and a host behind that.
+fn with_router() -> (Gateway, Namespace) {
+    let site = Site::builder().neighbour(true).build().unwrap();
+    site.gateway.sysctl("net.ipv4.conf.lan0.forwarding", "1").unwrap();
+    // The kernel tells hosts of the shorter way, which leaves the gateway out.
+    for scope in ["all", "eth0"] {
+        site.client.sysctl(&format!("net.ipv4.conf.{scope}.accept_redirects"), "0").unwrap();
+    }
+    let (router, host) = (site.neighbour.as_ref().unwrap(), Namespace::new("far").unwrap());
+    Cable::new(router, "far0", &host, "eth0", CableOptions::default()).unwrap();
+    router.ip(&format!("address add {FAR_ROUTER}/16 dev far0")).unwrap();
+    router.sysctl("net.ipv4.ip_forward", "1").unwrap();
+    host.ip(&format!("address add {FAR_HOST}/16 dev eth0\nroute add default via {FAR_ROUTER}"))
+        .unwrap();
+    (Gateway::configured(site, configuration), host)
+}
+
+/// The route comes while the daemon runs.
+#[test]
+fn a_host_behind_a_router_of_the_lan_is_of_the_lan() {
+    let (gateway, host) = with_router();
+    let site = &gateway.site;
+    site.gateway.ip(&format!("route add {FAR_NETWORK} via {NEIGHBOUR}")).unwrap();
+    let asking = udp(&site.client, plan::client(0).into(), 0);
+    let answering = udp(&host, FAR_HOST.into(), PORT);
+    // The router has the answers take the shorter way.
+    let crossed = || gateway.status().lan_to_lan.packets;
+    knock(&asking, &answering);
+    wait_until("the data plane carries it", BOUND, || {
+        let before = crossed();
+        exchange(&asking, &answering, b"again");
+        Ok::<_, LabError>(crossed() > before)
+    })
+    .unwrap();
+
+    let server = udp(&site.server, plan::SERVER.into(), PORT);
+    let asking = udp(&host, FAR_HOST.into(), 0);
+    let mut buffer = [0; 64];
+    // The second time, of an established flow.
+    for _ in 0..2 {
+        asking.send_to(b"hello", (plan::SERVER, PORT)).unwrap();
+        let (_, peer) = server.recv_from(&mut buffer).unwrap();
+        assert!([plan::gateway(0), plan::gateway(1)].map(IpAddr::from).contains(&peer.ip()));
         server.send_to(b"hello yourself", peer).unwrap();
         let (_, from) = asking.recv_from(&mut buffer).unwrap();
         assert_eq!(from, SocketAddr::new(plan::SERVER.into(), PORT));

@@ -1,4 +1,4 @@
-use super::{Ipv4, L4Port, LanPrefix, LanSide, PortRange, assert_layout};
+use super::{Ipv4, Ipv4Prefix, L4Port, LanSide, PortRange, assert_layout};
 
 /// How many port forwards there can be.
 pub const MAX_FORWARDS: usize = 256;
@@ -28,7 +28,7 @@ pub struct Forward {
     /// How the host is reached: all zero as long as its MAC is not known.
     pub lan: LanSide,
     /// Who may send.
-    pub sources: [LanPrefix; FORWARD_SOURCES],
+    pub sources: [Ipv4Prefix; FORWARD_SOURCES],
 }
 
 assert_layout!(Forward, size 72, align 8,

@@ -12,11 +12,13 @@ mod flow;
 mod forward;
 mod group;
 mod ipv6;
+mod lan;
 mod mac;
 mod nat64;
 mod nptv6;
 mod pin;
 mod port;
+mod prefix;
 mod settings;
 mod shared;
 mod uplink;
@@ -32,14 +34,16 @@ pub use flow::{
 pub use forward::{FORWARD_SOURCES, Forward, MAX_FORWARDS};
 pub use group::{BUCKETS_PER_GROUP, Bucket, Group, RANKS, Sticky};
 pub use ipv6::Ipv6;
+pub use lan::{LAN_NETWORKS, LanNetwork};
 pub use mac::{LanSide, Mac, MacPair};
 pub use nat64::{HostDigest, Nat64};
 pub use nptv6::{PrefixTranslation, Untranslated};
 pub use pin::{DigestKey, Pin, Track};
 pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortKey, PortRole, ROUTED_PREFIXES};
+pub use prefix::Ipv4Prefix;
 pub use settings::{
-    AddressOwner, Filtering, LAN_PREFIXES, LOCAL_FILTER_WORDS, LanPrefix, LocalAddress,
-    LocalFilter, OWN_PORT_WORDS, OwnPorts, PortRange, Settings, TokenBucket,
+    AddressOwner, Filtering, LOCAL_FILTER_WORDS, LocalAddress, LocalFilter, OWN_PORT_WORDS,
+    OwnPorts, PortRange, Settings, TokenBucket,
 };
 pub use shared::SharedU64;
 pub use uplink::{POOL_ADDRESSES, ROUTED_SIDE, UPLINK_SIDES, Uplink, uplink_of};
@@ -49,7 +53,7 @@ pub use vlan::Vlan;
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
 /// object; a daemon does not write into maps of another version.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;
 
 /// How many uplinks there can be: one bit each in a mask of 64.
 pub const MAX_UPLINKS: usize = 64;
@@ -186,6 +190,7 @@ impl_pod!(
     Host,
     Ipv4,
     Ipv6,
+    LanNetwork,
     Nat64,
     Pin,
     Port,

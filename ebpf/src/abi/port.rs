@@ -1,4 +1,4 @@
-use super::{Ipv4, LAN_REALM, LanPrefix, Mac, ROUTED_REALM, Vlan, assert_layout};
+use super::{Ipv4, Ipv4Prefix, LAN_REALM, Mac, ROUTED_REALM, Vlan, assert_layout};
 
 /// Slots of the table of ports, a power of two. A port is in one of the [`PORT_PROBES`] slots that
 /// [`PortKey::slots`] names.
@@ -50,7 +50,7 @@ pub struct Port {
     /// Always zero.
     pub reserved: [u8; 5],
     /// The site's own prefixes that the uplink routes as they are. Unused ones hold the default.
-    pub routed: [LanPrefix; ROUTED_PREFIXES],
+    pub routed: [Ipv4Prefix; ROUTED_PREFIXES],
 }
 
 assert_layout!(Port, size 64, align 8,
@@ -80,7 +80,7 @@ impl Port {
     #[inline(always)]
     fn routes(&self, address: Ipv4) -> bool {
         // Without a branch for each: the path goes on alike, and the verifier walks it once.
-        let misses = |prefix: &LanPrefix| {
+        let misses = |prefix: &Ipv4Prefix| {
             let other = u64::from(address.to_host() & prefix.mask ^ prefix.network);
             other.wrapping_neg() >> 63
         };

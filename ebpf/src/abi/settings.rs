@@ -1,43 +1,5 @@
 use super::{Ipv4, Ipv6, L4Port, assert_layout};
 
-/// How many IPv4 prefixes the LAN may have.
-pub const LAN_PREFIXES: usize = 16;
-
-/// An IPv4 prefix. 8 bytes, in the machine's own byte order; no address is in the default value's
-/// prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct LanPrefix {
-    /// The prefix, its host bits zero.
-    pub network: u32,
-    /// The netmask.
-    pub mask: u32,
-}
-
-assert_layout!(LanPrefix, size 8, align 4, network: 4, mask: 4);
-
-impl Default for LanPrefix {
-    fn default() -> Self {
-        Self { network: u32::MAX, mask: 0 }
-    }
-}
-
-impl LanPrefix {
-    /// Whether the address is in the prefix.
-    #[inline(always)]
-    pub fn contains(&self, address: Ipv4) -> bool {
-        address.to_host() & self.mask == self.network
-    }
-
-    /// Whether the address is the prefix's broadcast address, of either kind (RFC 1812 section
-    /// 4.2.3.1). A prefix of one or two addresses has none (RFC 3021).
-    #[inline(always)]
-    pub fn is_broadcast(&self, address: Ipv4) -> bool {
-        let host = address.to_host() & !self.mask;
-        self.contains(address) && !self.mask > 1 && (host == 0 || host == !self.mask)
-    }
-}
-
 /// A range of ports, both ends included, in the machine's own byte order. 4 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -80,7 +42,7 @@ pub enum Filtering {
     AddressAndPort = 2,
 }
 
-/// What holds for the whole gateway. 192 bytes, the only element of its map.
+/// What holds for the whole gateway. 64 bytes, the only element of its map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Settings {
@@ -112,23 +74,12 @@ pub struct Settings {
     pub reserved: [u8; 5],
     /// The uplinks that translate IPv4, a bit each.
     pub nat44: u64,
-    /// The LAN's own prefixes, those that are routed among them: a packet from one to another is no
-    /// transit. Unused ones hold the default.
-    pub lan_prefixes: [LanPrefix; LAN_PREFIXES],
 }
 
-assert_layout!(Settings, size 192, align 8,
+assert_layout!(Settings, size 64, align 8,
     hash_key: 16, abi_version: 4, nat_ports: 4, host_mappings_max: 4, host_unreplied_max: 4,
-    icmp_rate: 4, icmp_burst: 4, forwards: 4, lan_interface: 4, filtering: 1, ipv6: 1, routed: 1, reserved: 5, nat44: 8,
-    lan_prefixes: 128);
-
-impl Settings {
-    /// Whether the address is of one of the LAN's own prefixes.
-    #[inline(always)]
-    pub fn is_lan(&self, address: Ipv4) -> bool {
-        self.lan_prefixes.iter().any(|prefix| prefix.contains(address))
-    }
-}
+    icmp_rate: 4, icmp_burst: 4, forwards: 4, lan_interface: 4, filtering: 1, ipv6: 1, routed: 1,
+    reserved: 5, nat44: 8);
 
 /// How many words [`OwnPorts`] are.
 pub const OWN_PORT_WORDS: usize = 2 * 65536 / 64;

@@ -1,8 +1,8 @@
-use core::hint::black_box;
+use core::{cell::Cell, hint::black_box};
 
 use aya_ebpf::{
     bindings::xdp_md,
-    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
     programs::XdpContext,
 };
 use pointsman_ebpf::{
@@ -12,7 +12,8 @@ use pointsman_ebpf::{
 
 use super::tagged_frame::insert_tags;
 
-/// The packet between `data` and `data_end` of the XDP context.
+/// The packet of the XDP context, of which what is between `data` and `data_end` is read and written: the
+/// first of its buffers.
 ///
 /// `ANEW` says whether both are read anew for each access, past the optimiser. What the compiler
 /// knows from one access and leaves unchecked at the next, the verifier may not know where the
@@ -21,20 +22,21 @@ pub(crate) struct PacketFrame<const ANEW: bool> {
     pub(super) context: *mut xdp_md,
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Of a frame whose bounds are not read anew: how long it is.
-    pub(super) len: usize,
+    /// Of a frame whose bounds are not read anew: how long its first buffer is, or all of it, if the first
+    /// was not enough.
+    pub(super) len: Cell<usize>,
 }
 
 impl<const ANEW: bool> PacketFrame<ANEW> {
     #[inline(always)]
     pub(crate) fn new(context: &XdpContext) -> Self {
         let (start, end) = (context.data(), context.data_end());
-        let mut frame = Self { context: context.ctx, start, end, len: 0 };
+        let frame = Self { context: context.ctx, start, end, len: Cell::new(0) };
         if !ANEW {
             // Read once more: were the optimiser to see that this is `end - start`, it would prove
             // bounds checks superfluous that the verifier, which proves less, insists on.
             let (start, end) = frame.bounds();
-            frame.len = end - start;
+            frame.len.set(end - start);
         }
         frame
     }
@@ -65,11 +67,19 @@ impl<const ANEW: bool> PacketFrame<ANEW> {
 impl<const ANEW: bool> Frame for PacketFrame<ANEW> {
     #[inline(always)]
     fn len(&self) -> usize {
-        if !ANEW {
-            return self.len;
+        if ANEW { whole_len(self.context) } else { self.len.get() }
+    }
+
+    #[inline(always)]
+    fn reaches(&self, len: usize) -> bool {
+        if ANEW {
+            return self.len() >= len;
         }
-        let (start, end) = self.bounds();
-        end - start
+        // Hardly any frame has more buffers than one, and to ask is a call.
+        if self.len.get() < len {
+            self.len.set(whole_len(self.context));
+        }
+        self.len.get() >= len
     }
 
     #[inline(always)]
@@ -141,12 +151,19 @@ impl<const ANEW: bool> Frame for PacketFrame<ANEW> {
 
     #[inline(always)]
     fn truncate(&mut self, len: usize) -> Option<()> {
-        let less = len as i32 - self.len() as i32;
+        let less = len as i32 - whole_len(self.context) as i32;
         // SAFETY: as for `grow_front`.
         let cut = unsafe { bpf_xdp_adjust_tail(self.context, less) };
         (self.start, self.end) = self.bounds();
         (cut == 0).then_some(())
     }
+}
+
+/// How long the context's packet is, in all its buffers.
+#[inline(always)]
+pub(crate) fn whole_len(context: *mut xdp_md) -> usize {
+    // SAFETY: the context is the program's own.
+    unsafe { bpf_xdp_get_buff_len(context) as usize }
 }
 
 /// [`mss::find`] as a global BPF function: the symbol is exported, so the verifier takes nothing

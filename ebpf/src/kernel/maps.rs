@@ -12,9 +12,10 @@ use aya_ebpf::{
 use pointsman_ebpf::{
     abi::{
         self, AddressOwner, BUCKETS_PER_GROUP, Bucket, COUNTERS, Counter, CounterId, Flow, FlowKey,
-        Forward, Group, Host, Ipv4, Ipv6, LOCAL_FILTER_WORDS, LocalAddress, MAX_FORWARDS,
-        MAX_GROUPS, MAX_UPLINKS, Nat64, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port, PortKey,
-        Settings, SharedU64, SitePrefix, TokenBucket, UPLINK_SIDES, Uplink, Uplink6, Vlan,
+        Forward, Group, Host, Ipv4, Ipv6, LOCAL_FILTER_WORDS, LanNetwork, LocalAddress,
+        MAX_FORWARDS, MAX_GROUPS, MAX_UPLINKS, Nat64, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS,
+        Port, PortKey, Settings, SharedU64, SitePrefix, TokenBucket, UPLINK_SIDES, Uplink, Uplink6,
+        Vlan,
     },
     path::{Note, Packet, Packet6, Stage},
     table::{BINDING_WORDS, FLOW_WORDS, Filter, PIN_WORDS, Set},
@@ -150,6 +151,11 @@ pub(super) static ADDRESSES6: Array<Ipv6> = Array::with_max_entries(PORT_SLOTS a
 pub(super) static SITE_PREFIXES: LpmTrie<[u32; 4], SitePrefix> =
     LpmTrie::with_max_entries(abi::SITE_PREFIXES as u32, 0);
 
+/// [`LanNetwork`]s, by address as it stands in the packet.
+#[map]
+pub(super) static LAN_NETWORKS: LpmTrie<Ipv4, LanNetwork> =
+    LpmTrie::with_max_entries(abi::LAN_NETWORKS as u32, 0);
+
 /// Neighbours that the kernel is asked to find.
 #[map]
 pub(super) static WANTED: RingBuf = RingBuf::with_byte_size(1 << 14, 0);
@@ -187,6 +193,8 @@ pub(crate) struct Left<P> {
     pub(crate) port: PortKey,
     /// The tags that it came in with.
     pub(crate) came: Tags,
+    /// How long its frame was without them, in bytes.
+    pub(crate) len: usize,
 }
 
 /// What the packet in hand has left on its way through the stages.
@@ -237,10 +245,10 @@ static EGRESS: DevMap = DevMap::with_max_entries(PORT_SLOTS as u32, 0);
 #[map]
 static STAGES: ProgramArray = ProgramArray::with_max_entries(Stage::ALL.len() as u32, 0);
 
-/// Leaves for all stages to come what was parsed of the packet, the port that it came in by, and the tags
-/// that were taken out of it.
+/// Leaves for all stages to come what was parsed of the packet, the port that it came in by, the tags that
+/// were taken out of it, and how long its frame is without.
 #[inline(always)]
-pub(crate) fn leave<P: Carried>(packet: &P, port: PortKey, came: Tags) {
+pub(crate) fn leave<P: Carried>(packet: &P, port: PortKey, came: Tags, len: usize) {
     if let Some(left) = P::map().get_ptr_mut(0) {
         // SAFETY: the element is this CPU's own, and an XDP program is not interrupted by another
         // on its CPU. That holds until the last of a packet's stages ends.
@@ -248,6 +256,7 @@ pub(crate) fn leave<P: Carried>(packet: &P, port: PortKey, came: Tags) {
             (*left).packet = *packet;
             (*left).port = port;
             (*left).came = came;
+            (*left).len = len;
         }
     }
 }

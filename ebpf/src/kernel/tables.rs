@@ -10,8 +10,8 @@ use aya_ebpf::{
 use pointsman_ebpf::{
     abi::{
         AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, Ipv6,
-        LocalAddress, LocalFilter, PORT_SLOTS, Port, PortKey, Settings, SharedU64, SitePrefix,
-        UPLINK_SIDES, Uplink, Vlan,
+        LanNetwork, LocalAddress, LocalFilter, PORT_SLOTS, Port, PortKey, Settings, SharedU64,
+        SitePrefix, UPLINK_SIDES, Uplink, Vlan,
     },
     path::{self, FlowTable, InsertError, Tables},
     table::Existing,
@@ -19,8 +19,8 @@ use pointsman_ebpf::{
 
 use super::flow_tables::{Bindings, Flows, Invited, Unreplied, look_up};
 use super::maps::{
-    BUCKETS, FORWARDS, FRAGMENTS, GROUPS, HOSTS, LOCAL, LOCAL_FILTER, OWN_PORTS, POOL, PORTS,
-    SETTINGS, SITE_PREFIXES, SWITCH, TOKENS, UPLINKS, VLANS,
+    BUCKETS, FORWARDS, FRAGMENTS, GROUPS, HOSTS, LAN_NETWORKS, LOCAL, LOCAL_FILTER, OWN_PORTS,
+    POOL, PORTS, SETTINGS, SITE_PREFIXES, SWITCH, TOKENS, UPLINKS, VLANS,
 };
 
 /// `EEXIST` of the kernel.
@@ -193,6 +193,11 @@ impl<const LOOK_UP: u8, C> Tables for KernelTables<LOOK_UP, C> {
         }
         // SAFETY: the element is a byte, of which every value is an `AddressOwner`.
         Some(unsafe { *LOCAL.get_ptr(address)? })
+    }
+
+    #[inline(always)]
+    fn lan_network(&self, address: Ipv4) -> Option<&LanNetwork> {
+        LAN_NETWORKS.get(Key::new(u32::BITS, address))
     }
 
     #[inline(always)]

@@ -1,10 +1,12 @@
+use core::cell::Cell;
+
 use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
 use pointsman_ebpf::{
     abi::Vlan,
     wire::{Ethernet, Frame, TAG_LEN, TaggedFrame, Tags, Wire},
 };
 
-use super::frame::PacketFrame;
+use super::frame::{PacketFrame, whole_len};
 
 /// A packet whose VLAN tags are hidden: all of it but the MACs is read as much further on.
 pub(crate) struct TaggedPacketFrame {
@@ -25,13 +27,13 @@ impl TaggedPacketFrame {
     #[inline(always)]
     fn whole(&self) -> PacketFrame<false> {
         let PacketFrame { context, start, end, .. } = self.packet;
-        PacketFrame { context, start: start - self.hidden, end, len: 0 }
+        PacketFrame { context, start: start - self.hidden, end, len: Cell::new(0) }
     }
 
     /// A packet of which so many bytes are hidden, and nothing is read any more.
     #[inline(always)]
     pub(crate) fn departing(context: *mut xdp_md, hidden: usize) -> Self {
-        Self { packet: PacketFrame { context, start: 0, end: 0, len: 0 }, hidden }
+        Self { packet: PacketFrame { context, start: 0, end: 0, len: Cell::new(0) }, hidden }
     }
 }
 
@@ -39,6 +41,14 @@ impl Frame for TaggedPacketFrame {
     #[inline(always)]
     fn len(&self) -> usize {
         self.packet.len()
+    }
+
+    #[inline(always)]
+    fn reaches(&self, len: usize) -> bool {
+        if self.packet.len.get() < len {
+            self.packet.len.set(whole_len(self.packet.context) - self.hidden);
+        }
+        self.packet.len.get() >= len
     }
 
     #[inline(always)]
@@ -118,7 +128,8 @@ impl TaggedFrame for TaggedPacketFrame {
     #[inline(always)]
     fn hide(&mut self, bytes: usize) {
         self.packet.start += bytes - self.hidden;
-        self.packet.len -= bytes - self.hidden;
+        let len = self.packet.len.get();
+        self.packet.len.set(len + self.hidden - bytes);
         self.hidden = bytes;
     }
 }

@@ -37,8 +37,8 @@ use std::vec::Vec;
 
 use crate::abi::{
     AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, Ipv6, L4Port,
-    LocalAddress, OwnPorts, Port, PortKey, Settings, SharedU64, SitePrefix, TokenBucket,
-    UPLINK_SIDES, Uplink, Vlan,
+    LanNetwork, LocalAddress, OwnPorts, Port, PortKey, Settings, SharedU64, SitePrefix,
+    TokenBucket, UPLINK_SIDES, Uplink, Vlan,
 };
 use crate::path::{self, FlowTable, InsertError, Tables};
 use crate::verdict::Verdict;
@@ -61,6 +61,8 @@ pub struct MemoryTables {
     pub bucket: Box<dyn Fn(u32) -> Bucket>,
     /// Port forwards, in order.
     pub forwards: Vec<Forward>,
+    /// The LAN's prefixes: an address and how many of its bits count.
+    pub lan_networks: BTreeMap<(Ipv4, u8), LanNetwork>,
     /// The gateway's own addresses, and whose they are.
     pub local: BTreeMap<LocalAddress, AddressOwner>,
     /// Words of [`OwnPorts`] that are not zero, by index.
@@ -95,6 +97,7 @@ impl MemoryTables {
             group: None,
             bucket: Box::new(|_| Bucket::EMPTY),
             forwards: Vec::new(),
+            lan_networks: BTreeMap::new(),
             local: BTreeMap::new(),
             own_ports: BTreeMap::new(),
             pool: BTreeMap::new(),
@@ -314,6 +317,15 @@ impl Tables for MemoryTables {
 
     fn local(&self, address: &LocalAddress) -> Option<AddressOwner> {
         self.local.get(address).copied()
+    }
+
+    fn lan_network(&self, address: Ipv4) -> Option<&LanNetwork> {
+        let bits = |address: &Ipv4| u32::from_be_bytes(address.octets());
+        let holds = |(prefix, len): &(Ipv4, u8)| {
+            *len == 0 || (bits(prefix) ^ bits(&address)) >> (32 - u32::from(*len)) == 0
+        };
+        let holding = self.lan_networks.iter().filter(|(prefix, _)| holds(prefix));
+        holding.max_by_key(|((_, len), _)| *len).map(|(_, network)| network)
     }
 
     fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix> {

@@ -7,7 +7,7 @@ use super::MemoryTables;
 use super::site::{self, MTU, PROVIDERS, Provider, lan};
 use super::site6::lan_side;
 use crate::abi::{
-    AddressOwner, Bucket, Inbound, Ipv4, Ipv6, LanPrefix, MAX_UPLINKS, Mac, MacPair, Uplink,
+    AddressOwner, Bucket, Inbound, Ipv4, Ipv4Prefix, Ipv6, MAX_UPLINKS, Mac, MacPair, Uplink,
 };
 
 /// The prefix.
@@ -72,14 +72,11 @@ pub fn key() -> (Ipv6, u8) {
 
 /// Has an uplink route the prefix, with the generation 1.
 pub fn route(tables: &mut MemoryTables, provider: &Provider, inbound: Inbound) {
-    let prefix = LanPrefix { network: PREFIX.to_bits(), mask: u32::MAX << (32 - PREFIX_LEN) };
+    let prefix = Ipv4Prefix { network: PREFIX.to_bits(), mask: u32::MAX << (32 - PREFIX_LEN) };
     if let Some(settings) = &mut tables.settings {
         settings.routed = 1;
-        // Behind the LAN's other one.
-        if let Some(place) = settings.lan_prefixes.get_mut(1) {
-            *place = prefix;
-        }
     }
+    site::add_lan_network(tables, PREFIX, PREFIX_LEN, true);
     tables.ipv6.prefixes.entry(key()).or_default().uplinks |= provider.bit();
     if let Some(port) = tables.ports.get_mut(&provider.ifindex) {
         port.routed_count = 1;

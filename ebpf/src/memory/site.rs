@@ -8,7 +8,7 @@ use std::boxed::Box;
 
 use super::MemoryTables;
 use crate::abi::{
-    ABI_VERSION, AddressOwner, Bucket, Group, Ipv4, LanPrefix, Mac, MacPair, Port, PortRange,
+    ABI_VERSION, AddressOwner, Bucket, Group, Ipv4, LanNetwork, Mac, MacPair, Port, PortRange,
     PortRole, Settings, Sticky, Uplink, Vlan,
 };
 
@@ -25,13 +25,17 @@ pub mod lan {
     /// The network.
     pub const NETWORK: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 0);
     /// The length of the prefix.
-    pub const PREFIX: u32 = 16;
+    pub const PREFIX: u8 = 16;
     /// The gateway's address.
     pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
     /// A host's address.
     pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 2);
     /// The host's MAC.
     pub const HOST_MAC: [u8; 6] = [2, 0, 0, 1, 0, 2];
+    /// A network behind a router of the LAN.
+    pub const BEHIND_ROUTER: Ipv4Addr = Ipv4Addr::new(10, 20, 0, 0);
+    /// The length of its prefix.
+    pub const BEHIND_ROUTER_PREFIX: u8 = 16;
     /// Another host's address.
     pub const OTHER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 3);
     /// The other host's MAC.
@@ -112,6 +116,8 @@ pub fn gateway(bucket: impl Fn(u32) -> Bucket + 'static) -> MemoryTables {
         all |= provider.bit();
     }
     tables.local.insert(Ipv4::new(lan::GATEWAY.octets()).into(), AddressOwner::KERNEL);
+    add_lan_network(&mut tables, lan::NETWORK, lan::PREFIX, true);
+    add_lan_network(&mut tables, lan::BEHIND_ROUTER, lan::BEHIND_ROUTER_PREFIX, false);
     tables.set_alive(all);
     tables.group =
         Some(Group { preferred: all, usable: all, sticky: Sticky::Flow as u8, reserved: [0; 7] });
@@ -131,7 +137,7 @@ pub fn share_evenly(index: u32) -> Bucket {
 }
 
 fn settings() -> Settings {
-    let mut settings = Settings {
+    Settings {
         hash_key: [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908],
         abi_version: ABI_VERSION,
         nat_ports: NAT_PORTS,
@@ -141,12 +147,13 @@ fn settings() -> Settings {
         icmp_burst: ICMP_BURST,
         nat44: A.bit() | B.bit(),
         ..Settings::default()
-    };
-    if let Some(prefix) = settings.lan_prefixes.first_mut() {
-        *prefix =
-            LanPrefix { network: lan::NETWORK.to_bits(), mask: u32::MAX << (32 - lan::PREFIX) };
     }
-    settings
+}
+
+/// Makes a prefix one of the LAN's: on the link of an interface, or behind a router.
+pub fn add_lan_network(tables: &mut MemoryTables, network: Ipv4Addr, length: u8, is_on_link: bool) {
+    let key = (Ipv4::new(network.octets()), length);
+    tables.lan_networks.insert(key, LanNetwork::new(u32::from(length), is_on_link));
 }
 
 fn add_uplink(tables: &mut MemoryTables, provider: &Provider) {

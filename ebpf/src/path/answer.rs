@@ -4,7 +4,7 @@
 use super::opening::is_martian;
 use super::parse::Packet;
 use super::{Note, Stop, Tables};
-use crate::abi::{Ipv4, MacPair, Port, PortRole, Settings};
+use crate::abi::{Ipv4, MacPair, Port, PortRole};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{
     ETHERNET_LEN, EtherType, Frame, ICMP_LEN, IPV4_LEN, Ipv4Header, Protocol, checksum, icmp_type,
@@ -29,7 +29,7 @@ pub(super) fn run<F: Frame, T: Tables>(
     let ethernet = frame.ethernet().ok_or(reason)?;
     let header: Ipv4Header = frame.read(ETHERNET_LEN).ok_or(reason)?;
     let settings = tables.settings().ok_or(reason)?;
-    let may = may_be_answered(frame, &header, settings, port);
+    let may = may_be_answered(frame, tables, &header, port);
     if !may || !tables.take_token(tables.now(), settings.icmp_rate, settings.icmp_burst) {
         return Err(reason.into());
     }
@@ -65,10 +65,10 @@ fn message(reason: DropReason) -> (u8, u8) {
 /// Whether there may be a message about this packet (RFC 1812 section 4.3.2.7). Its link-layer
 /// destination was the gateway's own, so it is no broadcast.
 #[inline(always)]
-fn may_be_answered<F: Frame>(
+fn may_be_answered<F: Frame, T: Tables>(
     frame: &F,
+    tables: &T,
     header: &Ipv4Header,
-    settings: &Settings,
     port: &Port,
 ) -> bool {
     if port.address == Ipv4::default()
@@ -78,12 +78,11 @@ fn may_be_answered<F: Frame>(
     {
         return false;
     }
-    if port.role == PortRole::Lan as u8 {
-        for prefix in &settings.lan_prefixes {
-            if prefix.is_broadcast(header.source()) {
-                return false;
-            }
-        }
+    if port.role == PortRole::Lan as u8
+        && let Some(network) = tables.lan_network(header.source())
+        && network.is_broadcast(header.source())
+    {
+        return false;
     }
     if header.protocol != Protocol::ICMP {
         return true;

@@ -188,10 +188,9 @@ fn admit<'a, T: Tables>(
 /// gateway's own, or of the LAN (RFC 1812 sections 5.3.7 and 5.3.8).
 #[inline(always)]
 pub(super) fn is_spoofed<T: Tables>(tables: &T, source: Ipv4) -> bool {
-    let Some(settings) = tables.settings() else {
-        return true;
-    };
-    is_martian(source) || tables.local(&source.into()).is_some() || settings.is_lan(source)
+    is_martian(source)
+        || tables.local(&source.into()).is_some()
+        || tables.lan_network(source).is_some()
 }
 
 /// Notes a packet that was let in: an answer makes its flow an established one.

@@ -48,8 +48,7 @@ pub(super) fn next_hop<T: Tables6>(tables: &T, destination: &Ipv6) -> Result<Way
 #[inline(always)]
 pub(super) fn check<T: Tables>(tables: &T, port: &Port, packet: &Packet) -> Result<(), Stop> {
     let destination = packet.key.destination();
-    let is_lan = port.role == PortRole::Lan as u8
-        && tables.settings().is_some_and(|settings| settings.is_lan(destination));
+    let is_lan = port.role == PortRole::Lan as u8 && tables.lan_network(destination).is_some();
     if is_lan { Err(Stop::to(Stage::Lan)) } else { Ok(()) }
 }
 

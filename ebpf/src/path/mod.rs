@@ -16,7 +16,8 @@
 //! of its own where there is no established flow.
 //!
 //! From one LAN address to another nothing is translated or remembered (`lan.rs`): the kernel's routes say
-//! where it goes.
+//! where it goes. The LAN's addresses are those on the links of its interfaces and those behind routers
+//! there: no uplink takes a packet to one, and none that is from one is let in by it.
 //!
 //! Later fragments have no ports, and go the way of the first (`fragment.rs`). ICMP errors go the
 //! way of the packet that they quote (`error.rs`). Some of what is dropped is answered by an ICMP
@@ -83,6 +84,8 @@ pub use parse::Packet;
 pub use process::process;
 pub use tables::{FlowTable, InsertError, NextHop, Tables, Tables6};
 pub use tagged::{depart, restore, tagged};
+
+use core::hint::black_box;
 
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::Frame;
@@ -278,8 +281,8 @@ pub trait End {
     /// What is left then.
     type Done;
 
-    /// Whatever the verdict calls for.
-    fn done(&self, verdict: Verdict) -> Self::Done;
+    /// Whatever the verdict on the frame calls for.
+    fn done<F: Frame>(&self, frame: &F, verdict: Verdict) -> Self::Done;
 }
 
 /// What one stage of a packet's path tells the next. 8 bytes.
@@ -371,7 +374,10 @@ fn step<P>(result: Result<Verdict, Stop>, packet: &P, answer: Stage) -> Step<'_,
         Ok(verdict) => Step::Done(verdict),
         Err(Stop::Pass(reason)) => Step::Done(Verdict::Pass(reason)),
         Err(Stop::Drop(reason)) => Step::Done(Verdict::Drop(reason)),
-        Err(Stop::Answer(reason, mtu)) => Step::Next(answer, packet, Note::dropped(reason, mtu)),
+        Err(Stop::Answer(reason, mtu)) => {
+            // The compiler would take the MTU's bits out of a register before it knows that there is one.
+            Step::Next(answer, packet, Note::dropped(reason, black_box(mtu)))
+        }
         Err(Stop::Next(stage, note)) => Step::Next(stage, packet, note),
     }
 }

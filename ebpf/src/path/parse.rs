@@ -167,7 +167,7 @@ fn check_header<F: Frame>(frame: &F, header: &Ipv4Header) -> Result<(), Stop> {
     if header.version() != 4 || header_len < IPV4_LEN || header.total_len() < header_len {
         return Err(DropReason::BadHeader.into());
     }
-    if frame.len() < ETHERNET_LEN + header.total_len() {
+    if !frame.reaches(ETHERNET_LEN + header.total_len()) {
         return Err(DropReason::Truncated.into());
     }
     match header.verify(frame, ETHERNET_LEN) {

@@ -159,7 +159,7 @@ struct NoEnd;
 impl End for NoEnd {
     type Done = Verdict;
 
-    fn done(&self, verdict: Verdict) -> Verdict {
+    fn done<F: Frame>(&self, _frame: &F, verdict: Verdict) -> Verdict {
         verdict
     }
 }

@@ -1,7 +1,7 @@
 use crate::abi::{
     AddressOwner, Binding, Bucket, DigestKey, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
-    Ipv6, LanSide, LocalAddress, Nat64, Pin, Port, PortKey, Settings, SharedU64, SitePrefix,
-    Uplink, Uplink6, Vlan,
+    Ipv6, LanNetwork, LanSide, LocalAddress, Nat64, Pin, Port, PortKey, Settings, SharedU64,
+    SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 /// What the path looks things up in: BPF maps in the kernel, ordinary collections elsewhere.
@@ -89,6 +89,9 @@ pub trait Tables {
 
     /// Whose the address is, if it is one of the gateway's own.
     fn local(&self, address: &LocalAddress) -> Option<AddressOwner>;
+
+    /// What is known of the longest prefix of the LAN that holds the address.
+    fn lan_network(&self, address: Ipv4) -> Option<&LanNetwork>;
 
     /// The index of the forward for a packet of this key to the uplink's address:
     /// [`find_forward`](super::find_forward).

@@ -44,7 +44,7 @@ pub fn tagged<'p, F: TaggedFrame, T: Tables, E: End>(
         Some(port) => of_no_vlan(frame, port, further),
         None => of_no_port(frame, tables, ifindex, came),
     };
-    Ok(Step::Done(end.done(verdict)))
+    Ok(Step::Done(end.done(frame, verdict)))
 }
 
 /// What the tag names that follows those that are hidden, if one does and is whole.

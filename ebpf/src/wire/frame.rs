@@ -18,16 +18,24 @@ unsafe impl<T: Wire, const N: usize> Wire for [T; N] {}
 /// it is in a frame without, and what is written there stays. Only its MACs are not seen at the first
 /// offsets, where [`Self::macs`] finds them, but those that are written there are the ones that it leaves
 /// with.
+///
+/// Of a frame that takes several buffers, what is beyond the first is neither read nor written.
 pub trait Frame {
-    /// How many bytes the frame has, hidden ones aside.
+    /// How many bytes the frame has, hidden ones aside: in its first buffer, or in all, where that may be
+    /// asked without a cost, or [`Self::reaches`] was asked for more than there is in the first.
     fn len(&self) -> usize;
+
+    /// Whether the frame has this many bytes in all.
+    fn reaches(&self, len: usize) -> bool {
+        self.len() >= len
+    }
 
     /// Whether the frame has no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether the frame has this many bytes.
+    /// Whether the frame has this many bytes in its first buffer.
     fn holds(&self, len: usize) -> bool {
         self.len() >= len
     }

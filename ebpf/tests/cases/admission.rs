@@ -2,9 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use pointsman_ebpf::abi::{LanPrefix, Uplink};
+use pointsman_ebpf::abi::Uplink;
 use pointsman_ebpf::memory::PacketBuilder;
-use pointsman_ebpf::memory::site::{A, B, SERVER as SERVER_ADDRESS, lan};
+use pointsman_ebpf::memory::site::{self, A, B, SERVER as SERVER_ADDRESS, lan};
 use pointsman_ebpf::verdict::DropReason;
 use pointsman_ebpf::wire::tcp_flags;
 
@@ -94,9 +94,7 @@ fn neighbours_of_martians_are_none() {
 #[test]
 fn lan_to_lan() {
     let mut gateway = Gateway::new();
-    if let Some(settings) = &mut gateway.tables.settings {
-        settings.lan_prefixes[15] = LanPrefix { network: 0xc0a8_0700, mask: 0xffff_ff00 };
-    }
+    site::add_lan_network(&mut gateway.tables, [192, 168, 7, 0].into(), 24, true);
     for address in [[10, 1, 0, 3], [10, 1, 255, 255], [10, 1, 0, 0], [192, 168, 7, 200]] {
         let end = SocketAddrV4::new(address.into(), 443);
         gateway.refuses(&PacketBuilder::udp(HOST, end), DropReason::LanToLan);

@@ -14,6 +14,8 @@ mod hostility;
 mod icmp_errors;
 mod icmp_errors_of_hosts;
 mod ipv6;
+mod jumbo;
+mod lan_routes;
 mod lan_to_lan;
 mod local;
 mod malformed;

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use pointsman_ebpf::abi::{Direction, Filtering, Forward, LanPrefix, LanSide, Opener, PortRange};
+use pointsman_ebpf::abi::{Direction, Filtering, Forward, Ipv4Prefix, LanSide, Opener, PortRange};
 use pointsman_ebpf::memory::PacketBuilder;
 use pointsman_ebpf::memory::site::{A, B, Provider, lan};
 use pointsman_ebpf::path::FlowTable;
@@ -183,7 +183,7 @@ fn one_port_by_each_uplink_to_another_host() {
 /// From every prefix that is named, its first address and its last, and from nobody else.
 #[test]
 fn from_chosen_senders_only() {
-    let prefix = |network: [u8; 4], length: u32| LanPrefix {
+    let prefix = |network: [u8; 4], length: u32| Ipv4Prefix {
         network: u32::from_be_bytes(network),
         mask: u32::MAX << (32 - length),
     };
@@ -214,7 +214,7 @@ fn from_chosen_senders_only() {
 fn the_first_that_holds_decides() {
     let mut limited = forward(TCP, 443, 443, HOST);
     limited.source_count = 1;
-    limited.sources[0] = LanPrefix { network: u32::from(*STRANGER.ip()), mask: u32::MAX };
+    limited.sources[0] = Ipv4Prefix { network: u32::from(*STRANGER.ip()), mask: u32::MAX };
     let gateway = with_forwards(&[limited, forward(TCP, 443, 443, INSIDE)]);
     gateway.delivers(&knock(&A, 443, SYN).from(STRANGER), &A, HOST);
     gateway.delivers(&knock(&A, 443, SYN), &A, INSIDE);

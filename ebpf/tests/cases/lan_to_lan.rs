@@ -3,9 +3,9 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use pointsman_ebpf::abi::{Ipv4, LanPrefix, LanSide, Mac, MacPair};
+use pointsman_ebpf::abi::{Ipv4, LanSide, Mac, MacPair};
 use pointsman_ebpf::memory::PacketBuilder;
-use pointsman_ebpf::memory::site::{A, lan};
+use pointsman_ebpf::memory::site::{self, A, lan};
 use pointsman_ebpf::verdict::{DropReason, PassReason, Verdict};
 use pointsman_ebpf::wire::tcp_flags;
 
@@ -25,7 +25,7 @@ const UNROUTED: Ipv4Addr = Ipv4Addr::new(192, 168, 7, 11);
 
 fn gateway() -> Gateway {
     let mut gateway = Gateway::on_host_only();
-    gateway.settings().lan_prefixes[1] = LanPrefix { network: 0xc0a8_0700, mask: 0xffff_ff00 };
+    site::add_lan_network(&mut gateway.tables, [192, 168, 7, 0].into(), 24, true);
     let way = LanSide::new(MacPair::new(Mac::new(FAR_MAC), Mac::new(MAC)), EGRESS, MTU);
     let neighbours = &mut gateway.tables.ipv6.neighbours;
     neighbours.insert(Ipv4::new(FAR.octets()).into(), Some(way));

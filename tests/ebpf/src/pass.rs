@@ -5,8 +5,8 @@
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 
-/// Hands every frame to the kernel.
-#[xdp]
+/// Hands every frame to the kernel, of several pages too, so that it limits no MTU.
+#[xdp(frags)]
 fn pass(_: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }

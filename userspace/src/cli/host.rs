@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 
 use anyhow::Context as _;
@@ -29,7 +30,7 @@ pub(super) fn check(config: &Config) -> anyhow::Result<bool> {
 fn snapshot() -> anyhow::Result<Snapshot> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut watcher = Watcher::new()?;
+        let mut watcher = Watcher::new(BTreeSet::new())?;
         loop {
             if let Update::Resync(snapshot) = watcher.next().await? {
                 return Ok(snapshot);

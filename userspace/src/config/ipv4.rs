@@ -18,9 +18,9 @@ const MODES: &[(&str, Mode)] = &[("nat44", Mode::Nat44), ("routed", Mode::Routed
 const INBOUND: &[(&str, Inbound)] = &[("answers", Inbound::Answers), ("all", Inbound::All)];
 const PREFIX: &str = "give the site's own prefix, such as \"198.51.100.0/24\", or a list";
 const ADDRESS: &str = "give the uplink's public address, or leave it to the interface";
-/// The most different prefixes of all uplinks: half of what the data plane takes of the LAN's, of which
+/// The most different prefixes of all uplinks: few of those that the data plane takes of the LAN, of which
 /// they are a part.
-const ALL_PREFIXES: usize = pointsman_ebpf::abi::LAN_PREFIXES / 2;
+const ALL_PREFIXES: usize = 8;
 
 /// What becomes of what private sources send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

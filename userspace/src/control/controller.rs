@@ -1,8 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use ipnet::Ipv4Net;
 use pointsman_ebpf::abi::{MAX_UPLINKS, PORT_SLOTS};
 
 use super::forward::Target;
@@ -182,25 +181,6 @@ impl Controller {
     /// The uplinks, in the order of the file.
     pub fn uplinks(&self) -> &[ControlledUplink] {
         &self.uplinks
-    }
-
-    /// The prefixes that are the site's own: those that uplinks route as they are, then those that are on
-    /// the link of a LAN interface. The data plane takes the first
-    /// [`LAN_PREFIXES`](pointsman_ebpf::abi::LAN_PREFIXES).
-    pub fn own_prefixes(&self) -> Vec<Ipv4Net> {
-        let routed = self.config.uplinks.iter().filter_map(|uplink| uplink.routed.as_ref());
-        let routed: BTreeSet<_> = routed.flat_map(|routed| &routed.prefixes).copied().collect();
-        let on_link = self.lan_prefixes();
-        routed.iter().chain(on_link.difference(&routed)).copied().collect()
-    }
-
-    /// The prefixes that are on the link of a LAN interface.
-    pub fn lan_prefixes(&self) -> BTreeSet<Ipv4Net> {
-        self.lan_links()
-            .flat_map(|(_, ifindex, _)| self.facts.ipv4_addresses(ifindex))
-            .filter_map(|(address, length)| Ipv4Net::new(address, length).ok())
-            .map(|prefix| prefix.trunc())
-            .collect()
     }
 
     /// The LAN interfaces that are there, with their indices.

@@ -93,7 +93,7 @@ impl Daemon {
         commands: mpsc::Receiver<Command>,
     ) -> Result<Self, StartError> {
         let now = Instant::now();
-        let mut watcher = Watcher::new()?;
+        let mut watcher = Watcher::new(followed(&config))?;
         let resolver = Resolver::new()?;
         let mut controller = Controller::new(config, random_key(), first_generation(), now);
         // The first update has all that the kernel knows.
@@ -203,7 +203,7 @@ impl Daemon {
             // An interface that has just gone will be told of.
             .filter(|error| !matches!(error, InstallError::Attach(AttachError::Missing { .. })))
             .map(ToString::to_string)
-            .chain(startup::check_lan_prefixes(&self.controller).err().map(|e| e.to_string()))
+            .chain(startup::check_lan_networks(&self.controller).err().map(|e| e.to_string()))
             .chain(forwarding::complaint(&self.controller))
             .collect();
         for complaint in complaints.difference(&self.complaints) {
@@ -256,6 +256,7 @@ impl Daemon {
         }
         self.sweeper.set_timers(&config.timers);
         self.dataplane.set_offloads(config.host.offloads);
+        self.watcher.follow(followed(&config));
         let changes = self.controller.configure(config, Instant::now());
         self.apply(&changes);
     }
@@ -275,6 +276,11 @@ impl Daemon {
         }
         .status(Instant::now())
     }
+}
+
+/// The interfaces whose routes lead to more of the LAN.
+fn followed(config: &Config) -> BTreeSet<String> {
+    config.lan.interfaces.iter().cloned().collect()
 }
 
 fn log_state(uplink: &str, verdict: &crate::uplink::Verdict) {

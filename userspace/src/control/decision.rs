@@ -2,15 +2,15 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use pointsman_ebpf::abi::{
-    ABI_VERSION, AddressOwner, Forward, Group, Ipv4, Ipv6, LAN_PREFIXES, LanPrefix, LanSide,
-    LocalAddress, Mac, MacPair, Nat64, POOL_ADDRESSES, Port, PortRange, PortRole, ROUTED_PREFIXES,
-    Settings, Uplink6, Vlan,
+    ABI_VERSION, AddressOwner, Forward, Group, Ipv4, Ipv4Prefix, Ipv6, LanSide, LocalAddress, Mac,
+    MacPair, Nat64, POOL_ADDRESSES, Port, PortRange, PortRole, ROUTED_PREFIXES, Settings, Uplink6,
+    Vlan,
 };
 
 use super::Controller;
 use super::attachment::{Attachment, is_tagged};
 use super::buckets::{Candidate, Ranking};
-use super::forward::{to_prefix, to_record};
+use super::forward::to_record;
 use super::policy::{Interface, Policy};
 use super::routed::set_routed;
 use super::uplink::{ControlledUplink, packet_size};
@@ -50,6 +50,7 @@ impl Controller {
             nat64: self.nat64(),
             addresses6: self.addresses6(),
             site_prefixes: self.site_prefixes(),
+            lan_networks: self.lan_networks(),
             interfaces,
         }
     }
@@ -122,7 +123,7 @@ impl Controller {
             uplink,
             routed_count: 0,
             reserved: [0; 5],
-            routed: [LanPrefix::default(); ROUTED_PREFIXES],
+            routed: [Ipv4Prefix::default(); ROUTED_PREFIXES],
             address: address.map_or_else(Ipv4::default, to_ipv4),
         };
         // The kernel's routes lead to an interface of its own.
@@ -132,10 +133,6 @@ impl Controller {
 
     fn settings(&self) -> Settings {
         let nat = &self.config().nat;
-        let mut lan_prefixes = [LanPrefix::default(); LAN_PREFIXES];
-        for (to, prefix) in lan_prefixes.iter_mut().zip(self.own_prefixes()) {
-            *to = to_prefix(&prefix);
-        }
         Settings {
             hash_key: self.hash_key,
             abi_version: ABI_VERSION,
@@ -153,7 +150,6 @@ impl Controller {
             reserved: [0; 5],
             nat44: { self.uplinks().iter().filter(|uplink| uplink.translates()) }
                 .fold(0, |uplinks, uplink| uplinks | 1 << uplink.id),
-            lan_prefixes,
         }
     }
 

@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use ipnet::Ipv4Net;
-use pointsman_ebpf::abi::{self, Ipv4, LanPrefix, LanSide, PortRange};
+use pointsman_ebpf::abi::{self, Ipv4, Ipv4Prefix, LanSide, PortRange};
 use pointsman_ebpf::wire::Protocol;
 
 use super::inquiry::Inquiry;
@@ -143,6 +143,6 @@ pub(super) fn to_record(forward: &config::Forward, uplinks: u64, lan: LanSide) -
 }
 
 /// A prefix as the data plane has it.
-pub(super) fn to_prefix(prefix: &Ipv4Net) -> LanPrefix {
-    LanPrefix { network: prefix.network().into(), mask: prefix.netmask().into() }
+pub(super) fn to_prefix(prefix: &Ipv4Net) -> Ipv4Prefix {
+    Ipv4Prefix { network: prefix.network().into(), mask: prefix.netmask().into() }
 }

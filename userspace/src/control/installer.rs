@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::Ipv6Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
-    AddressOwner, BUCKETS_PER_GROUP, Forward, Group, Ipv4, Ipv6, LocalAddress, Nat64, Port,
-    ROUTED_SIDE, Settings, SitePrefix, Uplink, Uplink6, Vlan, uplink_of,
+    AddressOwner, BUCKETS_PER_GROUP, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64,
+    Port, ROUTED_SIDE, Settings, SitePrefix, Uplink, Uplink6, Vlan, uplink_of,
 };
 
 use super::buckets::Ranking;
@@ -48,6 +48,7 @@ pub struct Installer {
     nat64: Nat64,
     addresses6: BTreeMap<u16, Ipv6>,
     site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
+    lan_networks: BTreeMap<Ipv4Net, LanNetwork>,
     /// Interfaces that the program is attached to, by index, with their names.
     attached: BTreeMap<u32, String>,
     /// Those that it could not be attached to, which the data plane may have changed for that.
@@ -196,6 +197,9 @@ impl Installer {
         // After the uplinks that they name.
         sync(&mut self.site_prefixes, policy.site_prefixes.clone(), |prefix, known| {
             note(dataplane.set_site_prefix(prefix, known))
+        });
+        sync(&mut self.lan_networks, policy.lan_networks.clone(), |prefix, network| {
+            note(dataplane.set_lan_network(prefix, network))
         });
         let (ports, left_over) = policy.ports();
         sync(&mut self.ports, ports, |slot, port| {

@@ -17,6 +17,7 @@ mod forward;
 mod forwarding;
 mod inquiry;
 mod installer;
+mod lan;
 mod policy;
 mod prefixes;
 mod probers;

@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::Ipv6Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
-    AddressOwner, Forward, Group, Ipv4, Ipv6, LocalAddress, Nat64, Port, PortRole, Settings,
-    SitePrefix, Uplink, Uplink6, Vlan,
+    AddressOwner, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64, Port, PortRole,
+    Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 use super::Ranking;
@@ -48,6 +48,8 @@ pub struct Policy {
     pub nat64: Nat64,
     /// The gateway's own IPv6 addresses on interfaces, by egress slot.
     pub addresses6: BTreeMap<u16, Ipv6>,
+    /// The LAN's IPv4 prefixes.
+    pub lan_networks: BTreeMap<Ipv4Net, LanNetwork>,
     /// The site's IPv6 prefixes, and those of IPv4 that are routed as they are, mapped.
     pub site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
 }

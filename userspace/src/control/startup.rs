@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use pointsman_ebpf::abi::{LAN_PREFIXES, Vlan};
+use pointsman_ebpf::abi::{LAN_NETWORKS, Vlan};
 
 use super::Controller;
 use super::attachment::Attachment;
@@ -123,24 +123,19 @@ pub enum Unfit {
     },
     /// The LAN has more prefixes than the data plane takes.
     #[error(
-        "the interfaces of the LAN have {found} IPv4 prefixes, with those that uplinks route, and the \
-         data plane takes {LAN_PREFIXES}; remove addresses from them, or serve fewer interfaces"
+        "the LAN has more than {LAN_NETWORKS} IPv4 prefixes, on its interfaces, behind its routers \
+         and routed by uplinks, and the data plane takes no more: what is for the others would leave by \
+         an uplink; give routes to shorter prefixes instead, or serve fewer interfaces"
     )]
-    TooManyPrefixes {
-        /// How many there are.
-        found: usize,
-    },
+    TooManyPrefixes,
 }
 
 /// Whether the data plane takes all prefixes of the LAN. This may change while the daemon runs.
 ///
 /// # Errors
 /// Where there are more.
-pub(super) fn check_lan_prefixes(controller: &Controller) -> Result<(), Unfit> {
-    match controller.own_prefixes().len() {
-        0..=LAN_PREFIXES => Ok(()),
-        found => Err(Unfit::TooManyPrefixes { found }),
-    }
+pub(super) fn check_lan_networks(controller: &Controller) -> Result<(), Unfit> {
+    if controller.has_too_many_lan_networks() { Err(Unfit::TooManyPrefixes) } else { Ok(()) }
 }
 
 /// Whether the configuration fits the host, as the controller knows both.
@@ -163,7 +158,7 @@ pub fn check(controller: &Controller) -> Result<(), Unfit> {
         link_of(&label(uplink.config()), &uplink.config().interface)?;
     }
     check_frames(controller)?;
-    check_lan_prefixes(controller)?;
+    check_lan_networks(controller)?;
     for uplink in controller.uplinks() {
         let (name, interface) = (&uplink.config().name, &uplink.config().interface);
         let attachment = check_vlan(uplink.config(), controller.facts())?;
@@ -244,7 +239,7 @@ fn check_forwards(controller: &Controller) -> Result<(), Unfit> {
         if controller.facts().local_addresses().any(|own| own == address) {
             return Err(Unfit::TargetIsGateway { forward, address });
         }
-        if !controller.lan_prefixes().iter().any(|prefix| prefix.contains(&address)) {
+        if !controller.on_link_prefixes().any(|prefix| prefix.contains(&address)) {
             return Err(Unfit::TargetOutside { forward, address });
         }
     }

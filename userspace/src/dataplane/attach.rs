@@ -5,6 +5,11 @@ use aya::programs::{ProgramError, Xdp, XdpMode, xdp::XdpLink};
 use super::error::{errno, innermost};
 use super::occupant::Occupant;
 
+/// The largest MTU with which drivers commonly take a program whose frames they hand over in one page,
+/// in bytes: a page less the headroom of XDP (`XDP_PACKET_HEADROOM`), the kernel's record at its end
+/// (`struct skb_shared_info`), and the header of Ethernet with a tag. Some drivers differ by some bytes.
+pub const NATIVE_MTU: u32 = 4096 - 256 - 320 - 18;
+
 /// How the program is attached to an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -88,7 +93,8 @@ pub(super) fn attach(
     let link = attach_generic(program, interface, ifindex)?;
     log::warn!(
         "{interface}: its driver does not attach natively ({}), so generic XDP is used on all \
-         interfaces, which takes several times the CPU time for each packet",
+         interfaces, which takes several times the CPU time for each packet; where it does not hand \
+         over frames of several pages, it wants an MTU of {NATIVE_MTU} or somewhat less",
         innermost(&native)
     );
     Ok((link, Mode::Generic))

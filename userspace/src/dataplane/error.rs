@@ -20,7 +20,7 @@ pub enum LoadError {
     },
     /// The object or a map of it was refused.
     #[error(
-        "the kernel refused the maps of the XDP program ({}); it needs Linux 5.12 or later and \
+        "the kernel refused the maps of the XDP program ({}); it needs Linux 5.18 or later and \
          the memory that `pointsman check` prints, which [flows] sizes",
         innermost(.0)
     )]

@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::Ipv6Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LocalAddress, Nat64, Port,
-    Settings, SitePrefix, Uplink, Uplink6, Vlan,
+    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress,
+    Nat64, Port, Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 use super::{AttachError, Dataplane, Mode, TableError};
@@ -38,6 +38,7 @@ pub(crate) struct Fake {
     pub(crate) nat64: Nat64,
     pub(crate) addresses6: BTreeMap<u16, Ipv6>,
     pub(crate) site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
+    pub(crate) lan_networks: BTreeMap<Ipv4Net, LanNetwork>,
 }
 
 impl Dataplane for Fake {
@@ -173,6 +174,19 @@ impl Dataplane for Fake {
         match known {
             Some(known) => self.site_prefixes.insert(prefix, *known),
             None => self.site_prefixes.remove(&prefix),
+        };
+        Ok(())
+    }
+
+    fn set_lan_network(
+        &mut self,
+        prefix: Ipv4Net,
+        network: Option<&LanNetwork>,
+    ) -> Result<(), TableError> {
+        self.log.push(format!("lan {prefix}"));
+        match network {
+            Some(network) => self.lan_networks.insert(prefix, *network),
+            None => self.lan_networks.remove(&prefix),
         };
         Ok(())
     }

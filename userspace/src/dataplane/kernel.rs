@@ -6,11 +6,11 @@ use aya::programs::Xdp;
 use aya::programs::xdp::XdpLink;
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
-use ipnet::Ipv6Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LocalAddress, LocalFilter,
-    MAX_UPLINKS, Nat64, PORT_SLOTS, Port, Settings, SitePrefix, UPLINK_SIDES, Uplink, Uplink6,
-    Vlan,
+    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress,
+    LocalFilter, MAX_UPLINKS, Nat64, PORT_SLOTS, Port, Settings, SitePrefix, UPLINK_SIDES, Uplink,
+    Uplink6, Vlan,
 };
 use pointsman_ebpf::path::Stage;
 
@@ -39,9 +39,9 @@ const UPLINKS: &str = ".data.uplinks";
 const UPLINKS6: &str = ".data.uplinks6";
 const NAT64: &str = ".data.nat64";
 
-/// The oldest kernel with all that the object needs: global functions that take pointers (5.12),
-/// the coarse clock (5.11), and links of XDP programs (5.9).
-const KERNEL: (u8, u8, u16) = (5, 12, 0);
+/// The oldest kernel with all that the object needs: frames of several pages (5.18), global functions
+/// that take pointers (5.12), the coarse clock (5.11), and links of XDP programs (5.9).
+const KERNEL: (u8, u8, u16) = (5, 18, 0);
 
 /// The data plane in the kernel. All of it ends with this value: programs detach and maps go.
 pub struct Kernel {
@@ -71,6 +71,7 @@ pub struct Kernel {
     nat64: Section<Nat64, 1>,
     addresses6: Array<MapData, Ipv6>,
     site_prefixes: LpmTrie<MapData, [u8; 16], SitePrefix>,
+    lan_networks: LpmTrie<MapData, Ipv4, LanNetwork>,
     counters: PerCpuArray<MapData, Counter>,
     egress: DevMap<MapData>,
     /// Never written again, but kept: without a descriptor of it the kernel empties it.
@@ -130,6 +131,7 @@ impl Kernel {
             nat64: take(&mut object, NAT64)?,
             addresses6: take(&mut object, "ADDRESSES6")?,
             site_prefixes: take(&mut object, "SITE_PREFIXES")?,
+            lan_networks: take(&mut object, "LAN_NETWORKS")?,
             counters: take(&mut object, "COUNTER")?,
             egress: take(&mut object, "EGRESS")?,
             _stages: stages,
@@ -313,6 +315,20 @@ impl Dataplane for Kernel {
         .map_err(TableError::writing("SITE_PREFIXES"))
     }
 
+    fn set_lan_network(
+        &mut self,
+        prefix: Ipv4Net,
+        network: Option<&LanNetwork>,
+    ) -> Result<(), TableError> {
+        let address = Ipv4::new(prefix.network().octets());
+        let key = Key::new(u32::from(prefix.prefix_len()), address);
+        match network {
+            Some(network) => self.lan_networks.insert(&key, network, 0),
+            None => self.lan_networks.remove(&key).or_else(unless_absent),
+        }
+        .map_err(TableError::writing("LAN_NETWORKS"))
+    }
+
     fn counters(&self) -> Result<Vec<Counter>, TableError> {
         (0..COUNTERS)
             .map(|index| {
@@ -341,9 +357,9 @@ mod tests {
 
     #[test]
     fn an_old_kernel_is_named_with_the_one_that_is_needed() {
-        let error = check_version(KernelVersion::new(5, 11, 22)).unwrap_err();
-        assert_eq!(error.to_string(), "the kernel is Linux 5.11; Pointsman needs 5.12 or later");
-        check_version(KernelVersion::new(5, 12, 0)).unwrap();
+        let error = check_version(KernelVersion::new(5, 17, 22)).unwrap_err();
+        assert_eq!(error.to_string(), "the kernel is Linux 5.17; Pointsman needs 5.18 or later");
+        check_version(KernelVersion::new(5, 18, 0)).unwrap();
         check_version(KernelVersion::new(6, 1, 0)).unwrap();
     }
 }

@@ -21,13 +21,13 @@ mod switch;
 mod tables;
 mod wanted;
 
-use ipnet::Ipv6Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, Counter, Forward, Group, Ipv4, Ipv6, LocalAddress, Nat64, Port, Settings,
-    SitePrefix, Uplink, Uplink6, Vlan,
+    AddressOwner, Bucket, Counter, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64,
+    Port, Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 
-pub use attach::{AttachError, Mode};
+pub use attach::{AttachError, Mode, NATIVE_MTU};
 pub use batch::BatchMap;
 pub use error::{LoadError, TableError};
 #[cfg(test)]
@@ -160,6 +160,16 @@ pub trait Dataplane {
         &mut self,
         prefix: Ipv6Net,
         known: Option<&SitePrefix>,
+    ) -> Result<(), TableError>;
+
+    /// Says what is known of an IPv4 prefix of the LAN, or that it is none any more.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    fn set_lan_network(
+        &mut self,
+        prefix: Ipv4Net,
+        network: Option<&LanNetwork>,
     ) -> Result<(), TableError>;
 
     /// All counters, summed over the CPUs, by index.

@@ -3,14 +3,8 @@ use std::fmt;
 use pointsman_ebpf::path::Stage;
 
 use super::{Presence, Survey};
-use crate::dataplane::Occupant;
+use crate::dataplane::{NATIVE_MTU, Occupant};
 use crate::nic::Feature;
-
-/// The largest MTU with which drivers commonly take a program that does not ask for frames of
-/// several pages, as this one does not, in bytes: a page less the headroom of XDP
-/// (`XDP_PACKET_HEADROOM`), the kernel's record at its end (`struct skb_shared_info`), and the
-/// header of Ethernet with a tag. Some drivers differ by some bytes.
-pub const NATIVE_MTU: u32 = 4096 - 256 - 320 - 18;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,15 +95,29 @@ fn of_driver(presence: &Presence) -> Option<Finding> {
 /// Nothing where the program is not attached natively anyhow: the kernel then takes all frames.
 fn of_mtu(name: &str, presence: &Presence) -> Option<Finding> {
     let mtu = presence.mtu;
-    let may_be_native = presence.xdp.as_ref().map_or(true, |xdp| xdp.native && xdp.redirect);
-    (may_be_native && mtu > NATIVE_MTU).then(|| {
-        let text = format!(
-            "its MTU is {mtu}; above about {NATIVE_MTU}, a frame takes more than a page, which \
-             Pointsman's program is not made for, and the kernel refuses to attach it natively, \
-             {GENERIC}; lower it with `ip link set dev {name} mtu 1500`"
-        );
-        finding(Severity::Warning, text)
-    })
+    let (problem, severity) = match &presence.xdp {
+        _ if mtu <= NATIVE_MTU => return None,
+        Ok(xdp) if !xdp.native || !xdp.redirect => return None,
+        Ok(xdp) if !xdp.receive_fragments => (
+            format!("which its driver does not hand over, and does not attach natively, {GENERIC}"),
+            Severity::Warning,
+        ),
+        // Some drivers say what they send only while they have a program.
+        Ok(xdp) if xdp.transmit && !xdp.transmit_fragments => (
+            "and its driver drops what other interfaces have for it of that size".into(),
+            Severity::Problem,
+        ),
+        Ok(_) => return None,
+        Err(_) => (
+            format!("which some drivers do not hand over, and do not attach natively, {GENERIC}"),
+            Severity::Note,
+        ),
+    };
+    let text = format!(
+        "its MTU is {mtu}; above about {NATIVE_MTU}, a frame takes more than a page, {problem}; lower \
+         it with `ip link set dev {name} mtu {NATIVE_MTU}`"
+    );
+    Some(finding(severity, text))
 }
 
 fn of_offloads(name: &str, presence: &Presence, tags: bool) -> Vec<Finding> {
@@ -224,25 +232,46 @@ mod tests {
             let slow = nic(|nic| nic.xdp = Ok(XdpSupport::from(xdp)));
             assert!(only(&slow).starts_with("warning: its driver has no native XDP"), "{xdp}");
         }
-        assert_eq!(
-            only(&nic(|nic| nic.mtu = 9000)),
-            "warning: its MTU is 9000; above about 3502, a frame takes more than a page, which \
-             Pointsman's program is not made for, and the kernel refuses to attach it natively, so \
-             that generic XDP is used on all interfaces, which takes several times the CPU time \
-             for each packet; lower it with `ip link set dev wan0 mtu 1500`"
-        );
     }
 
     #[test]
-    fn a_large_mtu_is_warned_of_unless_the_program_is_not_attached_natively() {
-        let unknown = || Err(Error::NoFamily { family: "netdev", needs: "Linux 6.3" });
-        for (xdp, count) in [(Ok(XdpSupport::from(0)), 1), (unknown(), 2)] {
-            let large = nic(|nic| {
-                nic.mtu = 9000;
-                nic.xdp = xdp;
-            });
-            assert_eq!(told(&large, false).len(), count, "{large:?}");
-        }
+    fn a_large_mtu_matters_where_the_driver_cannot_do_with_it() {
+        let of = |xdp: u64| {
+            told(
+                &nic(|nic| {
+                    nic.mtu = 9000;
+                    nic.xdp = Ok(XdpSupport::from(xdp));
+                }),
+                false,
+            )
+        };
+        assert_eq!(of(ALL), [""; 0]);
+        assert_eq!(
+            of(0b000_0111),
+            [
+                "warning: its MTU is 9000; above about 3502, a frame takes more than a page, which its \
+              driver does not hand over, and does not attach natively, so that generic XDP is used \
+              on all interfaces, which takes several times the CPU time for each packet; lower it \
+              with `ip link set dev wan0 mtu 3502`"
+            ]
+        );
+        assert_eq!(
+            of(0b010_0111),
+            [
+                "problem: its MTU is 9000; above about 3502, a frame takes more than a page, and its \
+              driver drops what other interfaces have for it of that size; lower it with `ip link \
+              set dev wan0 mtu 3502`"
+            ]
+        );
+        // It may say so later.
+        assert_eq!(of(0b010_0011), [""; 0]);
+        // Of generic XDP, only that it is used is worth a word.
+        assert!(matches!(&of(0)[..], [driver] if driver.contains("no native XDP")));
+        let unknown = nic(|nic| {
+            nic.mtu = 9000;
+            nic.xdp = Err(Error::NoFamily { family: "netdev", needs: "Linux 6.3" });
+        });
+        assert!(told(&unknown, false)[1].starts_with("note: its MTU is 9000;"));
     }
 
     #[test]

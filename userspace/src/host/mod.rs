@@ -4,5 +4,5 @@
 mod finding;
 mod survey;
 
-pub use finding::{Finding, NATIVE_MTU, Severity, findings};
+pub use finding::{Finding, Severity, findings};
 pub use survey::{Presence, Survey, survey};

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_REPLACE, NetlinkHeader};
+use netlink_packet_core::NetlinkHeader;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, VlanProtocol,
@@ -8,12 +8,9 @@ use netlink_packet_route::link::{
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
 };
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType,
-};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::{Address, DefaultRoute, Fact, Family, Link, Neighbour, Tag};
+use super::{Address, Fact, Link, Neighbour, Tag, route};
 
 /// What a message says that anyone here wants to know; often nothing.
 pub(super) fn facts(header: NetlinkHeader, message: RouteNetlinkMessage) -> Vec<Fact> {
@@ -34,17 +31,8 @@ pub(super) fn facts(header: NetlinkHeader, message: RouteNetlinkMessage) -> Vec<
             .map(|(index, address, _)| Fact::NeighbourGone { index, address })
             .into_iter()
             .collect(),
-        RouteNetlinkMessage::NewRoute(message) => {
-            let routes = default_routes(&message);
-            let replaced =
-                routes.first().filter(|_| header.flags & NLM_F_REPLACE != 0).map(|route| {
-                    Fact::DefaultRouteReplaced { family: route.family, metric: route.metric }
-                });
-            replaced.into_iter().chain(routes.into_iter().map(Fact::DefaultRoute)).collect()
-        }
-        RouteNetlinkMessage::DelRoute(message) => {
-            default_routes(&message).into_iter().map(Fact::DefaultRouteGone).collect()
-        }
+        RouteNetlinkMessage::NewRoute(message) => route::facts(header, &message),
+        RouteNetlinkMessage::DelRoute(message) => route::facts_gone(&message),
         _ => Vec::new(),
     }
 }
@@ -157,65 +145,7 @@ fn neighbour(message: &NeighbourMessage) -> Option<(u32, IpAddr, Neighbour)> {
     Some((message.header.ifindex, address, Neighbour { mac, state }))
 }
 
-fn default_routes(message: &RouteMessage) -> Vec<DefaultRoute> {
-    let Some(family) = family_of_default(message) else {
-        return Vec::new();
-    };
-    let metric = find(&message.attributes, |attribute| match attribute {
-        RouteAttribute::Priority(metric) => Some(*metric),
-        _ => None,
-    })
-    .unwrap_or(0);
-    let next_hops = find(&message.attributes, |attribute| match attribute {
-        RouteAttribute::MultiPath(next_hops) => Some(next_hops),
-        _ => None,
-    });
-    match next_hops {
-        Some(next_hops) => next_hops
-            .iter()
-            .map(|next_hop| DefaultRoute {
-                family,
-                metric,
-                index: next_hop.interface_index,
-                gateway: gateway(&next_hop.attributes),
-            })
-            .collect(),
-        None => find(&message.attributes, |attribute| match attribute {
-            RouteAttribute::Oif(index) => Some(*index),
-            _ => None,
-        })
-        .map(|index| DefaultRoute { family, metric, index, gateway: gateway(&message.attributes) })
-        .into_iter()
-        .collect(),
-    }
-}
-
-/// The family of a default route of the main table that any packet of it may take; `None` of any
-/// other route.
-fn family_of_default(message: &RouteMessage) -> Option<Family> {
-    let header = &message.header;
-    let family = match header.address_family {
-        AddressFamily::Inet => Family::Ipv4,
-        AddressFamily::Inet6 => Family::Ipv6,
-        _ => return None,
-    };
-    let any_packet = header.destination_prefix_length == 0
-        && header.source_prefix_length == 0
-        && header.tos == 0
-        && header.table == RouteHeader::RT_TABLE_MAIN
-        && header.kind == RouteType::Unicast;
-    any_packet.then_some(family)
-}
-
-fn gateway(attributes: &[RouteAttribute]) -> Option<IpAddr> {
-    find(attributes, |attribute| match attribute {
-        RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => Some(IpAddr::V4(*gateway)),
-        RouteAttribute::Gateway(RouteAddress::Inet6(gateway)) => Some(IpAddr::V6(*gateway)),
-        _ => None,
-    })
-}
-
-fn find<'a, Attribute, Value>(
+pub(super) fn find<'a, Attribute, Value>(
     attributes: &'a [Attribute],
     wanted: impl Fn(&'a Attribute) -> Option<Value>,
 ) -> Option<Value> {
@@ -224,14 +154,12 @@ fn find<'a, Attribute, Value>(
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::net::Ipv6Addr;
 
     use netlink_packet_route::neighbour::NeighbourState;
-    use netlink_packet_route::route::RouteNextHop;
 
     use super::*;
 
-    const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
     const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
     fn told(message: RouteNetlinkMessage) -> Vec<Fact> {
@@ -246,19 +174,6 @@ mod tests {
             LinkAttribute::IfName("wan0".into()),
             LinkAttribute::Mtu(1500),
             LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
-        ];
-        message
-    }
-
-    fn default_route() -> RouteMessage {
-        let mut message = RouteMessage::default();
-        message.header.address_family = AddressFamily::Inet;
-        message.header.table = RouteHeader::RT_TABLE_MAIN;
-        message.header.kind = RouteType::Unicast;
-        message.attributes = vec![
-            RouteAttribute::Priority(7),
-            RouteAttribute::Oif(4),
-            RouteAttribute::Gateway(RouteAddress::Inet(GATEWAY)),
         ];
         message
     }
@@ -298,57 +213,6 @@ mod tests {
     }
 
     #[test]
-    fn a_route_that_replaces_another_says_so_first() {
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REPLACE;
-        let family = Family::Ipv4;
-        let route = DefaultRoute { family, metric: 7, index: 4, gateway: Some(GATEWAY.into()) };
-        assert_eq!(
-            facts(header, RouteNetlinkMessage::NewRoute(default_route())),
-            [Fact::DefaultRouteReplaced { family, metric: 7 }, Fact::DefaultRoute(route)]
-        );
-    }
-
-    #[test]
-    fn a_route_of_several_next_hops_is_several_routes() {
-        let mut message = default_route();
-        let next_hops = [4, 5].map(|index| {
-            let mut next_hop = RouteNextHop::default();
-            next_hop.interface_index = index;
-            next_hop.attributes = vec![RouteAttribute::Gateway(RouteAddress::Inet(GATEWAY))];
-            next_hop
-        });
-        message.attributes = vec![RouteAttribute::MultiPath(next_hops.into())];
-        let gateway = Some(GATEWAY.into());
-        let route = |index| DefaultRoute { family: Family::Ipv4, metric: 0, index, gateway };
-        assert_eq!(
-            told(RouteNetlinkMessage::DelRoute(message)),
-            [4, 5].map(|index| Fact::DefaultRouteGone(route(index)))
-        );
-    }
-
-    #[test]
-    fn a_router_of_ipv6_is_told_from_one_of_ipv4() {
-        let mut message = default_route();
-        message.header.address_family = AddressFamily::Inet6;
-        message.attributes[2] = RouteAttribute::Gateway(RouteAddress::Inet6(ROUTER));
-        let route = DefaultRoute {
-            family: Family::Ipv6,
-            metric: 7,
-            index: 4,
-            gateway: Some(ROUTER.into()),
-        };
-        assert_eq!(
-            told(RouteNetlinkMessage::NewRoute(message.clone())),
-            [Fact::DefaultRoute(route)]
-        );
-        // Without a gateway, the family is all that tells them apart.
-        message.attributes.truncate(2);
-        let route = DefaultRoute { gateway: None, ..route };
-        assert_eq!(told(RouteNetlinkMessage::DelRoute(message)), [Fact::DefaultRouteGone(route)]);
-    }
-
-    #[test]
     fn an_ipv6_address_is_there_when_it_can_be_used() {
         let address = Address { index: 4, address: ROUTER.into(), prefix_length: 64 };
         let (there, gone) =
@@ -385,21 +249,5 @@ mod tests {
         let neighbour = Neighbour { mac: None, state: NeighbourState::Stale };
         let address = ROUTER.into();
         assert_eq!(after(ROUTER), [Fact::Neighbour { index: 4, address, neighbour }]);
-    }
-
-    #[test]
-    fn only_ordinary_default_routes_of_the_main_table_count() {
-        let changes: [fn(&mut RouteHeader); 5] = [
-            |header| header.destination_prefix_length = 1,
-            |header| header.table = 100,
-            |header| header.kind = RouteType::BlackHole,
-            |header| header.tos = 4,
-            |header| header.source_prefix_length = 48,
-        ];
-        for change in changes {
-            let mut message = default_route();
-            change(&mut message.header);
-            assert_eq!(told(RouteNetlinkMessage::NewRoute(message)), []);
-        }
     }
 }

@@ -1,5 +1,7 @@
 use std::net::IpAddr;
 
+use ipnet::Ipv4Net;
+
 pub use netlink_packet_route::neighbour::NeighbourState;
 
 /// A network interface.
@@ -72,6 +74,21 @@ pub struct DefaultRoute {
     pub gateway: Option<IpAddr>,
 }
 
+/// One next hop of an IPv4 route of the main table to a prefix. A route of several is several of
+/// these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// Where it leads to.
+    pub prefix: Ipv4Net,
+    /// The kernel prefers the route with the lowest.
+    pub metric: u32,
+    /// The kernel's index of the interface that it leaves by.
+    pub index: u32,
+    /// The next hop; `None` where the destination itself is on the link, or the next hop has an
+    /// address of IPv6.
+    pub gateway: Option<IpAddr>,
+}
+
 /// One thing that has come to hold, or has ceased to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
@@ -121,6 +138,17 @@ pub enum Fact {
     DefaultRouteReplaced {
         /// The packets that it is for.
         family: Family,
+        /// The metric.
+        metric: u32,
+    },
+    /// A route to a prefix is there, by an interface whose routes are followed.
+    Route(Route),
+    /// A route to a prefix is gone.
+    RouteGone(Route),
+    /// The route to this prefix with this metric is about to be replaced, with all its next hops.
+    RouteReplaced {
+        /// The prefix.
+        prefix: Ipv4Net,
         /// The metric.
         metric: u32,
     },

@@ -1,5 +1,5 @@
 //! What the kernel knows of links, addresses, neighbours and default routes, as typed facts, of
-//! IPv4 and IPv6.
+//! IPv4 and IPv6; and of IPv4 routes to prefixes by interfaces that are named.
 //!
 //! A [`Watcher`] hands out a [`Snapshot`] first and then every change as a [`Fact`]; a
 //! [`Resolver`] asks the kernel to find or confirm a neighbour's MAC.
@@ -9,13 +9,15 @@
 
 mod decode;
 mod fact;
+mod followed;
 mod replacement;
 mod resolver;
+mod route;
 mod snapshot;
 mod socket;
 mod watcher;
 
-pub use fact::{Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState, Tag};
+pub use fact::{Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState, Route, Tag};
 pub use resolver::Resolver;
 pub use snapshot::{Resolution, Snapshot};
 pub use socket::Error;

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState};
+use super::{Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState, Route};
 
 /// All facts that hold at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Snapshot {
     pub neighbours: BTreeMap<(u32, IpAddr), Neighbour>,
     /// Default routes of the main table, the preferred one of each family first.
     pub default_routes: BTreeSet<DefaultRoute>,
+    /// IPv4 routes of the main table to prefixes, of the interfaces whose routes are followed.
+    pub routes: BTreeSet<Route>,
 }
 
 /// Whether a neighbour's MAC is known.
@@ -87,6 +89,15 @@ impl Snapshot {
             Fact::DefaultRouteReplaced { family, metric } => {
                 self.default_routes
                     .retain(|route| (route.family, route.metric) != (family, metric));
+            }
+            Fact::Route(route) => {
+                self.routes.insert(route);
+            }
+            Fact::RouteGone(route) => {
+                self.routes.remove(&route);
+            }
+            Fact::RouteReplaced { prefix, metric } => {
+                self.routes.retain(|route| (route.prefix, route.metric) != (prefix, metric));
             }
         }
     }

@@ -63,10 +63,15 @@ pub(super) fn send(
     socket.send_to(&bytes, &SocketAddr::new(0, 0), 0).map(drop)
 }
 
-/// The messages of one datagram. One that makes no sense is logged and left out.
+/// The messages of one datagram. One that makes no sense is left out.
 pub(super) fn messages(
     datagram: &[u8],
 ) -> impl Iterator<Item = NetlinkMessage<RouteNetlinkMessage>> {
+    encoded(datagram).filter_map(decode)
+}
+
+/// The bytes of each message of one datagram, which are as many as its header says.
+pub(super) fn encoded(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
         let length = NetlinkBuffer::new_checked(rest).ok()?.length() as usize;
@@ -75,11 +80,13 @@ pub(super) fn messages(
         rest = rest.get(aligned..).unwrap_or_default();
         Some(message)
     })
-    .filter_map(|message| {
-        NetlinkMessage::deserialize(message)
-            .inspect_err(|error| log::warn!("a message of the kernel's makes no sense: {error}"))
-            .ok()
-    })
+}
+
+/// The message in these bytes. One that makes no sense is logged.
+pub(super) fn decode(message: &[u8]) -> Option<NetlinkMessage<RouteNetlinkMessage>> {
+    NetlinkMessage::deserialize(message)
+        .inspect_err(|error| log::warn!("a message of the kernel's makes no sense: {error}"))
+        .ok()
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::AsRawFd as _;
 
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTIPART, NetlinkMessage, NetlinkPayload,
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTIPART, NetlinkBuffer, NetlinkPayload,
 };
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
@@ -12,9 +12,10 @@ use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::Socket;
 use nix::sys::socket::{MsgFlags, setsockopt, sockopt::RcvBufForce};
-use socket2::{SockFilter, SockRef};
+use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 
+use super::followed::Followed;
 use super::replacement::Replacements;
 use super::socket::{self, DATAGRAM};
 use super::{Error, Fact, Snapshot, decode};
@@ -29,13 +30,21 @@ pub enum Update {
     Fact(Fact),
 }
 
-/// Follows the kernel's links, addresses, neighbours and default routes.
+/// Follows the kernel's links, addresses, neighbours and default routes, and of some interfaces the
+/// IPv4 routes to prefixes, too.
+///
+/// Of those routes the kernel does not tell that it drops them because their nexthop object is gone, or
+/// the source address that they name and another interface had; nor where a nexthop object leads, if
+/// `net.ipv4.nexthop_compat_mode` is 0; nor that a next hop beside those of other interfaces works
+/// again, because its own interface has an address again.
 ///
 /// One socket carries both the lists and the notifications, so they come in the order in which
 /// things happened.
 pub struct Watcher {
     stream: Stream,
     receive_buffer: usize,
+    /// The names of the interfaces whose routes are followed.
+    followed: BTreeSet<String>,
     /// Whether a snapshot has been handed out, so that facts mean something.
     announced: bool,
     updates: VecDeque<Update>,
@@ -46,26 +55,40 @@ pub struct Watcher {
 const RECEIVE_BUFFER: usize = 8 << 20;
 
 impl Watcher {
-    /// Subscribes in the calling thread's network namespace. Runs in a Tokio runtime with I/O.
+    /// Subscribes in the calling thread's network namespace, to the routes of the interfaces of these
+    /// names as well. Runs in a Tokio runtime with I/O.
     ///
     /// # Errors
     /// [`Error::Open`] or [`Error::Io`] if the kernel gives no such socket.
-    pub fn new() -> Result<Self, Error> {
-        Self::with_receive_buffer(RECEIVE_BUFFER)
+    pub fn new(followed: BTreeSet<String>) -> Result<Self, Error> {
+        Self::with_receive_buffer(followed, RECEIVE_BUFFER)
     }
 
     /// [`Watcher::new`] with room for so many bytes of notifications.
     ///
     /// # Errors
     /// As [`Watcher::new`].
-    pub fn with_receive_buffer(receive_buffer: usize) -> Result<Self, Error> {
+    pub fn with_receive_buffer(
+        followed: BTreeSet<String>,
+        receive_buffer: usize,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            stream: Stream::open(receive_buffer)?,
+            stream: Stream::open(receive_buffer, &followed)?,
             receive_buffer,
+            followed,
             announced: false,
             updates: VecDeque::new(),
             buffer: vec![0; DATAGRAM],
         })
+    }
+
+    /// Follows the routes of the interfaces of these names from now on. Where they are other ones, all
+    /// is listed again.
+    pub fn follow(&mut self, followed: BTreeSet<String>) {
+        if followed != self.followed {
+            self.followed = followed;
+            self.stream.doubt = Some("other interfaces are the LAN's");
+        }
     }
 
     /// Waits for the next update. Dropping the future before it is done loses nothing.
@@ -77,6 +100,10 @@ impl Watcher {
             if let Some(update) = self.updates.pop_front() {
                 return Ok(update);
             }
+            if let Some(doubt) = self.stream.doubt {
+                log::info!("{doubt}; listing everything again");
+                self.stream = Stream::open(self.receive_buffer, &self.followed)?;
+            }
             match self.stream.receive(&mut self.buffer).await {
                 Ok(length) => self.datagram(length)?,
                 // A new socket has neither stale notifications in it nor an unfinished list.
@@ -84,7 +111,7 @@ impl Watcher {
                     log::warn!(
                         "the kernel has thrown notifications away; listing everything again"
                     );
-                    self.stream = Stream::open(self.receive_buffer)?;
+                    self.stream = Stream::open(self.receive_buffer, &self.followed)?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -92,8 +119,9 @@ impl Watcher {
     }
 
     fn datagram(&mut self, length: usize) -> Result<(), Error> {
-        for message in socket::messages(&self.buffer[..length]) {
-            let listed = message.header.flags & NLM_F_MULTIPART != 0;
+        for message in socket::encoded(&self.buffer[..length]) {
+            let Ok(message) = NetlinkBuffer::new_checked(message) else { continue };
+            let listed = message.flags() & NLM_F_MULTIPART != 0;
             for fact in self.stream.message(message)? {
                 // While the list of things is not complete, changes are told all the same: a lost
                 // carrier does not wait.
@@ -106,12 +134,6 @@ impl Watcher {
                 self.updates.push_back(Update::Resync(snapshot));
             }
         }
-        if self.stream.in_doubt {
-            log::info!(
-                "an IPv6 default route may have replaced one of several; listing everything again"
-            );
-            self.stream = Stream::open(self.receive_buffer)?;
-        }
         Ok(())
     }
 }
@@ -121,8 +143,9 @@ struct Stream {
     socket: AsyncFd<Socket>,
     listing: Option<Listing>,
     replacements: Replacements,
-    /// The notifications do not tell what holds now: only a new list does.
-    in_doubt: bool,
+    followed: Followed,
+    /// Why the notifications do not tell what holds now, where only a new list does.
+    doubt: Option<&'static str>,
 }
 
 /// How far the reading of the kernel's lists has come.
@@ -137,13 +160,14 @@ struct Listing {
 
 impl Stream {
     /// Subscribes first and asks for the lists then, so that no change falls between.
-    fn open(receive_buffer: usize) -> Result<Self, Error> {
+    fn open(receive_buffer: usize, followed: &BTreeSet<String>) -> Result<Self, Error> {
         let socket = socket::open()?;
         // Beyond the system's limit where that is permitted, else up to it.
         if setsockopt(&socket, RcvBufForce, &receive_buffer).is_err() {
             SockRef::from(&socket).set_recv_buffer_size(receive_buffer)?;
         }
-        SockRef::from(&socket).attach_filter(&default_routes_only())?;
+        let followed = Followed::new(followed.clone());
+        SockRef::from(&socket).attach_filter(&followed.filter())?;
         for group in GROUPS {
             socket.add_membership(group)?;
         }
@@ -154,7 +178,8 @@ impl Stream {
             socket,
             listing: Some(Listing::default()),
             replacements: Replacements::default(),
-            in_doubt: false,
+            followed,
+            doubt: None,
         };
         stream.request(0)?;
         Ok(stream)
@@ -180,17 +205,23 @@ impl Stream {
     }
 
     /// Takes in a message, and returns the facts in it.
-    fn message(
-        &mut self,
-        message: NetlinkMessage<RouteNetlinkMessage>,
-    ) -> Result<Vec<Fact>, Error> {
+    fn message(&mut self, message: NetlinkBuffer<&[u8]>) -> Result<Vec<Fact>, Error> {
         if let Some(listing) = &mut self.listing {
-            listing.interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
+            listing.interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
         }
+        if !self.followed.concerns(&message) {
+            return Ok(Vec::new());
+        }
+        let Some(message) = socket::decode(message.into_inner()) else { return Ok(Vec::new()) };
         match message.payload {
             NetlinkPayload::InnerMessage(inner) => {
                 let mut facts = decode::facts(message.header, inner);
-                self.in_doubt |= !self.replacements.settle(&mut facts);
+                if !self.replacements.settle(&mut facts) {
+                    self.doubt = Some("an IPv6 default route may have replaced one of several");
+                }
+                if let Some(doubt) = self.followed.settle(&mut facts) {
+                    self.follow(doubt)?;
+                }
                 if let Some(listing) = &mut self.listing {
                     facts.iter().cloned().for_each(|fact| listing.snapshot.apply(fact));
                 }
@@ -206,6 +237,16 @@ impl Stream {
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// Lets in the routes of all interfaces that are followed now.
+    fn follow(&mut self, doubt: &'static str) -> io::Result<()> {
+        SockRef::from(self.socket.get_ref()).attach_filter(&self.followed.filter())?;
+        // Links are listed first, and routes after that.
+        if self.listing.as_ref().is_none_or(|listing| listing.list > 0) {
+            self.doubt = Some(doubt);
+        }
+        Ok(())
     }
 
     /// Goes on to the next list, or over the same once more.
@@ -266,32 +307,4 @@ fn routes(family: AddressFamily) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family;
     RouteNetlinkMessage::GetRoute(message)
-}
-
-/// Keeps the changes of a BGP table out of the socket, where they would delay the loss of a
-/// carrier: a notification of a route passes if its prefix length is zero.
-fn default_routes_only() -> [SockFilter; 9] {
-    // Offsets in `struct nlmsghdr` and, behind it, `struct rtmsg`.
-    const TYPE: u32 = 4;
-    const FLAGS: u32 = 6;
-    const PREFIX_LENGTH: u32 = 16 + 1;
-    // The filter loads in network byte order what the kernel has written in the machine's.
-    let native = |value: u16| u32::from(value.to_be());
-    let load_u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
-    let load_u8 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
-    let if_equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    let if_set = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
-    let accept = (libc::BPF_RET | libc::BPF_K) as u16;
-    [
-        SockFilter::new(load_u16, 0, 0, TYPE),
-        SockFilter::new(if_equal, 1, 0, native(libc::RTM_NEWROUTE)),
-        SockFilter::new(if_equal, 0, 5, native(libc::RTM_DELROUTE)),
-        // Of a list, the filter sees only the first of the routes in a datagram.
-        SockFilter::new(load_u16, 0, 0, FLAGS),
-        SockFilter::new(if_set, 3, 0, native(NLM_F_MULTIPART)),
-        SockFilter::new(load_u8, 0, 0, PREFIX_LENGTH),
-        SockFilter::new(if_equal, 1, 0, 0),
-        SockFilter::new(accept, 0, 0, 0),
-        SockFilter::new(accept, 0, 0, u32::MAX),
-    ]
 }

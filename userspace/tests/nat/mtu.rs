@@ -8,7 +8,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 use pointsman_lab::plan::SERVER;
 use pointsman_lab::{Namespace, Site};
 
-use crate::hosts::{SERVICE, connect, exchange, receive, site, talk, udp};
+use crate::hosts::{SERVICE, connect, exchange, quiet, receive, site, talk, udp};
 use crate::raw::{IcmpError, keep_errors, next_error, set_mtu_discovery};
 use crate::support::Gateway;
 
@@ -107,6 +107,55 @@ fn tcp_fits_either_uplink_without_discovery() {
         assert_eq!(limit, mtu - 40 - 12, "by uplink {uplink}");
     }
     gateway.assert_drops(&[]);
+}
+
+/// The MTU of a link with jumbo frames, which take several pages.
+const LARGE: u16 = 9000;
+
+/// A site all of whose links take jumbo frames, but for the second uplink.
+fn site_of_jumbo_frames() -> Site {
+    let site = quiet(Site::builder().client_addresses(64).build().unwrap());
+    for host in site.hosts() {
+        let links = host.output("ip", &["-o", "link", "show", "type", "veth"]).unwrap();
+        let names = links.lines().filter_map(|line| line.split([' ', '@']).nth(1));
+        let set = |name: &str| format!("link set {name} mtu {LARGE}\n");
+        host.ip(&names.filter(|name| *name != "wan1").map(set).collect::<String>()).unwrap();
+    }
+    site
+}
+
+#[test]
+fn jumbo_frames_cross_natively_and_whole() {
+    let gateway = Gateway::of(site_of_jumbo_frames(), "");
+    let (large, small) = (gateway.address_by(0), gateway.address_by(1));
+    let (site, log) = (&gateway.site, gateway.daemon.log());
+    assert_eq!(log.matches("attached (native)").count(), 3, "{log}");
+    let server = udp(&site.server, SERVICE);
+    let client = unfragmented(&site.client, large);
+    let payload: Vec<u8> = (0..usize::from(LARGE) - HEADERS).map(|at| (at % 251) as u8).collect();
+    // The second time, of an established flow.
+    for _ in 0..2 {
+        let before = gateway.status().uplinks[0].out;
+        client.send(&payload).unwrap();
+        let (request, peer) = receive(&server);
+        assert!(request == payload, "{} bytes came", request.len());
+        server.send_to(&payload, peer).unwrap();
+        assert!(receive(&client).0 == payload, "other bytes came back");
+        let after = gateway.status().uplinks[0].out;
+        let frame = u64::from(LARGE) + 14;
+        assert_eq!((after.packets, after.bytes), (before.packets + 1, before.bytes + frame));
+    }
+    let limit = transfer(site, large);
+    assert_eq!(limit, u32::from(LARGE) - 40 - 12);
+    gateway.assert_drops(&[]);
+    // The other uplink does not take them, and the gateway says so.
+    let client = unfragmented(&site.client, small);
+    keep_errors(&client);
+    client.send(&payload).unwrap();
+    let from = pointsman_lab::plan::LAN_GATEWAY;
+    let told = IcmpError { icmp_type: 3, code: 4, info: 1500, from };
+    assert_eq!(next_error(&client), told);
+    gateway.assert_drops(&[("too_big", 1)]);
 }
 
 /// Sends packets in fragments both ways.

@@ -1,5 +1,6 @@
 //! A host with an uplink, and a watcher in it.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use pointsman_lab::{Cable, CableOptions, Namespace};
 pub(crate) const NEAR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
 pub(crate) const FAR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 pub(crate) const FAR6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+/// The interface whose routes to prefixes are followed; it is not there at first.
+pub(crate) const FOLLOWED: &str = "lan0";
 
 /// How long a notification may take before the test gives up.
 const BOUND: Duration = Duration::from_secs(10);
@@ -69,6 +73,11 @@ pub(crate) fn ipv6_namespace(label: &str) -> Result<Namespace> {
     Ok(namespace)
 }
 
+/// The interfaces whose routes are followed.
+fn followed() -> BTreeSet<String> {
+    [FOLLOWED.to_owned()].into()
+}
+
 /// A watcher, and the snapshot that its updates lead to.
 pub(crate) struct Watched {
     watcher: Watcher,
@@ -79,8 +88,8 @@ pub(crate) struct Watched {
 impl Watched {
     async fn new(receive_buffer: Option<usize>) -> Result<Self> {
         let watcher = match receive_buffer {
-            Some(bytes) => Watcher::with_receive_buffer(bytes),
-            None => Watcher::new(),
+            Some(bytes) => Watcher::with_receive_buffer(followed(), bytes),
+            None => Watcher::new(followed()),
         }?;
         let mut watched = Self { watcher, snapshot: Snapshot::default(), resyncs: 0 };
         let first = watched.take().await?;

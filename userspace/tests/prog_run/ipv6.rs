@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use aya::maps::MapData;
-use aya::maps::lpm_trie::{Key, LpmTrie};
 use pointsman::dataplane::{PinTable, SweptTables as _};
 use pointsman_ebpf::abi::{
     FlowKey, Ipv6, MAX_UPLINKS, Mark, Nat64, Pin, SitePrefix, Track, Uplink6,
@@ -38,19 +36,9 @@ impl Kernel {
     }
 
     fn write_prefixes(&mut self, prefixes: &BTreeMap<(Ipv6, u8), SitePrefix>) {
-        let map = self.object.map_mut("SITE_PREFIXES").unwrap();
-        let mut map = LpmTrie::<&mut MapData, [u32; 4], SitePrefix>::try_from(map).unwrap();
-        let before: Vec<_> = map.keys().collect::<Result<_, _>>().unwrap();
-        for key in before {
-            map.remove(&key).unwrap();
-        }
-        for ((prefix, len), known) in prefixes {
-            let octets = prefix.octets();
-            let data = std::array::from_fn(|word| {
-                u32::from_ne_bytes(octets[word * 4..word * 4 + 4].try_into().unwrap())
-            });
-            map.insert(&Key::new(u32::from(*len), data), known, 0).unwrap();
-        }
+        let wanted =
+            prefixes.iter().map(|((prefix, len), it)| (u32::from(*len), prefix.octets(), it));
+        self.replace_prefixes("SITE_PREFIXES", wanted);
     }
 
     /// Asserts that the tables of pins hold what the host's hold, as [`Self::assert_holds`] does of

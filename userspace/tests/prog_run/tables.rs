@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use aya::Pod;
+use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuValues};
 use pointsman::dataplane::{SweptTable, SweptTables as _};
 use pointsman_ebpf::abi::{
     AddressOwner, BUCKETS_PER_GROUP, Binding, Bucket, Flow, FlowKey, Forward, Group, Host, Ipv4,
-    Ipv6, L4Port, LocalAddress, LocalFilter, Mark, PORT_SLOTS, Port, Settings, TokenBucket,
-    UPLINK_SIDES, Uplink, Vlan,
+    Ipv6, L4Port, LanNetwork, LocalAddress, LocalFilter, Mark, PORT_SLOTS, Port, Settings,
+    TokenBucket, UPLINK_SIDES, Uplink, Vlan,
 };
 use pointsman_ebpf::memory::site::lan;
 use pointsman_ebpf::memory::{FLOW_TABLES, MemoryTables};
@@ -40,6 +41,7 @@ impl Kernel {
         self.set::<Group>("GROUPS", 0, tables.group.unwrap_or_default());
         self.set::<[Uplink; UPLINK_SIDES]>(".data.uplinks", 0, tables.uplinks);
         self.write_large(tables, written);
+        self.write_lan(&tables.lan_networks);
         self.write6(tables, written);
         self.write_hashes(tables);
         let full = PerCpuValues::try_from(vec![TokenBucket::default(); cpus()]).unwrap();
@@ -118,6 +120,28 @@ impl Kernel {
             vlans[usize::from(*egress)] = *vlan;
         }
         self.set(".data.vlans", 0, vlans);
+    }
+
+    fn write_lan(&mut self, networks: &BTreeMap<(Ipv4, u8), LanNetwork>) {
+        let wanted = networks.iter().map(|((prefix, len), it)| (u32::from(*len), *prefix, it));
+        self.replace_prefixes("LAN_NETWORKS", wanted);
+    }
+
+    /// Makes a map of prefixes hold these and no others: each a length and an address.
+    pub(crate) fn replace_prefixes<'v, K: Pod, V: Pod>(
+        &mut self,
+        map: &str,
+        wanted: impl Iterator<Item = (u32, K, &'v V)>,
+    ) {
+        let map = self.object.map_mut(map).unwrap();
+        let mut map = LpmTrie::<&mut MapData, K, V>::try_from(map).unwrap();
+        let before: Vec<_> = map.keys().collect::<Result<_, _>>().unwrap();
+        for key in before {
+            map.remove(&key).unwrap();
+        }
+        for (len, address, value) in wanted {
+            map.insert(&Key::new(len, address), value, 0).unwrap();
+        }
     }
 
     fn write_hashes(&mut self, tables: &MemoryTables) {

@@ -26,11 +26,13 @@ const SERVER_PORTS: [u16; 3] = [53, 80, 4001];
 const HOST_PORTS: [u16; 4] = [4000, 4001, 4002, 4007];
 
 /// Addresses that are treated apart.
-const ODD_ADDRESSES: [[u8; 4]; 9] = [
+const ODD_ADDRESSES: [[u8; 4]; 11] = [
     [10, 1, 0, 1],
     [10, 1, 0, 4],
     [10, 1, 255, 255],
     [10, 1, 0, 0],
+    [10, 20, 0, 2],
+    [10, 20, 255, 255],
     [127, 0, 0, 1],
     [255, 255, 255, 255],
     [0, 0, 0, 0],

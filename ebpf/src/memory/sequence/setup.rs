@@ -4,7 +4,7 @@ use core::net::Ipv4Addr;
 
 use super::{Interface, Tagging};
 use crate::abi::{
-    AddressOwner, Forward, Inbound, Ipv4, L4Port, LanPrefix, LanSide, MAX_UPLINKS, Mac, MacPair,
+    AddressOwner, Forward, Inbound, Ipv4, Ipv4Prefix, L4Port, LanSide, MAX_UPLINKS, Mac, MacPair,
     POOL_ADDRESSES, PortRange,
 };
 use crate::memory::MemoryTables;
@@ -204,8 +204,8 @@ impl ForwardRule {
             Some(source) => ([Ipv4Addr::from(source).to_bits(), u32::MAX], 1),
             None => ([u32::MAX, 0], 0),
         };
-        let mut sources = [LanPrefix::default(); 4];
-        sources[0] = LanPrefix { network: address, mask: prefix };
+        let mut sources = [Ipv4Prefix::default(); 4];
+        sources[0] = Ipv4Prefix { network: address, mask: prefix };
         let macs = MacPair::new(Mac::new(mac_of(self.host.0)), Mac::new(lan::MAC));
         let side = LanSide::new(macs, lan::EGRESS, setup.mtu[0]);
         Forward {

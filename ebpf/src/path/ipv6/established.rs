@@ -1,6 +1,6 @@
 //! 3. Packets of established flows: where every packet of IPv6 starts.
 //!
-//! TCP and UDP without extension headers have code of their own, as those of IPv4 have.
+//! TCP and UDP without extension headers and in one buffer have code of their own, as those of IPv4 have.
 
 use core::mem::MaybeUninit;
 
@@ -29,11 +29,12 @@ pub fn established<'p, F: Frame, T: Tables6, E: End>(
     end: &E,
 ) -> Step<'p, E::Done, Packet6> {
     let Some(port) = tables.port(port) else {
-        return Step::Done(end.done(Verdict::Pass(PassReason::UnknownPort)));
+        return Step::Done(end.done(frame, Verdict::Pass(PassReason::UnknownPort)));
     };
     // So the compiler knows that all the headers are there.
     if frame.holds(PLAIN_LEN)
         && let Some(header) = frame.read::<Ipv6Header>(ETHERNET_LEN)
+        && frame.len() >= ETHERNET_LEN + IPV6_LEN + header.payload_len()
     {
         if header.next_header == Protocol::TCP {
             let upper = Upper::direct(Protocol::TCP);
@@ -45,7 +46,7 @@ pub fn established<'p, F: Frame, T: Tables6, E: End>(
         }
     }
     let Some(header) = frame.read::<Ipv6Header>(ETHERNET_LEN) else {
-        return Step::Done(end.done(Verdict::Drop(DropReason::Truncated)));
+        return Step::Done(end.done(frame, Verdict::Drop(DropReason::Truncated)));
     };
     let next = header.next_header;
     let bits = if is_extension(next) {
@@ -56,10 +57,13 @@ pub fn established<'p, F: Frame, T: Tables6, E: End>(
     match Upper::from_bits(bits) {
         Ok(upper) => shaped(frame, tables, port, &header, upper, place, end),
         // What is no IPv6 packet has no extension headers.
-        Err(error) => Step::Done(end.done(match parse::check_header(frame, &header) {
-            Ok(()) => Verdict::Drop(parse::refuse(error)),
-            Err(stop) => refused(stop),
-        })),
+        Err(error) => Step::Done(end.done(
+            frame,
+            match parse::check_header(frame, &header) {
+                Ok(()) => Verdict::Drop(parse::refuse(error)),
+                Err(stop) => refused(stop),
+            },
+        )),
     }
 }
 
@@ -81,11 +85,11 @@ fn shaped<'p, F: Frame, T: Tables6, E: End>(
     };
     let (packet, foreign) = match parsed {
         Ok(parsed) => parsed,
-        Err(stop) => return Step::Done(end.done(refused(stop))),
+        Err(stop) => return Step::Done(end.done(frame, refused(stop))),
     };
     if packet.from_lan && tables.nat64().contains(&packet.outside) {
         return match nat64::established(frame, tables, port, packet) {
-            Some(sent) => conclude(sent, packet, end),
+            Some(sent) => conclude(frame, sent, packet, end),
             None => Step::Next(Stage::Outbound64, packet, Note::NOTHING),
         };
     }
@@ -106,22 +110,23 @@ fn shaped<'p, F: Frame, T: Tables6, E: End>(
     } else {
         return Step::Next(Stage::Outbound6, packet, Note::NOTHING);
     };
-    conclude(sent, packet, end)
+    conclude(frame, sent, packet, end)
 }
 
 /// What this stage ends in, of a packet that is sent, or is not.
 #[inline(always)]
-fn conclude<'p, E: End>(
+fn conclude<'p, F: Frame, E: End>(
+    frame: &F,
     sent: Result<Verdict, Stop>,
     packet: &'p Packet6,
     end: &E,
 ) -> Step<'p, E::Done, Packet6> {
     match sent {
-        Ok(verdict) => Step::Done(end.done(verdict)),
+        Ok(verdict) => Step::Done(end.done(frame, verdict)),
         Err(Stop::Answer(reason, mtu)) => {
             Step::Next(Stage::Answer6, packet, Note::dropped(reason, mtu))
         }
-        Err(stop) => Step::Done(end.done(refused(stop))),
+        Err(stop) => Step::Done(end.done(frame, refused(stop))),
     }
 }
 

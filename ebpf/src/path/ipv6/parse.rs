@@ -140,7 +140,7 @@ pub(in crate::path) fn check_header<F: Frame>(frame: &F, header: &Ipv6Header) ->
     if header.version() != 6 {
         return Err(DropReason::BadHeader.into());
     }
-    if frame.len() < ETHERNET_LEN + IPV6_LEN + header.payload_len() {
+    if !frame.reaches(ETHERNET_LEN + IPV6_LEN + header.payload_len()) {
         return Err(DropReason::Truncated.into());
     }
     Ok(())

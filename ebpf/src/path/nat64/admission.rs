@@ -44,9 +44,8 @@ pub(super) fn of_sender<T: Tables6>(tables: &T, source: &Ipv6) -> Result<(), Dro
 #[inline(always)]
 fn destination<T: Tables6>(tables: &T, packet: &Packet6) -> Option<Ipv4> {
     let address = tables.nat64().extract(&packet.outside)?;
-    let settings = tables.settings()?;
     let is_outside = !is_martian(address)
-        && !settings.is_lan(address)
+        && tables.lan_network(address).is_none()
         && tables.local(&address.into()).is_none();
     is_outside.then_some(address)
 }

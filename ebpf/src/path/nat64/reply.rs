@@ -1,8 +1,6 @@
 //! 4. From an uplink, and of no established flow: the answer to an unanswered one, or more of one that the
 //!    LAN has yet to answer.
 
-use core::hint::black_box;
-
 use super::entry::{self, Common, Ends};
 use super::send;
 use crate::abi::{
@@ -47,8 +45,10 @@ pub(super) fn run<F: Frame, T: Tables6>(
         flow::mark(frame, tables, out, packet);
     }
     if packet.is_first_fragment() {
-        // The compiler would go on with a register that nothing was put into.
-        black_box(fragment::record(frame, tables, packet, into))?;
+        // Were it an error, the compiler would go on with a register that nothing was put into.
+        if let Err(reason) = fragment::record(frame, tables, packet, into) {
+            return Ok(Verdict::Drop(reason));
+        }
     }
     send::inward(frame, packet, into, tables.nat64(), uplink)
 }

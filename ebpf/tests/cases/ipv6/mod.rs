@@ -10,6 +10,7 @@ mod harness;
 mod icmp_errors;
 mod icmp_errors_of_hosts;
 mod invitations;
+mod jumbo;
 mod lan_to_lan;
 mod malformed;
 mod mss;

@@ -47,8 +47,9 @@ pub(crate) struct Site {
     pub(crate) now: u64,
 }
 
-/// The network of the LAN, of 16 bits.
-const LAN: [u8; 2] = [10, 1];
+/// The network on the LAN's link, of 16 bits, and that behind a router of it.
+const LINK: [u8; 2] = [10, 1];
+const BEHIND_ROUTER: [u8; 2] = [10, 20];
 
 /// The site's own prefix, of 24 bits.
 const ROUTED: [u8; 3] = [198, 19, 4];
@@ -160,7 +161,8 @@ impl Site {
 
     /// Whether the address is of the LAN.
     pub(crate) fn is_of_lan(&self, address: [u8; 4]) -> bool {
-        address[..2] == LAN || self.is_routed(address)
+        let is_near = address[..2] == LINK || address[..2] == BEHIND_ROUTER;
+        is_near || self.is_routed(address)
     }
 
     /// Whether the address is a broadcast address of the LAN, of the new kind or the old.

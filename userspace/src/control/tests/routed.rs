@@ -1,11 +1,11 @@
 //! Prefixes of IPv4 that uplinks route as they are.
 
-use ipnet::Ipv6Net;
-use pointsman_ebpf::abi::{Inbound, LanPrefix, ROUTED_SIDE, SitePrefix, Uplink};
+use ipnet::{Ipv4Net, Ipv6Net};
+use pointsman_ebpf::abi::{Inbound, Ipv4Prefix, LanNetwork, ROUTED_SIDE, SitePrefix, Uplink};
 
 use super::*;
 
-const PREFIX: LanPrefix = LanPrefix { network: 0xc613_0400, mask: 0xffff_ff00 };
+const PREFIX: Ipv4Prefix = Ipv4Prefix { network: 0xc613_0400, mask: 0xffff_ff00 };
 const ROUTED: &str = "ipv4 = { mode = \"routed\", prefix = \"198.19.4.0/24\" }\n";
 const BESIDE: &str = "ipv4 = { routed = \"198.19.4.0/24\", inbound = \"answers\" }\n";
 
@@ -20,6 +20,12 @@ fn running(fiber: &str, cable: &str) -> Gateway {
 /// The prefix of the mapped addresses, and which uplinks take it.
 fn known(prefix: &str, uplinks: u64) -> (Ipv6Net, SitePrefix) {
     (prefix.parse().unwrap(), SitePrefix { uplinks, ..SitePrefix::default() })
+}
+
+/// A prefix of the LAN, and whether it is on a link.
+fn on_link(prefix: &str, is_on_link: bool) -> (Ipv4Net, LanNetwork) {
+    let prefix: Ipv4Net = prefix.parse().unwrap();
+    (prefix, LanNetwork::new(u32::from(prefix.prefix_len()), is_on_link))
 }
 
 fn side(gateway: &Gateway, id: u8) -> Uplink {
@@ -45,15 +51,26 @@ fn an_uplink_has_a_side_for_each_of_what_it_does() {
     for ifindex in [FIBER, CABLE] {
         let port = ports[&ifindex];
         assert_eq!((port.routed_count, port.routed[0]), (1, PREFIX));
-        assert!(port.routed[1..].iter().all(|prefix| *prefix == LanPrefix::default()));
+        assert!(port.routed[1..].iter().all(|prefix| *prefix == Ipv4Prefix::default()));
     }
     assert_eq!((settings.routed, settings.nat44), (1, 0b10));
-    // It is the site's own, before what is on the LAN's link.
-    assert_eq!(settings.lan_prefixes[0], PREFIX);
-    assert!(settings.lan_prefixes[1].contains(Ipv4::new([10, 1, 0, 200])));
+    // It is of the LAN, wherever there.
+    let networks = [on_link("10.1.0.0/24", true), on_link("198.19.4.0/24", false)];
+    assert_eq!(gateway.dataplane.lan_networks, networks.into());
     // Nothing is translated to the address of what only routes.
     let owner = |address: [u8; 4]| local[&LocalAddress::from(Ipv4::new(address))].uplink();
     assert_eq!([owner([203, 0, 113, 2]), owner([198, 51, 100, 2])], [None, Some(1)]);
+}
+
+/// Only on a link does a prefix have a broadcast address, also one that is routed.
+#[test]
+fn a_prefix_may_be_on_the_link_of_a_lan_interface() {
+    let mut gateway = running(ROUTED, "");
+    gateway.fact(has_address(LAN, [198, 19, 4, 1]));
+    let networks = [on_link("10.1.0.0/24", true), on_link("198.19.4.0/24", true)];
+    assert_eq!(gateway.dataplane.lan_networks, networks.into());
+    gateway.fact(Fact::AddressGone(address(LAN, [198, 19, 4, 1])));
+    assert_eq!(gateway.dataplane.lan_networks[&networks[1].0], LanNetwork::new(24, false));
 }
 
 /// A part of the prefix may also leave by who routes the whole.
