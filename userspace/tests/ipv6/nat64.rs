@@ -1,7 +1,9 @@
 //! Hosts that have IPv6 only, and servers and providers that have IPv4 only.
 
 use std::io::{self, IoSliceMut, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6, TcpListener, UdpSocket};
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddrV6, TcpListener, TcpStream, UdpSocket,
+};
 use std::os::fd::AsRawFd as _;
 use std::thread;
 use std::time::Duration;
@@ -284,28 +286,59 @@ fn new_flows_take_the_other_uplink() {
     assert_eq!(error.kind(), io::ErrorKind::NetworkUnreachable, "{error}");
 }
 
+/// A connection of the client's to the server, seen from both ends.
+fn connection(gateway: &Gateway, from: Ipv6Addr) -> (TcpStream, TcpStream) {
+    let listener = gateway.site.server.run(|| TcpListener::bind((SERVER, PORT))).unwrap();
+    let accepting = thread::spawn(move || listener.accept().unwrap().0);
+    let service = SocketAddrV6::new(embedded(WELL_KNOWN, SERVER), PORT, 0, 0);
+    let client = connect(&gateway.site.client, from, service).unwrap();
+    let server = accepting.join().unwrap();
+    for stream in [&client, &server] {
+        stream.set_read_timeout(Some(BOUND)).unwrap();
+    }
+    (client, server)
+}
+
+/// As in NAT44: datagrams go on from another address, and a connection learns that it has none.
+#[test]
+fn flows_go_over_to_the_other_uplink() {
+    let gateway = gateway("");
+    let site = &gateway.site;
+    let from = client_by(&gateway, 0);
+    let server = udp(&site.server, SERVER, PORT);
+    let client = udp(&site.client, from, 0);
+    let service = SocketAddrV6::new(embedded(WELL_KNOWN, SERVER), PORT, 0, 0);
+    let (mut stream, _accepted) = connection(&gateway, from);
+    stream.write_all(b"by the first").unwrap();
+    for (uplink, word) in [&b"by the first"[..], b"by the second"].into_iter().enumerate() {
+        let peer = exchange_with(&client, &server, service, word);
+        assert_eq!(peer.ip(), IpAddr::V4(plan::gateway(uplink)));
+        if uplink == 0 {
+            site.uplinks[0].cut().unwrap();
+            gateway.wait_for("the uplink is down", |status| status.uplinks[0].state != "up");
+        }
+    }
+    stream.write_all(b"by the second").unwrap();
+    let error = stream.read(&mut [0; 64]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+}
+
 #[test]
 fn a_connection_is_made_refused_and_ended() {
     let gateway = gateway("");
-    let site = &gateway.site;
     let from = plan6::client(UNIQUE_LOCAL, 0);
     let service = SocketAddrV6::new(embedded(WELL_KNOWN, SERVER), PORT, 0, 0);
-    let error = connect(&site.client, from, service).unwrap_err();
+    let error = connect(&gateway.site.client, from, service).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
-    let listener = site.server.run(|| TcpListener::bind((SERVER, PORT))).unwrap();
-    let accepting = thread::spawn(move || listener.accept().unwrap().0);
-    let mut client = connect(&site.client, from, service).unwrap();
-    let mut server = accepting.join().unwrap();
-    server.set_read_timeout(Some(BOUND)).unwrap();
-    client.set_read_timeout(Some(BOUND)).unwrap();
+    let (mut client, mut server) = connection(&gateway, from);
     client.write_all(b"all").unwrap();
-    client.shutdown(std::net::Shutdown::Write).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
     let mut heard = String::new();
     server.read_to_string(&mut heard).unwrap();
-    server.write_all(b"that too").unwrap();
+    server.write_all(b" that too").unwrap();
     drop(server);
     client.read_to_string(&mut heard).unwrap();
-    assert_eq!(heard, "allthat too");
+    assert_eq!(heard, "all that too");
 }
 
 /// Who is let in is as in NAT44: by the default, anyone, once the host has a mapping (RFC 6146 section 3.5.1).
