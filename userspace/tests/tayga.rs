@@ -553,3 +553,38 @@ fn tayga_fragments_above_1280_bytes() {
     let carried: Vec<u8> = theirs.iter().flat_map(|packet| packet[48..].to_vec()).collect();
     assert_eq!((theirs.len(), &carried[..]), (2, &ours[40..]));
 }
+
+/// Sums that are all zeros and all ones in one version or the other are among these.
+///
+/// A sum of UDP's that comes to zero is written as all ones, for zero says that there is none (RFC 768),
+/// which IPv6 does not allow (RFC 8200 section 8.1). TAYGA writes zero.
+#[test]
+fn checksums_of_every_value() {
+    let (tayga, tables) = (Tayga::start(OWN), gateway(OWN));
+    let [request, others @ ..] = outgoing(OWN);
+    let [answer, other_answers @ ..] = incoming().map(|packet| packet.fragment(DONT_FRAGMENT));
+    let mut sums_of_zero = 0;
+    for word in 0..=u16::MAX {
+        let payload = word.to_be_bytes();
+        for packet in others.clone() {
+            same_out(&tayga, &tables, &packet.payload(&payload).build());
+        }
+        for packet in other_answers.clone() {
+            same_in(&tayga, &tables, packet.payload(&payload));
+        }
+        let request = request.clone().payload(&payload).build();
+        let answer = coming(answer.clone().payload(&payload)).build();
+        for (frame, ifindex, at) in [(request, lan::IFINDEX, 26), (answer, A.ifindex, 46)] {
+            let ours = ours(&tables, ifindex, &frame).unwrap();
+            let mut ours = if ours[0] >> 4 == 4 { as_tayga_identifies(ours) } else { ours };
+            let theirs = tayga.translate(&frame[14..]);
+            if theirs[0][at..at + 2] == [0; 2] {
+                assert_eq!(ours[at..at + 2], [0xff; 2]);
+                ours[at..at + 2].fill(0);
+                sums_of_zero += 1;
+            }
+            assert_eq!([ours], theirs[..], "of {frame:02x?}");
+        }
+    }
+    assert_eq!(sums_of_zero, 2);
+}
