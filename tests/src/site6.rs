@@ -18,7 +18,34 @@ impl Site {
     ///
     /// Where the kernel has no IPv6.
     pub fn enable_ipv6(&self, prefixes: &[Ipv6Addr]) -> Result<(), LabError> {
-        for host in self.hosts() {
+        self.enable_ipv6_in_lan(prefixes)?;
+        let mut gateway = String::new();
+        let mut server = String::new();
+        add(&mut server, SERVER, 128, "lo");
+        enable(&self.server)?;
+        for (index, uplink) in self.uplinks.iter().enumerate() {
+            add(&mut gateway, plan6::gateway(index), LINK_PREFIX, &format!("wan{index}"));
+            let metric = 100 + index;
+            let _ =
+                writeln!(gateway, "route add default via {ROUTER} dev wan{index} metric {metric}");
+            enable(&uplink.isp)?;
+            uplink.isp.ip6(&isp(index))?;
+            uplink.isp.sysctl("net.ipv6.conf.all.forwarding", "1")?;
+            server += &to_provider(index);
+        }
+        server += &to_independent(0);
+        self.gateway.ip6(&gateway)?;
+        self.server.ip6(&server)
+    }
+
+    /// Gives the hosts of the LAN IPv6 besides, and the gateway there, as [`Self::enable_ipv6`] does.
+    /// Beyond, there is none.
+    ///
+    /// # Errors
+    ///
+    /// Where the kernel has no IPv6.
+    pub fn enable_ipv6_in_lan(&self, prefixes: &[Ipv6Addr]) -> Result<(), LabError> {
+        for host in [&self.client, &self.gateway].into_iter().chain(&self.neighbour) {
             enable(host)?;
         }
         let mut gateway = String::new();
@@ -37,25 +64,13 @@ impl Site {
             client += &route;
             neighbour += &route;
         }
-        let mut server = String::new();
-        add(&mut server, SERVER, 128, "lo");
-        for (index, uplink) in self.uplinks.iter().enumerate() {
-            add(&mut gateway, plan6::gateway(index), LINK_PREFIX, &format!("wan{index}"));
-            let metric = 100 + index;
-            let _ =
-                writeln!(gateway, "route add default via {ROUTER} dev wan{index} metric {metric}");
-            uplink.isp.ip6(&isp(index))?;
-            uplink.isp.sysctl("net.ipv6.conf.all.forwarding", "1")?;
-            server += &to_provider(index);
-        }
-        server += &to_independent(0);
         self.gateway.ip6(&gateway)?;
         self.gateway.sysctl("net.ipv6.conf.lan0.forwarding", "1")?;
         self.client.ip6(&client)?;
         if let Some(host) = &self.neighbour {
             host.ip6(&neighbour)?;
         }
-        self.server.ip6(&server)
+        Ok(())
     }
 
     /// Has the server send what is for the site's independent prefix by this provider, as if the others

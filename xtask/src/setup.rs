@@ -42,7 +42,7 @@ const MIRI_COMPONENTS: [(&str, &str); 2] =
     [("miri", "bin/miri"), ("rust-src", "lib/rustlib/src/rust/library/Cargo.lock")];
 
 /// Programs of the laboratory, and Debian's package of each.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("ip", "iproute2"),
     ("ethtool", "ethtool"),
     ("nft", "nftables"),
@@ -51,6 +51,8 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("iperf3", "iperf3"),
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
+    // Its service is installed disabled, so nothing starts.
+    ("tayga", "tayga"),
 ];
 
 /// Where programs for root are, which an ordinary user's `$PATH` may leave out.

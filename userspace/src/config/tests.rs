@@ -57,7 +57,7 @@ fn example() -> Config {
         up_after: 3,
     };
     Config {
-        nat64: None,
+        nat64: Some("64:ff9b::/96".parse().unwrap()),
         lan: Lan { interfaces: vec!["enp1s0".to_owned()] },
         uplinks: vec![
             Uplink {

@@ -1,7 +1,7 @@
 //! An uplink is cut.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv6Addr, TcpStream};
 
 use pointsman_lab::plan6::SERVER;
 
@@ -76,7 +76,7 @@ fn a_source_that_no_uplink_owns_does_not_leave() {
     let foreign = "2001:db8:bad::1";
     let client = &gateway.site.client;
     client.ip6(&format!("address add {foreign}/128 dev eth0 nodad")).unwrap();
-    let socket = udp(client, foreign.parse().unwrap(), 0);
+    let socket = udp(client, foreign.parse::<Ipv6Addr>().unwrap(), 0);
     socket.send_to(b"spoofed", SERVICE).unwrap();
     gateway.wait_for("it is dropped", |status| status.drops["foreign_source"].packets == 1);
 }

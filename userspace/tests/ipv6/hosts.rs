@@ -75,7 +75,8 @@ pub(crate) fn gateway(mode: Mode, more: &str) -> Gateway {
 ///
 /// Its address may be that of a socket that was just closed, and is taken for as long as a process
 /// that another test starts has the descriptor: until it executes its program.
-pub(crate) fn udp(host: &Namespace, address: Ipv6Addr, port: u16) -> UdpSocket {
+pub(crate) fn udp(host: &Namespace, address: impl Into<IpAddr>, port: u16) -> UdpSocket {
+    let address = address.into();
     let mut socket = None;
     wait_until("the socket has its address", BOUND, || {
         match host.run(|| UdpSocket::bind((address, port))) {
@@ -95,13 +96,23 @@ pub(crate) const SERVICE: SocketAddrV6 = SocketAddrV6::new(SERVER, 7000, 0, 0);
 
 /// Lets the server have a datagram, and answer it. Returns how the client appears to the server.
 pub(crate) fn exchange(client: &UdpSocket, server: &UdpSocket, payload: &[u8]) -> SocketAddr {
+    exchange_with(client, server, SERVICE, payload)
+}
+
+/// As [`exchange`], where the server is asked elsewhere.
+pub(crate) fn exchange_with(
+    client: &UdpSocket,
+    server: &UdpSocket,
+    service: SocketAddrV6,
+    payload: &[u8],
+) -> SocketAddr {
     let mut buffer = vec![0; 65_535];
-    client.send_to(payload, SERVICE).unwrap();
+    client.send_to(payload, service).unwrap();
     let (length, peer) = server.recv_from(&mut buffer).unwrap();
     assert!(buffer[..length] == *payload, "{length} bytes came of {}", payload.len());
     server.send_to(payload, peer).unwrap();
     let (length, from) = client.recv_from(&mut buffer).unwrap();
-    assert_eq!(from, SERVICE.into());
+    assert_eq!(from, service.into());
     assert!(buffer[..length] == *payload, "{length} bytes came back of {}", payload.len());
     peer
 }
@@ -160,9 +171,41 @@ pub(crate) fn connection(gateway: &Gateway, from: Ipv6Addr) -> (TcpStream, TcpSt
 
 /// Runs ping to the server, from an address. Returns what it prints.
 pub(crate) fn ping(host: &Namespace, from: Ipv6Addr, arguments: &[&str]) -> (bool, String) {
-    let (from, to) = (from.to_string(), SERVER.to_string());
+    ping_to(host, from, SERVER, arguments)
+}
+
+/// As [`ping`], to another address.
+pub(crate) fn ping_to(
+    host: &Namespace,
+    from: Ipv6Addr,
+    to: Ipv6Addr,
+    arguments: &[&str],
+) -> (bool, String) {
+    let (from, to) = (from.to_string(), to.to_string());
     let fixed = ["-6", "-n", "-W", "5", "-I", &from];
     let output = host.command("ping").args(fixed).args(arguments).arg(&to).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     (output.status.success(), text + &String::from_utf8_lossy(&output.stderr))
+}
+
+/// Who says that an echo request's time is over, from the first router on; the last is the destination.
+pub(crate) fn hops(client: &Namespace, from: Ipv6Addr, to: Ipv6Addr) -> Vec<Ipv6Addr> {
+    let hop = |limit: u8| {
+        let (_, text) = ping_to(client, from, to, &["-c", "1", "-t", &limit.to_string()]);
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("From ") || line.contains(" bytes from "))
+            .unwrap_or_else(|| panic!("no answer in {text}"));
+        let mut words = line.split_whitespace();
+        let from = words.find(|word| word.eq_ignore_ascii_case("from")).and(words.next());
+        from.unwrap().trim_end_matches(':').parse::<Ipv6Addr>().unwrap()
+    };
+    let mut hops = Vec::new();
+    for limit in 1..=8 {
+        hops.push(hop(limit));
+        if hops.last() == Some(&to) {
+            return hops;
+        }
+    }
+    panic!("no end after {hops:?}");
 }

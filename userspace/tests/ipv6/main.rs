@@ -11,3 +11,4 @@ mod failover;
 mod hosts;
 mod inbound;
 mod modes;
+mod nat64;

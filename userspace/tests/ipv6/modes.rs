@@ -1,35 +1,11 @@
 //! What must work in every mode.
 
-use std::net::Ipv6Addr;
-
 use pointsman_lab::plan6::{self, SERVER};
 use pointsman_lab::wait_until;
 
 use crate::bulk;
-use crate::hosts::{Mode, client_by, gateway, ping};
-use crate::support::{BOUND, Gateway};
-
-/// Who says that an echo request's time is over, from the first router on; the last is the destination.
-fn hops(gateway: &Gateway, from: Ipv6Addr) -> Vec<Ipv6Addr> {
-    let hop = |limit: u8| {
-        let (_, text) = ping(&gateway.site.client, from, &["-c", "1", "-t", &limit.to_string()]);
-        let line = text
-            .lines()
-            .find(|line| line.starts_with("From ") || line.contains(" bytes from "))
-            .unwrap_or_else(|| panic!("no answer in {text}"));
-        let mut words = line.split_whitespace();
-        let from = words.find(|word| word.eq_ignore_ascii_case("from")).and(words.next());
-        from.unwrap().trim_end_matches(':').parse::<Ipv6Addr>().unwrap()
-    };
-    let mut hops = Vec::new();
-    for limit in 1..=8 {
-        hops.push(hop(limit));
-        if hops.last() == Some(&SERVER) {
-            return hops;
-        }
-    }
-    panic!("no end after {hops:?}");
-}
+use crate::hosts::{Mode, client_by, gateway, hops, ping};
+use crate::support::BOUND;
 
 /// What a host expects of its gateway, by each uplink.
 fn everything_works(mode: Mode) {
@@ -50,7 +26,7 @@ fn everything_works(mode: Mode) {
             Mode::Routed => plan6::INDEPENDENT,
             Mode::Source => plan6::provider(0),
         });
-        assert_eq!(hops(&gateway, from), [first, plan6::isp(uplink), SERVER]);
+        assert_eq!(hops(&site.client, from, SERVER), [first, plan6::isp(uplink), SERVER]);
     }
     // The second uplink takes no more than every link must. Who sends more is told, and cuts.
     site.gateway.ip("link set wan1 mtu 1280").unwrap();

@@ -110,10 +110,20 @@ pub(crate) fn move_both_ways(
     directory: &Path,
     arguments: &[&str],
 ) -> [IpAddr; 2] {
+    move_between((client, address), (server, address), directory, arguments)
+}
+
+/// As [`move_both_ways`], where the client knows the server by another address than it has.
+pub(crate) fn move_between(
+    (client, known_as): (&Namespace, IpAddr),
+    (server, address): (&Namespace, IpAddr),
+    directory: &Path,
+    arguments: &[&str],
+) -> [IpAddr; 2] {
     let listener = listen(server, address);
     let serving = thread::spawn(move || [serve(&listener), serve(&listener)]);
 
-    let mut download = curl(client, address, arguments);
+    let mut download = curl(client, known_as, arguments);
     assert_is_content(download.stdout.take().unwrap());
     assert!(download.wait().unwrap().success());
 
@@ -121,7 +131,7 @@ pub(crate) fn move_both_ways(
     fs::write(&file, &*CONTENT).unwrap();
     // Without an `Expect` header it does not wait for leave to send.
     let upload = [arguments, &["--header", "Expect:", "--upload-file", file.to_str().unwrap()]];
-    let upload = curl(client, address, &upload.concat()).wait_with_output().unwrap();
+    let upload = curl(client, known_as, &upload.concat()).wait_with_output().unwrap();
     assert!(upload.status.success(), "{upload:?}");
     serving.join().unwrap()
 }
