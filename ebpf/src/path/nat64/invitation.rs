@@ -47,7 +47,8 @@ fn admit<T: Tables6>(
     (address, inside_port): (Ipv6, L4Port),
 ) -> Result<(), DropReason> {
     let key = &packet.key;
-    if is_spoofed(tables, key.source()) {
+    // Nobody could answer who has no address in the prefix.
+    if is_spoofed(tables, key.source()) || !tables.nat64().leads_to(key.source()) {
         return Err(DropReason::Martian);
     }
     let settings = tables.settings().ok_or(DropReason::NotReady)?;
