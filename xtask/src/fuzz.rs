@@ -21,8 +21,8 @@ pub(crate) struct Options {
     pub(crate) seed: Option<u64>,
 }
 
-/// Runs random sequences of packets and events of IPv4 and of IPv6, by turns, through the path on the host
-/// and through the models of both, on all cores. Fails where they differ, with a sequence that shows it.
+/// Runs random sequences of packets and events of IPv4, of IPv6 and of NAT64, by turns, through the path on the
+/// host and through the models of each, on all cores. Fails where they differ, with a sequence that shows it.
 pub(crate) fn fuzz(options: &Options) -> Result<()> {
     setup::ensure(Scope::Build)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_secs());

@@ -83,8 +83,14 @@ impl Nat64 {
             at => upper << (at & 63) | lower >> ((64 - u32::from(at)) & 63),
         };
         let found = Ipv4::new(((bits >> 32) as u32).to_be_bytes());
-        let is_private = self.is_well_known != 0 && found.is_private();
-        (self.embed(found) == *address && !is_private).then_some(found)
+        (self.embed(found) == *address && self.leads_to(found)).then_some(found)
+    }
+
+    /// Whether an IPv4 address may stand in the prefix: in the well-known one, none of a private network
+    /// (RFC 6052 section 3.1).
+    #[inline(always)]
+    pub const fn leads_to(&self, address: Ipv4) -> bool {
+        self.is_well_known == 0 || !address.is_private()
     }
 }
 

@@ -15,6 +15,7 @@ mod random;
 pub mod routed;
 pub mod sequence;
 pub mod sequence6;
+pub mod sequence64;
 pub mod site;
 pub mod site6;
 pub mod site64;

@@ -104,7 +104,7 @@ pub fn gateway(bucket: impl Fn(u32) -> Bucket + 'static, carriage: [Carriage; 2]
     tables
 }
 
-fn add_local(tables: &mut MemoryTables, address: Ipv6Addr, egress: u16) {
+pub(super) fn add_local(tables: &mut MemoryTables, address: Ipv6Addr, egress: u16) {
     tables.local.insert(entry(address), AddressOwner::KERNEL);
     tables.ipv6.addresses.insert(egress, entry(address));
 }

@@ -26,6 +26,15 @@ pub fn gateway(
     (prefix, length): Prefix,
 ) -> MemoryTables {
     let mut tables = site6::gateway(bucket, carriage);
+    translate(&mut tables, (prefix, length));
+    tables
+}
+
+/// Has a gateway, whose LAN has addresses of [`INTERNAL`] beside those of IPv4, reach IPv4 by this prefix.
+///
+/// # Panics
+/// Where IPv4 addresses cannot stand in the prefix.
+pub fn translate(tables: &mut MemoryTables, (prefix, length): Prefix) {
     let nat64 = Nat64::new(entry(prefix), length);
     assert!(nat64.is_some(), "no IPv4 address stands in {prefix}/{length}");
     tables.ipv6.nat64 = nat64.unwrap_or_default();
@@ -35,5 +44,4 @@ pub fn gateway(
     let internal = (entry(INTERNAL.0), INTERNAL.1);
     let foreign = SitePrefix { is_foreign: 1, ..SitePrefix::default() };
     tables.ipv6.prefixes.entry(internal).or_insert(foreign);
-    tables
 }

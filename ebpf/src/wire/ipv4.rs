@@ -203,7 +203,8 @@ fn find_source_route<F: Frame>(frame: &F, offset: usize, len: usize) -> bool {
         match kind {
             0 => break,
             1 => next = at + 1,
-            _ if SOURCE_ROUTES.contains(&kind) && pointer <= size => return true,
+            // What follows the last option is none of it.
+            _ if SOURCE_ROUTES.contains(&kind) && at + 2 < len && pointer <= size => return true,
             _ if size < 2 => break,
             _ => next = at + usize::from(size),
         }

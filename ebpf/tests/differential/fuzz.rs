@@ -10,9 +10,9 @@ use pointsman_ebpf::memory::{Counts, Random};
 use pointsman_ebpf::path::Tables as _;
 use pointsman_ebpf::verdict::Verdict;
 
-use super::fuzz6;
 use super::run::{Difference, Played, run};
 use super::shrink::{Shrink, shrink};
+use super::{fuzz6, fuzz64};
 
 /// Few under Miri, which is slow.
 pub(crate) const SEQUENCES: u64 = if cfg!(miri) { 3 } else { 10_000 };
@@ -187,10 +187,11 @@ fn for_a_time() {
     let work = || {
         while Instant::now() < end && !failed.load(Ordering::Relaxed) {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            // By turns of IPv4 and of IPv6.
-            let counts = std::panic::catch_unwind(|| match number % 2 {
-                0 => check(&sequence(seed, number / 2)),
-                _ => fuzz6::check(&fuzz6::sequence(seed, number / 2)),
+            // By turns of IPv4, of IPv6, and of what goes from one to the other.
+            let counts = std::panic::catch_unwind(|| match number % 3 {
+                0 => check(&sequence(seed, number / 3)),
+                1 => fuzz6::check(&fuzz6::sequence(seed, number / 3)),
+                _ => fuzz64::check(&fuzz64::sequence(seed, number / 3)),
             });
             match counts {
                 Ok(counts) => packets.fetch_add(counts.packets(), Ordering::Relaxed),

@@ -69,6 +69,11 @@ impl Player {
         }
     }
 
+    /// What became of the steps so far.
+    pub(crate) fn passages(&self) -> &Passages {
+        &self.passages
+    }
+
     /// Notes what became of the step: what [`Self::frame`] gave, and the frame after the verdict.
     pub fn played(&mut self, input: Option<(Interface, Vec<u8>)>, after: Option<(Verdict, &[u8])>) {
         self.passages.note(input, after);

@@ -36,6 +36,10 @@ pub(super) fn run<F: Frame, T: Tables6>(
     if packet.ttl <= 1 {
         return Err(Stop::Answer(DropReason::TtlExceeded, 0));
     }
+    let outer: Ipv4Header = frame.read(ETHERNET_LEN).ok_or(DropReason::Truncated)?;
+    if outer.is_source_routed(frame, ETHERNET_LEN) {
+        return Err(DropReason::SourceRoute.into());
+    }
     // No fragment of ICMP is translated (RFC 7915 section 1.2).
     if packet.fragment != 0 {
         return Err(DropReason::Nat64Untranslatable.into());
@@ -44,10 +48,12 @@ pub(super) fn run<F: Frame, T: Tables6>(
     let mtus = Mtus { ipv4: uplink.mtu, ipv6: flow.lan.mtu() };
     let message = icmp::to_v6(read(frame, packet)?, quoted.total_len() as u16, mtus)
         .ok_or(DropReason::Icmp)?;
+    let len = quoted_len(frame, packet, &quote).ok_or(DropReason::IcmpMismatch)?;
     let nat64 = tables.nat64();
     let remote = nat64.embed(quote.destination.0);
     let ends = [nat64.embed(packet.key.source()), flow.inside(), remote];
-    write(frame, packet, &quote, &quoted, flow, message, ends).ok_or(DropReason::Truncated)?;
+    write(frame, packet, (&quote, len), &quoted, flow, message, ends)
+        .ok_or(DropReason::Truncated)?;
     Ok(Verdict::Forward {
         egress: flow.lan.egress(),
         uplink: port.uplink,
@@ -66,12 +72,10 @@ fn find<'a, 'p, T: Tables6>(
     if !tables.nat64().is_set() {
         return None;
     }
-    if let Some(flow) = tables.flow(FlowTable::Established, key) {
-        if flow.direction != Direction::In64 as u8 {
-            return None;
-        }
-        let uplink = flow::current(tables, flow)?;
-        return Some((copy(flow, place), uplink));
+    if let Some(flow) = tables.flow(FlowTable::Established, key)
+        && let Some(uplink) = flow::current(tables, flow)
+    {
+        return (flow.direction == Direction::In64 as u8).then(|| (copy(flow, place), uplink));
     }
     let uplink = tables.uplink(port.uplink)?;
     let by = (port.uplink, uplink);
@@ -98,14 +102,14 @@ fn read<F: Frame>(frame: &F, packet: &Packet) -> Result<Message, DropReason> {
 fn write<F: Frame>(
     frame: &mut F,
     packet: &Packet,
-    quote: &Quote,
+    (quote, len): (&Quote, usize),
     quoted: &Ipv4Header,
     flow: &Flow,
     message: Message,
     [sender, inside, remote]: [Ipv6; 3],
 ) -> Option<()> {
     let outer: Ipv4Header = frame.read(ETHERNET_LEN)?;
-    let len = quoted_len(frame, packet, quote)?.min(MESSAGE_MAX - (QUOTED - ETHERNET_LEN));
+    let len = len.min(MESSAGE_MAX - (QUOTED - ETHERNET_LEN));
     frame.truncate(quote.transport + len)?;
     let protocol = to_ipv6(quoted.protocol);
     // The quoted packet's own length, which may be more than is quoted.
@@ -131,6 +135,7 @@ fn write<F: Frame>(
 
 /// How many bytes of the quoted packet's upper layer are kept: what the error says that its quote has, or
 /// all. What comes behind them would be elsewhere in IPv6, and is left out (RFC 4884 sections 4 and 5).
+/// Nothing where it says that there is less than it takes to know the flow.
 #[inline(always)]
 fn quoted_len<F: Frame>(frame: &F, packet: &Packet, quote: &Quote) -> Option<usize> {
     let [icmp_type, _, _, _, _, words] = frame.read::<[u8; 6]>(packet.transport())?;
@@ -142,7 +147,7 @@ fn quoted_len<F: Frame>(frame: &F, packet: &Packet, quote: &Quote) -> Option<usi
         return Some(quote.len);
     }
     let header = quote.transport - quote.at;
-    Some((usize::from(words) * 4).saturating_sub(header).min(quote.len))
+    icmp::enough(quote.protocol, (usize::from(words) * 4).saturating_sub(header).min(quote.len))
 }
 
 /// Writes port, or identifier and type, and checksum of the quoted packet, of which `len` bytes of the

@@ -38,13 +38,17 @@ pub(super) fn run<F: Frame, T: Tables6>(
     let (flow, uplink) = find(tables, &key).ok_or(DropReason::IcmpMismatch)?;
     admission::of_sender(tables, &packet.inside)?;
     send::check_hops(packet)?;
+    if packet.segments_left != 0 {
+        return Err(DropReason::SourceRoute.into());
+    }
     // No fragment of ICMP is translated (RFC 7915 section 1.2).
     if packet.fragment != 0 {
         return Err(DropReason::Nat64Untranslatable.into());
     }
     let mtus = Mtus { ipv4: uplink.mtu, ipv6: port.mtu };
     let message = icmp::to_v4(read(frame, packet)?, mtus).ok_or(DropReason::Icmp)?;
-    write(frame, packet, &quote, (flow, uplink), message).ok_or(DropReason::Truncated)?;
+    let len = quoted_len(frame, packet, &quote).ok_or(DropReason::IcmpMismatch)?;
+    write(frame, packet, (&quote, len), (flow, uplink), message).ok_or(DropReason::Truncated)?;
     Ok(Verdict::Forward { egress: uplink.egress, uplink: flow.uplink, direction: Direction::Out })
 }
 
@@ -86,7 +90,7 @@ fn read<F: Frame>(frame: &F, packet: &Packet6) -> Result<Message, DropReason> {
 fn write<F: Frame>(
     frame: &mut F,
     packet: &Packet6,
-    quote: &Quote,
+    (quote, len): (&Quote, usize),
     (flow, uplink): (&Flow<SharedU64>, &Uplink),
     message: Message,
 ) -> Option<()> {
@@ -95,7 +99,8 @@ fn write<F: Frame>(
     let checksum = frame.read(packet.transport() + offset::ICMP_CHECKSUM)?;
     let identification = u16::from_be_bytes(checksum);
     let quoted: Ipv6Header = frame.read(quote.at)?;
-    let len = quoted_len(frame, packet, quote)?;
+    // As much as the uplink takes: an error is not answered by one that it is too big.
+    let len = len.min(usize::from(uplink.mtu).saturating_sub(QUOTED - ETHERNET_LEN));
     frame.truncate(quote.transport + len)?;
     let protocol = to_ipv4(quote.protocol);
     // The quoted packet's own length, which may be more than is quoted.
@@ -131,6 +136,7 @@ fn write<F: Frame>(
 
 /// How many bytes of the quoted packet's upper layer are kept: what the error says that its quote has, or
 /// all. What comes behind them would be elsewhere in IPv4, and is left out (RFC 4884 sections 4 and 5).
+/// Nothing where it says that there is less than it takes to know the flow.
 #[inline(always)]
 fn quoted_len<F: Frame>(frame: &F, packet: &Packet6, quote: &Quote) -> Option<usize> {
     let [icmp_type, _, _, _, words] = frame.read::<[u8; 5]>(packet.transport())?;
@@ -139,7 +145,7 @@ fn quoted_len<F: Frame>(frame: &F, packet: &Packet6, quote: &Quote) -> Option<us
         return Some(quote.len);
     }
     let headers = quote.transport - quote.at;
-    Some((usize::from(words) * 8).saturating_sub(headers).min(quote.len))
+    icmp::enough(quote.protocol, (usize::from(words) * 8).saturating_sub(headers).min(quote.len))
 }
 
 /// Writes port, or identifier and type, and checksum of the quoted packet, of which `len` bytes of the

@@ -1,6 +1,8 @@
 //! What an ICMP error of one version is in the other (RFC 7915 sections 4.2 and 5.2).
 
-use crate::wire::{icmp_type, icmpv6_type, unreachable_code, unreachable6_code};
+use crate::wire::{
+    Echo, Ports, Protocol, icmp_type, icmpv6_type, unreachable_code, unreachable6_code,
+};
 
 /// An error's type and code, and the last word of its header, in host byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,17 @@ const PORT6: u8 = 4;
 
 /// Where the type of the next header stands in the header of IPv6.
 const NEXT_HEADER: u32 = 6;
+
+/// The length of what is quoted of a packet of this protocol, of either version, if it is enough to know the
+/// packet's flow.
+#[inline(always)]
+pub(super) fn enough(protocol: u8, len: usize) -> Option<usize> {
+    let least = match protocol {
+        Protocol::TCP | Protocol::UDP => size_of::<Ports>(),
+        _ => size_of::<Echo>(),
+    };
+    (len >= least).then_some(len)
+}
 
 /// The MTUs of the links that an error is between.
 #[derive(Clone, Copy)]

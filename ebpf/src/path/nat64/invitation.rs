@@ -17,8 +17,12 @@ pub(super) fn run<F: Frame, T: Tables6>(
     tables: &T,
     port: &Port,
     packet: &Packet,
-    _note: Note,
+    note: Note,
 ) -> Result<Verdict, Stop> {
+    if note == Note::OPENED {
+        // What this stage has made, others have pushed out already.
+        return Err(DropReason::UnrepliedTableFull.into());
+    }
     let uplink = tables.uplink(port.uplink).ok_or(DropReason::NoUplink)?;
     let by = (port.uplink, uplink);
     let inside = target(tables, &packet.key, by).ok_or(DropReason::Unsolicited)?;
@@ -47,7 +51,8 @@ fn admit<T: Tables6>(
     (address, inside_port): (Ipv6, L4Port),
 ) -> Result<(), DropReason> {
     let key = &packet.key;
-    if is_spoofed(tables, key.source()) {
+    // Nobody could answer who has no address in the prefix.
+    if is_spoofed(tables, key.source()) || !tables.nat64().leads_to(key.source()) {
         return Err(DropReason::Martian);
     }
     let settings = tables.settings().ok_or(DropReason::NotReady)?;

@@ -22,8 +22,10 @@ pub(super) fn run<F: Frame, T: Tables6>(
     admission::of_lan(tables, packet)?;
     let key = packet.key.nat64();
     if let Some(invited) = tables.flow(FlowTable::Invited, &key)
-        && entry::sending(tables, invited).is_some()
+        && let Some(uplink) = entry::sending(tables, invited)
     {
+        // What goes no further answers nothing.
+        send::check_outward(frame, packet, uplink.mtu)?;
         establish(tables, packet, &key, invited)?;
         return Err(Stop::to(Stage::Outbound64));
     }

@@ -24,15 +24,12 @@ pub(super) fn run<F: Frame, T: Tables6>(
     let by = (port.uplink, uplink);
     let inside = target(tables, &packet.key, by).ok_or(DropReason::Unsolicited)?;
     let out_key = out_key(tables, &packet.key, inside);
-    let (table, out) = [FlowTable::Unreplied, FlowTable::Invited]
+    let known = [FlowTable::Unreplied, FlowTable::Invited]
         .into_iter()
-        .find_map(|table| Some((table, opened(tables, table, &out_key, &packet.key, uplink)?)))
-        .ok_or(if note == Note::OPENED {
-            // What the stage before has made, others have pushed out already.
-            Stop::Drop(DropReason::UnrepliedTableFull)
-        } else {
-            Stop::to(Stage::Invitation64)
-        })?;
+        .find_map(|table| Some((table, opened(tables, table, &out_key, &packet.key, uplink)?)));
+    let Some((table, out)) = known else {
+        return Err(Stop::Next(Stage::Invitation64, note));
+    };
     send::check_inward(frame, packet, out.lan)?;
     // Whoever refuses a flow does not make it an established one.
     if table == FlowTable::Unreplied && !packet.is_reset() {

@@ -28,7 +28,7 @@ pub(super) fn check_outward<F: Frame>(frame: &F, packet: &Packet6, mtu: u16) -> 
         let pointer = packet.segments_left - ETHERNET_LEN as u16;
         return Err(Stop::Answer(DropReason::SourceRoute, pointer));
     }
-    check_protocol(packet.key.protocol(), packet.fragment != 0)?;
+    check_protocol(packet.key.protocol(), Protocol::ICMPV6, packet.fragment != 0)?;
     let body = packet.body(frame).ok_or(DropReason::Truncated)?;
     if IPV4_LEN + body > usize::from(mtu) {
         let extension = if packet.has_fragment_header() { FRAGMENT_LEN } else { 0 };
@@ -57,7 +57,7 @@ pub(super) fn check_inward<F: Frame>(frame: &F, packet: &Packet, lan: LanSide) -
     if header.is_source_routed(frame, ETHERNET_LEN) {
         return Err(Stop::Answer(DropReason::SourceRoute, 0));
     }
-    check_protocol(header.protocol, header.is_fragment())?;
+    check_protocol(header.protocol, Protocol::ICMP, header.is_fragment())?;
     let body = packet.body(frame).ok_or(DropReason::Truncated)?;
     let extension = if header.is_fragment() { FRAGMENT_LEN } else { 0 };
     let added = DIFFERENCE + extension;
@@ -74,13 +74,16 @@ pub(super) fn check_inward<F: Frame>(frame: &F, packet: &Packet, lan: LanSide) -
     Ok(())
 }
 
+/// Whether a protocol is translated; `icmp` is the number of ICMP in the packet's version. That of the
+/// other version is nothing there.
+///
 /// The checksum of ICMPv6 is over the length of a whole message, which no fragment tells (RFC 7915 section
 /// 1.2).
 #[inline(always)]
-fn check_protocol(protocol: u8, is_fragment: bool) -> Result<(), DropReason> {
+fn check_protocol(protocol: u8, icmp: u8, is_fragment: bool) -> Result<(), DropReason> {
     match protocol {
         Protocol::TCP | Protocol::UDP => Ok(()),
-        Protocol::ICMP | Protocol::ICMPV6 if !is_fragment => Ok(()),
+        _ if protocol == icmp && !is_fragment => Ok(()),
         _ => Err(DropReason::Nat64Untranslatable),
     }
 }

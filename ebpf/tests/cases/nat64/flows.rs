@@ -89,6 +89,30 @@ fn a_stranger_opens_a_flow_to_a_mapping() {
     gateway.sends64(&answered, &A, request_out().to(STRANGER));
 }
 
+/// What does not leave answers nothing.
+#[test]
+fn an_answer_that_is_too_large() {
+    let mut gateway = gateway();
+    gateway.establish64();
+    gateway.uplink(&A).mtu = 1400;
+    let invitation = coming(PacketBuilder::udp(STRANGER, public(&A, HOST.1)), &A);
+    gateway.delivers64(&invitation, &A, PacketBuilder6::udp(STRANGER6, HOST));
+    let packet = PacketBuilder6::udp(HOST, STRANGER6).payload(&[1; 1400]).build();
+    let mtu = 1420_u32.to_be_bytes();
+    gateway.tells6(lan::IFINDEX, &packet, DropReason::TooBig, [2, 0], mtu);
+    gateway.holds(Sizes { established: 2, invited: 1, bindings: 2, ..Sizes::default() });
+}
+
+/// RFC 6052 section 3.1: in the well-known prefix, there is nobody of a private network.
+#[test]
+fn a_stranger_of_a_private_network() {
+    let gateway = gateway();
+    gateway.establish64();
+    let source = SocketAddrV4::new(Ipv4Addr::new(192, 168, 7, 7), 1000);
+    let packet = coming(PacketBuilder::udp(source, public(&A, HOST.1)), &A);
+    gateway.refuses64(A.ifindex, &packet.build(), DropReason::Martian);
+}
+
 #[test]
 fn the_lan_refuses_an_invited_flow() {
     let gateway = gateway();

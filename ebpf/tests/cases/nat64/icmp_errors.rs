@@ -8,8 +8,8 @@ use pointsman_ebpf::memory::{PacketBuilder, PacketBuilder6};
 use pointsman_ebpf::verdict::DropReason;
 
 use super::harness::{
-    HOST, STRANGER, coming, echo, echo_out, gateway, public, reply, reply_in, request, request_out,
-    segment, segment_out,
+    HOST, STRANGER, STRANGER6, answer, answer_in, coming, echo, echo_out, gateway, public, reply,
+    reply_in, request, request_out, segment, segment_out,
 };
 
 /// A router beyond A.
@@ -169,4 +169,40 @@ fn the_last_hop_of_an_error() {
     gateway.establish64();
     let packet = error([3, 1], [0; 4], &request_out()).ttl(1);
     gateway.refuses64(A.ifindex, &packet.build(), DropReason::TtlExceeded);
+}
+
+/// RFC 7915 section 4.1.
+#[test]
+fn a_source_route_of_an_error() {
+    let gateway = gateway();
+    gateway.establish64();
+    let packet = error([3, 1], [0; 4], &request_out()).options(&[1, 131, 7, 4, 1, 2, 3, 4]);
+    gateway.refuses64(A.ifindex, &packet.build(), DropReason::SourceRoute);
+}
+
+/// RFC 4884: the length leaves nothing of the quoted packet to know its flow by.
+#[test]
+fn a_length_that_leaves_no_ports() {
+    let gateway = gateway();
+    gateway.establish64();
+    let packet = error([11, 0], [0, 5, 0, 0], &request_out());
+    gateway.refuses64(A.ifindex, &packet.build(), DropReason::IcmpMismatch);
+    gateway.sends64(&echo(), &A, echo_out());
+    let packet = error([11, 0], [0, 6, 0, 0], &echo_out());
+    gateway.refuses64(A.ifindex, &packet.build(), DropReason::IcmpMismatch);
+}
+
+/// What is left of an older address of the uplink does not hide a flow that somebody has begun since.
+#[test]
+fn about_an_invited_flow_in_the_place_of_an_old_one() {
+    let mut gateway = gateway();
+    gateway.establish64();
+    gateway.uplink(&A).generation += 1;
+    gateway.sends64(&request().to(STRANGER6), &A, request_out().to(STRANGER));
+    gateway.delivers64(&answer(&A), &A, answer_in());
+    gateway.delivers64(
+        &error([3, 3], [0; 4], &request_out()),
+        &A,
+        error_in([1, 4], [0; 4], &request()),
+    );
 }

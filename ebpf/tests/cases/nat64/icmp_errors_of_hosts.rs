@@ -118,3 +118,40 @@ fn about_no_flow_or_from_nobody() {
     let packet = error([1, 4], [0; 4], &answer_in()).hop_limit(1);
     gateway.refuses64(lan::IFINDEX, &packet.build(), DropReason::TtlExceeded);
 }
+
+/// RFC 7915 section 5.1.
+#[test]
+fn a_source_route_of_an_error() {
+    let gateway = gateway();
+    gateway.establish64();
+    let mut packet = error([1, 4], [0; 4], &answer_in()).extensions(&[[43, 0]]).build();
+    packet[14 + 40 + 3] = 1;
+    gateway.refuses64(lan::IFINDEX, &packet, DropReason::SourceRoute);
+}
+
+/// RFC 4884: the length leaves nothing of the quoted packet to know its flow by.
+#[test]
+fn a_length_that_leaves_no_ports() {
+    let gateway = gateway();
+    gateway.establish64();
+    let packet = error([3, 0], [5, 0, 0, 0], &answer_in());
+    gateway.refuses64(lan::IFINDEX, &packet.build(), DropReason::IcmpMismatch);
+    gateway.sends64(&echo(), &A, echo_out());
+    gateway.delivers64(&reply(), &A, reply_in());
+    let packet = error([3, 0], [5, 0, 0, 0], &reply_in());
+    gateway.refuses64(lan::IFINDEX, &packet.build(), DropReason::IcmpMismatch);
+}
+
+/// No error tells its sender that the error is too large.
+#[test]
+fn an_error_that_is_larger_than_the_uplink_takes() {
+    let mut gateway = gateway();
+    gateway.establish64();
+    gateway.uplink(&A).mtu = 600;
+    let quoted = answer_in().payload(&[1; 900]);
+    let packet = error([1, 4], [0; 4], &quoted);
+    let quote = answer(&A).payload(&[1; 900]).identification(0).fragment(0x4000).quoted(600 - 28);
+    let output = PacketBuilder::icmp_error(A.address, site::SERVER, [3, 3], [0; 4], &quote);
+    let output = leaving(output, &packet.build(), &A).build();
+    gateway.forwards_out(&packet.build(), &A, &output);
+}

@@ -1,6 +1,6 @@
 //! What becomes of headers (RFC 7915), and that every checksum stays right.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddrV4};
 
 use pointsman_ebpf::abi::{Ipv4, Nat64, Vlan};
 use pointsman_ebpf::memory::site::{self, A, lan};
@@ -116,6 +116,17 @@ fn source_routes_are_refused() {
     }
 }
 
+/// What follows the header is none of its options: here, the datagram's ports.
+#[test]
+fn the_last_byte_of_the_options_is_no_source_route() {
+    let gateway = gateway();
+    let from = SocketAddrV4::new(site::SERVER, 0x0904);
+    let sent = request().to((SERVER6.0, from.port()));
+    gateway.sends64(&sent, &A, request_out().to(from));
+    let packet = answer(&A).from(from).options(&[1, 1, 1, 131]);
+    gateway.delivers64(&packet, &A, answer_in().from((SERVER6.0, from.port())));
+}
+
 /// RFC 7915 section 4.5: IPv6 wants a checksum.
 #[test]
 fn udp_without_a_checksum_gets_one() {
@@ -130,7 +141,8 @@ fn udp_without_a_checksum_gets_one() {
 #[test]
 fn other_protocols_are_not_translated() {
     let gateway = gateway();
-    for protocol in [47, 50, 132] {
+    // The number of ICMP says nothing in IPv6.
+    for protocol in [1, 47, 50, 132] {
         let packet = PacketBuilder6::new(HOST, SERVER6, Body6::Other(protocol)).build();
         gateway.refuses64(lan::IFINDEX, &packet, DropReason::Nat64Untranslatable);
     }

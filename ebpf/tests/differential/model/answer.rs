@@ -28,6 +28,7 @@ impl Model {
             DropReason::TtlExceeded => (11, 0),
             DropReason::TooBig => (3, 4),
             DropReason::NoUplink => (3, 0),
+            DropReason::SourceRoute => (3, 5),
             _ => (3, 13),
         };
         // As much of the packet as there is room for in 576 bytes.

@@ -57,6 +57,7 @@ impl Model {
         let target = match self.target(id, packet.protocol, packet.from, packet.to) {
             Ok(target) => target,
             Err(NoTarget::Refused) => return Err(DropReason::Filtered.into()),
+            Err(NoTarget::Ipv6) => return Err(DropReason::Nat64Untranslatable.into()),
             Err(NoTarget::Nobody) => {
                 return Err(self.not_translated(packet, DropReason::Unsolicited));
             }

@@ -31,6 +31,11 @@ enum Admission {
     First,
 }
 
+/// Whether an end stands for one of a host of IPv6 (`model64`).
+pub(crate) fn is_of_ipv6((address, _): End) -> bool {
+    address[..2] == [0, 64]
+}
+
 impl Model {
     pub(crate) fn inbound(&mut self, packet: &Packet<'_>) -> Result<Outcome, Stop> {
         let uplink = self.site.uplink_of(packet.came).ok_or(PassReason::UnknownPort)?;
@@ -45,7 +50,7 @@ impl Model {
         let target = match self.target(id, packet.protocol, packet.from, packet.to) {
             Ok(target) => target,
             Err(NoTarget::Refused) => return Err(DropReason::Filtered.into()),
-            Err(NoTarget::Nobody) => return Err(self.unsolicited(packet)),
+            Err(NoTarget::Ipv6 | NoTarget::Nobody) => return Err(self.unsolicited(packet)),
         };
         if !target.resolved {
             return Err(DropReason::ForwardUnresolved.into());
@@ -83,6 +88,9 @@ impl Model {
             && mapped.generation == self.site.uplinks[&id].generation
         {
             let (host, mac) = (mapped.end, mapped.mac);
+            if is_of_ipv6(host) {
+                return Err(NoTarget::Ipv6);
+            }
             return Ok(Target { host, mac, forwarded: false, resolved: true });
         }
         let (rule, host) = self.site.forward(protocol, from.0, to, id)?;

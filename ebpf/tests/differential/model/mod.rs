@@ -13,9 +13,9 @@ mod flow;
 mod fragment;
 mod hairpin;
 mod icmp;
-mod inbound;
+pub(crate) mod inbound;
 mod mapping;
-mod outbound;
+pub(crate) mod outbound;
 pub(crate) mod packet;
 mod rewrite;
 mod routed;
@@ -81,7 +81,7 @@ impl From<PassReason> for Stop {
 pub(crate) struct Model {
     pub(crate) site: Site,
     pub(crate) state: State,
-    tokens: Tokens,
+    pub(crate) tokens: Tokens,
     buckets: bucket::Buckets,
     /// What was chosen that must not be.
     pub(crate) faults: Vec<String>,

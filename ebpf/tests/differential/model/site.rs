@@ -224,6 +224,8 @@ impl Site {
 pub(crate) enum NoTarget {
     /// There is neither a mapping nor a forward.
     Nobody,
+    /// There is a mapping, of a host of IPv6.
+    Ipv6,
     /// There is a forward, but not for this sender.
     Refused,
 }

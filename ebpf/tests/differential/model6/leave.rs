@@ -129,7 +129,7 @@ fn clamped(packet: &Packet<'_>, mtu: u16, mut outcome: Outcome) -> Outcome {
 }
 
 /// Where the value of the option stands.
-fn segment_size(tcp: &[u8]) -> Option<usize> {
+pub(crate) fn segment_size(tcp: &[u8]) -> Option<usize> {
     let end = (usize::from(tcp[12] >> 4) * 4).min(tcp.len());
     let mut at = 20;
     while at < end {

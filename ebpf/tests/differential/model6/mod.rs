@@ -9,7 +9,7 @@ mod error;
 mod fragment;
 mod hairpin;
 mod inbound;
-mod leave;
+pub(crate) mod leave;
 mod nptv6;
 mod outbound;
 pub(crate) mod packet;
