@@ -4,7 +4,6 @@ use pointsman_ebpf::memory::sequence::{Bytes, Packet, Tagging};
 use pointsman_ebpf::memory::sequence6::Packet6;
 use pointsman_ebpf::memory::sequence64::{Sequence64, Step64};
 
-use super::fuzz::plain_setup;
 use super::shrink::Shrink;
 
 impl Shrink for Sequence64 {
@@ -25,11 +24,14 @@ impl Shrink for Sequence64 {
             let steps = simpler_steps(&self.steps[at]);
             steps.into_iter().map(move |step| with(at, step))
         });
-        let plain = plain_setup();
+        const MANY: u32 = 1_000_000;
         let mut setups = [(); 4].map(|()| self.setup.clone());
         setups[0].four.tagging = Tagging::default();
-        setups[1].four = plain.clone();
-        setups[2].four.mtu = plain.mtu;
+        let four = &mut setups[1].four;
+        (four.host_mappings, four.host_unreplied) = (MANY, MANY);
+        (four.flows, four.bindings) = (MANY, MANY);
+        (four.forwards, four.pool, four.one_first) = (0, 1, true);
+        setups[2].four.mtu = [1500; 3];
         setups[3].prefix = ([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
         let setups = setups.into_iter().filter(|setup| *setup != self.setup);
         let setups = setups.map(|setup| Self { setup, ..self.clone() });

@@ -10,8 +10,11 @@ mod kernel;
 mod loaded;
 mod sequence;
 mod sequence6;
+mod sequence64;
 #[path = "../../../ebpf/tests/differential/shrink.rs"]
 mod shrink;
 #[path = "../../../ebpf/tests/differential/shrink6.rs"]
 mod shrink6;
+#[path = "../../../ebpf/tests/differential/shrink64.rs"]
+mod shrink64;
 mod tables;

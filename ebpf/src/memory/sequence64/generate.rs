@@ -168,9 +168,11 @@ impl Generator<'_> {
 
     /// A step of IPv4 alone.
     fn four(&mut self, about: usize) -> Step64 {
-        // Of those, two hosts would have a port in common.
         let is_kernel = self.profile == Profile::Kernel;
-        match self.four.next().filter(|_| !is_kernel) {
+        match self.four.next() {
+            Some(Step::Alive(a, b)) => Step64::Four(Step::Alive(a, b)),
+            // With hosts of IPv4, those of IPv6 would have ports in common.
+            _ if is_kernel => Step64::Nothing,
             Some(Step::Reply(_, packet)) => Step64::Reply(about, packet, self.packet6()),
             Some(Step::Error(_, packet)) => Step64::Error(about, packet, Packet6::default()),
             Some(Step::Sweep(_)) | None => Step64::Nothing,
@@ -249,6 +251,8 @@ impl Generator<'_> {
             7..=11 => Body6::Udp,
             12..=14 => Body6::Echo { reply: self.one_in(5) },
             15 => Body6::Message([self.any(&[135, 133, 143, 130, 100, 128, 127, 3]), 1], [0; 4]),
+            // A payload in the place of ports is seldom of ports that are handed out.
+            _ if self.profile == Profile::Kernel => Body6::Other(self.any(&[1, 47, 59, 4])),
             _ => Body6::Other(self.any(&[1, 17, 47, 50, 59, 132, 4])),
         }
     }
@@ -270,6 +274,7 @@ impl Generator<'_> {
                 packet.cut = Some(20 + self.below(90) as u16);
                 [None; 2]
             }
+            _ if self.profile == Profile::Kernel => [None; 2],
             _ => [Some((54 + self.below(30) as u16, value)), None],
         };
     }
@@ -331,9 +336,10 @@ impl Generator<'_> {
         let source = if self.one_in(20) { self.any(&ODD) } else { self.any(&SERVERS) };
         let body =
             if self.one_in(5) { Body::Icmp(self.any(&[0, 0, 8, 13]), 0) } else { packet.body };
+        let own = if self.profile == Profile::Kernel { self.any(&[20, 20, 30]) } else { 0 };
         Step64::Four(Step::Send(Packet {
             source: (source, self.any(&SERVER_PORTS)),
-            destination: (public, self.any(&HOST_PORTS)),
+            destination: (public, self.any(&HOST_PORTS) + own),
             body,
             ..packet
         }))

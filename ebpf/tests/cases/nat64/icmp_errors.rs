@@ -82,7 +82,7 @@ fn the_mtu_that_a_host_is_told() {
         gateway.delivers64(&packet, &A, output);
     }
     // A router that states none means a plateau below what it has got (RFC 1191 section 7.1).
-    for (len, told) in [(1472, 1500), (1400, 1280)] {
+    for (len, told) in [(1472, 1500), (1465, 1500), (1464, 1280), (1400, 1280)] {
         let quoted = request_out().payload(&vec![0; len]).quoted(1400);
         let packet = PacketBuilder::icmp_error(ROUTER, A.address, [3, 4], [0; 4], &quoted);
         // An error of IPv6 has 1280 bytes at most (RFC 4443 section 2.4(c)).

@@ -1,0 +1,83 @@
+//! The fuzzer's sequences of NAT64, as `sequence.rs` plays those of IPv4.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pointsman_ebpf::memory::Random;
+use pointsman_ebpf::memory::sequence::Profile;
+use pointsman_ebpf::memory::sequence64::{Player64, Sequence64, Step64, generate};
+use pointsman_ebpf::memory::site::lan;
+use pointsman_ebpf::path::Tables as _;
+
+use crate::kernel::{ENTRIES, Kernel, SHORTEST, action, since};
+use crate::sequence::{STEPS, assert_same, said};
+use crate::shrink::shrink;
+use crate::tables::{Flows, Written};
+
+#[test]
+fn the_kernel_does_what_the_host_does() {
+    let mut kernel = Kernel::load(ENTRIES, ENTRIES);
+    let mut written = Written::default();
+    let mut play = |sequence: &Sequence64| play(&mut kernel, &mut written, sequence);
+    let (mut random, mut steps) = (Random::new(64), 0);
+    while steps < STEPS {
+        let sequence = generate(&mut random, Profile::Kernel);
+        steps += sequence.steps.len();
+        if play(&sequence).is_err() {
+            let (sequence, (step, what)) = shrink(&sequence, play);
+            panic!("at step {step}: {what}\nof\n{sequence:?}");
+        }
+    }
+}
+
+/// Plays a sequence to the host and to the loaded object, which gets the host's tables before.
+///
+/// # Errors
+/// At which step, and how, what comes of it differs.
+fn play(
+    kernel: &mut Kernel,
+    written: &mut Written,
+    sequence: &Sequence64,
+) -> Result<(), (usize, String)> {
+    let setup = &sequence.setup;
+    let mut tables = setup.tables();
+    // The clocks differ, and with them what a bucket of tokens holds.
+    if let Some(settings) = &mut tables.settings {
+        settings.icmp_burst = 0;
+    }
+    kernel.write(&tables, lan::IFINDEX, written);
+    let counted = kernel.counters();
+    let mut before = Flows::of(&tables);
+    let mut player = Player64::default();
+    let tagging = setup.four.tagging;
+    let is_played = |frame: &[u8]| frame.len() >= SHORTEST && tagging.is_neutral(frame);
+    for (number, step) in sequence.steps.iter().enumerate() {
+        let input = player.frame(step).filter(|(_, frame)| is_played(frame));
+        let Some((came, frame)) = input else {
+            player.played(None, None);
+            // All that happens besides packets, in sequences for the kernel.
+            if let Step64::Four(step) = step {
+                step.apply(&mut tables, &setup.four);
+            }
+            kernel.set("SWITCH", 0, tables.alive());
+            continue;
+        };
+        before = Flows::of(&tables);
+        let input = tagging.tagged(came, &frame);
+        let mut expected = input.clone();
+        let verdict = tables.run(&mut expected, came.ifindex());
+        kernel.set_ingress(&tables, came.ifindex());
+        let (action, output) = kernel.run(&input);
+        if (action, &output) != (self::action(verdict), &expected) {
+            let what = format!(
+                "{input:02x?}\nby {came:?}: {verdict:?} on the host, with\n{expected:02x?}, and \
+                 {action} in the kernel, with\n{output:02x?}\n{tables}"
+            );
+            return Err((number, what));
+        }
+        let left = tagging.untagged(came, verdict, expected).unwrap();
+        player.played(Some((came, frame)), Some((verdict, &left)));
+    }
+    let counted = since(kernel.counters(), &counted);
+    catch_unwind(AssertUnwindSafe(|| assert_same(kernel, &tables, &counted, &before)))
+        .map_err(|panic| (sequence.steps.len() - 1, said(&*panic)))
+}
