@@ -1,9 +1,9 @@
 //! What the command line refuses, with which sentence and exit code, and that nothing stays behind.
 
-use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
+use std::{fs, io};
 
 use pointsman_lab::{Cable, CableOptions, Namespace, Pass, Site};
 use tempfile::TempDir;
@@ -283,4 +283,18 @@ fn check_says_what_is_in_the_file_or_wrong_with_it() {
     let (code, stdout, stderr) = run(&["check", "--config"], &missing);
     assert_eq!((code, stdout.as_str()), (2, ""));
     assert!(stderr.contains("missing.toml: No such file or directory"), "{stderr}");
+}
+
+/// As `pointsman check | head -0` does.
+#[test]
+fn check_is_content_where_nobody_reads_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("p.toml");
+    fs::write(&file, format!("{UPLINKS}[lan]\ninterfaces = [\"lan0\"]\n")).unwrap();
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let mut check = Command::new(POINTSMAN);
+    let output = check.args(["check", "--config"]).arg(&file).stdout(writer).output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert_eq!(output.status.code(), Some(0));
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use comfy_table::{CellAlignment, Table, presets};
 use ipnet::Ipv4Net;
 
+use super::output::say;
 use super::{ConfigFile, HOST, host};
 use crate::config::{self, Config, TableSizes};
 use crate::dataplane::tables;
@@ -28,19 +29,19 @@ pub(super) fn check(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for warning in warnings {
         eprintln!("{warning}");
     }
-    println!(
+    say(format_args!(
         "{}: ok: {}, {}",
         file.display(),
         counted(config.uplinks.len(), "uplink"),
         counted(config.lan.interfaces.len(), "LAN interface")
-    );
+    ))?;
     for (prefix, uplinks) in routed(&config) {
-        println!("{prefix}: routed by {}", uplinks.join(", "));
+        say(format_args!("{prefix}: routed by {}", uplinks.join(", ")))?;
     }
     if let Some(prefix) = config.nat64 {
-        println!("{prefix}: stands for IPv4 (NAT64)");
+        say(format_args!("{prefix}: stands for IPv4 (NAT64)"))?;
     }
-    println!("{}", memory(&config.tables));
+    say(memory(&config.tables))?;
     let fit = !arguments.host || host::check(&config)?;
     Ok(if fit { ExitCode::SUCCESS } else { ExitCode::from(HOST) })
 }

@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use pointsman_ebpf::abi::Vlan;
 
 use super::check::counted;
+use super::output::say;
 use crate::config::Config;
 use crate::control::{Attachment, is_tagged};
 use crate::host::{Finding, Presence, Severity, Survey, findings, survey};
@@ -17,12 +18,13 @@ pub(super) fn check(config: &Config) -> anyhow::Result<bool> {
     for Used { interface, user, tags } in used(config, &host) {
         let survey = survey(&interface, &host);
         let findings = findings(&survey, tags);
-        println!("{}", Shown { user: &user, survey: &survey, findings: &findings });
+        say(Shown { user: &user, survey: &survey, findings: &findings })?;
         let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
         problems += count(Severity::Problem);
         warnings += count(Severity::Warning);
     }
-    println!("host: {}, {}", counted(problems, "problem"), counted(warnings, "warning"));
+    let (found, warned) = (counted(problems, "problem"), counted(warnings, "warning"));
+    say(format_args!("host: {found}, {warned}"))?;
     Ok(problems == 0)
 }
 

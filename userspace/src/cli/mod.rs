@@ -3,6 +3,7 @@
 mod capability;
 mod check;
 mod host;
+mod output;
 mod run;
 mod status;
 

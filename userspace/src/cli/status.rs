@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use comfy_table::{CellAlignment, Table, presets};
 use tokio::time::timeout;
 
+use super::output::say;
 use crate::api::fetch_status;
 use crate::api::status::{ProbeStatus, Status, Traffic, UplinkStatus};
 
@@ -40,9 +41,9 @@ pub(super) fn status(arguments: &Arguments) -> anyhow::Result<()> {
         });
     let status = answer??;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&status).context("cannot write JSON")?);
+        say(serde_json::to_string_pretty(&status).context("cannot write JSON")?)?;
     } else {
-        println!("{}", render(&status));
+        say(render(&status))?;
     }
     Ok(())
 }
