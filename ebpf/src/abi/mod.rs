@@ -38,7 +38,7 @@ pub use lan::{LAN_NETWORKS, LanNetwork};
 pub use mac::{LanSide, Mac, MacPair};
 pub use nat64::{HostDigest, Nat64};
 pub use nptv6::{PrefixTranslation, Untranslated};
-pub use pin::{DigestKey, Pin, Track};
+pub use pin::{DigestKey, Masquerade, Pin, Track};
 pub use port::{PORT_PROBES, PORT_SLOTS, Port, PortKey, PortRole, ROUTED_PREFIXES};
 pub use prefix::Ipv4Prefix;
 pub use settings::{
@@ -47,13 +47,15 @@ pub use settings::{
 };
 pub use shared::SharedU64;
 pub use uplink::{POOL_ADDRESSES, ROUTED_SIDE, UPLINK_SIDES, Uplink, uplink_of};
-pub use uplink6::{Inbound, Ipv6Mode, SITE_PREFIXES, SitePrefix, Uplink6, WantedNeighbour};
+pub use uplink6::{
+    Inbound, Ipv6Mode, NAT66_SIDE, SITE_PREFIXES, SitePrefix, Uplink6, WantedNeighbour,
+};
 pub(crate) use vlan::VLAN_ID;
 pub use vlan::Vlan;
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
 /// object; a daemon does not write into maps of another version.
-pub const ABI_VERSION: u32 = 7;
+pub const ABI_VERSION: u32 = 8;
 
 /// How many uplinks there can be: one bit each in a mask of 64.
 pub const MAX_UPLINKS: usize = 64;

@@ -1,8 +1,11 @@
 use super::{FlowKey, Ipv6, L4Port, LanSide, assert_layout};
 
-/// A flow whose packets keep their ports: which uplink it is pinned to, and how its LAN host is
-/// reached. 96 bytes. There is one for both directions: an address that crosses an uplink follows from
+/// A flow of IPv6: which uplink it is pinned to, and how its LAN host is reached. 96 bytes. There is one
+/// for both directions where packets keep their ports: an address that crosses an uplink follows from
 /// the uplink's prefix, so a packet from outside is known by the internal address that it is for.
+///
+/// Where ports are translated ([`Ipv6Mode::Nat66`](super::Ipv6Mode::Nat66)) there are two, as there are of
+/// flows of IPv4: what comes in is known by the public address and port.
 ///
 /// `M` is as for [`Flow`](super::Flow).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,18 +27,51 @@ pub struct Pin<M = u64> {
     pub group: u8,
     /// An [`Opener`](super::Opener).
     pub opener: u8,
-    /// Always zero.
-    pub reserved: [u8; 5],
-    /// What has passed from the LAN.
+    /// A [`Masquerade`].
+    pub masquerade: u8,
+    /// Where ports are translated: replaces the source port ([`Masquerade::Out`]) or the destination port
+    /// ([`Masquerade::In`]), or the echo identifier. Zero elsewhere.
+    pub port: L4Port,
+    /// What the transport checksum changes by there: the one's-complement sum of ~m + m' (RFC 1624 section
+    /// 3). Zero elsewhere.
+    pub transport_delta: u16,
+    /// What has passed from the LAN; nothing of [`Masquerade::In`].
     pub out: Track<M>,
-    /// What has passed to the LAN.
+    /// What has passed to the LAN; of [`Masquerade::Out`], [`Track::of_address`] of the public address.
     pub into: Track<M>,
 }
 
 assert_layout!(Pin, size 96, align 8,
     inside: 16, outside: 16, lan: 16, generation: 4, created: 4, uplink: 1, group: 1, opener: 1,
-    reserved: 5, out: 16, into: 16);
+    masquerade: 1, port: 2, transport_delta: 2, out: 16, into: 16);
 const _: () = assert!(size_of::<Pin<super::SharedU64>>() == 96);
+
+impl Pin {
+    /// Where ports are translated: the key of the flow's other pin, this one being that of `key`.
+    #[inline(always)]
+    pub const fn peer(&self, digest_key: &DigestKey, key: &FlowKey) -> FlowKey {
+        let end = if self.masquerade == Masquerade::In as u8 {
+            self.inside
+        } else {
+            self.into.to_address()
+        };
+        let outside = (self.outside, key.destination_port());
+        FlowKey::pinned(digest_key, (end, self.port), outside, key.protocol())
+    }
+}
+
+/// What of a flow whose ports are translated a [`Pin`] is for, as [`Pin::masquerade`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Masquerade {
+    /// Ports are not translated: both directions.
+    #[default]
+    None = 0,
+    /// From the LAN. The source becomes the public address and port.
+    Out = 1,
+    /// To the LAN. The destination becomes the LAN host's.
+    In = 2,
+}
 
 /// What the data plane notes of one direction of a flow. 16 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +81,20 @@ pub struct Track<M = u64> {
     pub mark: M,
     /// A [`Progress`](super::Progress) of TCP, written together with the mark.
     pub progress: M,
+}
+
+impl Track {
+    /// An address in the place of what is noted.
+    #[inline(always)]
+    pub const fn of_address(address: Ipv6) -> Self {
+        Self { mark: address.upper, progress: address.lower }
+    }
+
+    /// The address of [`Self::of_address`].
+    #[inline(always)]
+    pub const fn to_address(self) -> Ipv6 {
+        Ipv6 { upper: self.mark, lower: self.progress }
+    }
 }
 
 impl<M> Track<M> {
@@ -66,16 +116,22 @@ impl<M> Pin<M> {
             uplink: self.uplink,
             group: self.group,
             opener: self.opener,
-            reserved: self.reserved,
+            masquerade: self.masquerade,
+            port: self.port,
+            transport_delta: self.transport_delta,
             out: self.out.map(&with),
             into: self.into.map(&with),
         }
     }
 
-    /// Whether it is between these addresses: its key has only a digest of them.
+    /// Whether it is of a packet between these addresses, of which its key has only a digest. What comes
+    /// in for a public address that LAN hosts share does not tell which one it is for.
     #[inline(always)]
-    pub fn is_between(&self, inside: Ipv6, outside: Ipv6) -> bool {
-        self.inside == inside && self.outside == outside
+    pub fn is_of(&self, from_lan: bool, (inside, outside): (Ipv6, Ipv6)) -> bool {
+        let wrong_way = if from_lan { Masquerade::In } else { Masquerade::Out };
+        self.outside == outside
+            && self.masquerade != wrong_way as u8
+            && (self.inside == inside || self.masquerade == Masquerade::In as u8)
     }
 }
 

@@ -1,5 +1,11 @@
 use super::{Ipv6, MacPair, PrefixTranslation, assert_layout};
 
+/// What is added to an uplink's identifier in the keys of mappings between IPv6 and IPv6, so that they are
+/// none of IPv4's: [`FlowKey::external`](super::FlowKey::external),
+/// [`FlowKey::internal`](super::FlowKey::internal). In the place of the public address there is 0.0.0.0, for
+/// there is one only.
+pub const NAT66_SIDE: u8 = 0x80;
+
 /// How an uplink carries IPv6, as [`Uplink6::mode`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
@@ -13,6 +19,8 @@ pub enum Ipv6Mode {
     Routed = 2,
     /// As it is, if it is from the provider's own prefix, of which the hosts have an address (RFC 8678).
     Source = 3,
+    /// By one address of the uplink's, with ports that tell the LAN's hosts apart.
+    Nat66 = 4,
 }
 
 /// What comes in by an uplink, as [`Uplink6::inbound`], or to prefixes of IPv4 that it routes, as
@@ -27,7 +35,7 @@ pub enum Inbound {
     All = 1,
 }
 
-/// What the data plane knows of one uplink for IPv6. 64 bytes, indexed by the uplink's identifier.
+/// What the data plane knows of one uplink for IPv6. 80 bytes, indexed by the uplink's identifier.
 ///
 /// Whether it is alive is not here: that is a bit of the switch, for IPv4 and IPv6 alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,10 +58,13 @@ pub struct Uplink6 {
     pub reserved: [u8; 10],
     /// Between the LAN's prefix and the provider's, of [`Ipv6Mode::Nptv6`].
     pub translation: PrefixTranslation,
+    /// The public address, of [`Ipv6Mode::Nat66`].
+    pub address: Ipv6,
 }
 
-assert_layout!(Uplink6, size 64, align 8,
-    generation: 4, egress: 2, mtu: 2, macs: 12, mode: 1, inbound: 1, reserved: 10, translation: 32);
+assert_layout!(Uplink6, size 80, align 8,
+    generation: 4, egress: 2, mtu: 2, macs: 12, mode: 1, inbound: 1, reserved: 10, translation: 32,
+    address: 16);
 
 /// What is known of an IPv6 prefix, or of an IPv4 one that is routed, mapped (RFC 4291 section
 /// 2.5.5.2), as the value of a map of prefixes of which the longest counts. 16 bytes.

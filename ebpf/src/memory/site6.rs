@@ -45,6 +45,8 @@ pub enum Carriage {
     Routed,
     /// The provider's own prefix as it is: [`provided`], of 48 bits.
     Source,
+    /// With the hosts of [`INTERNAL`] behind one address: [`own`].
+    Nat66,
 }
 
 const fn address(words: [u16; 8]) -> Ipv6Addr {
@@ -116,7 +118,9 @@ fn add_uplink(tables: &mut MemoryTables, provider: &Provider, carriage: Carriage
         Carriage::Nptv6(len) => (Ipv6Mode::Nptv6, Some(provided(provider, len))),
         Carriage::Routed => (Ipv6Mode::Routed, None),
         Carriage::Source => (Ipv6Mode::Source, None),
+        Carriage::Nat66 => (Ipv6Mode::Nat66, None),
     };
+    let public = (mode == Ipv6Mode::Nat66).then(|| entry(own(provider)));
     let translation =
         external.map(|external| PrefixTranslation::new(bits(INTERNAL), bits(external)));
     if let Some(uplink) = tables.ipv6.uplinks.get_mut(usize::from(provider.id)) {
@@ -129,10 +133,11 @@ fn add_uplink(tables: &mut MemoryTables, provider: &Provider, carriage: Carriage
             inbound: Inbound::Answers as u8,
             reserved: [0; 10],
             translation: translation.unwrap_or_default(),
+            address: public.unwrap_or_default(),
         };
     }
     let (prefix, is_bound) = match carriage {
-        Carriage::Nptv6(_) => (INTERNAL, 0),
+        Carriage::Nptv6(_) | Carriage::Nat66 => (INTERNAL, 0),
         Carriage::Source => (provided(provider, 48), 1),
         _ => (ROUTED, 0),
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use pointsman::dataplane::{PinTable, SweptTables as _};
 use pointsman_ebpf::abi::{
-    FlowKey, Ipv6, MAX_UPLINKS, Mark, Nat64, Pin, SitePrefix, Track, Uplink6,
+    FlowKey, Ipv6, MAX_UPLINKS, Mark, Masquerade, Nat64, Pin, SitePrefix, Track, Uplink6,
 };
 use pointsman_ebpf::memory::MemoryTables;
 use pointsman_ebpf::path::FlowTable;
@@ -78,7 +78,11 @@ impl Pins {
 /// The entries without the times that they were made and seen.
 fn timeless(pins: &BTreeMap<FlowKey, Pin>) -> BTreeMap<FlowKey, Pin> {
     let track = |track: Track| Track { mark: u64::from(Mark(track.mark).seen()), ..track };
-    let without =
-        |pin: &Pin| Pin { created: 0, out: track(pin.out), into: track(pin.into), ..*pin };
+    let without = |pin: &Pin| {
+        // Of what leaves with another port, it is an address.
+        let is_address = pin.masquerade == Masquerade::Out as u8;
+        let into = if is_address { pin.into } else { track(pin.into) };
+        Pin { created: 0, out: track(pin.out), into, ..*pin }
+    };
     pins.iter().map(|(key, pin)| (*key, without(pin))).collect()
 }

@@ -169,7 +169,7 @@ impl Generator<'_> {
         let prefix = match carriage {
             Carriage::Routed => site6::ROUTED,
             Carriage::Source => provided(&provider, 48),
-            Carriage::Nptv6(_) | Carriage::None => site6::INTERNAL,
+            Carriage::Nptv6(_) | Carriage::Nat66 | Carriage::None => site6::INTERNAL,
         };
         let suffix = self.suffix();
         (site6::within(prefix, suffix).segments(), self.pick(&HOST_PORTS))
@@ -193,6 +193,7 @@ impl Generator<'_> {
             Carriage::Nptv6(len) => shown(provided(&provider, len), suffix),
             Carriage::Routed => site6::within(site6::ROUTED, suffix).segments(),
             Carriage::Source => site6::within(provided(&provider, 48), suffix).segments(),
+            Carriage::Nat66 => site6::own(&provider).segments(),
             Carriage::None => site6::within(site6::INTERNAL, suffix).segments(),
         };
         (interface, (address, self.pick(&HOST_PORTS)))

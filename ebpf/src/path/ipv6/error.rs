@@ -51,7 +51,9 @@ fn of_lan<F: Frame, T: Tables6>(
     let flow = quote.flow(tables, quote.destination, quote.source);
     let pin = [FlowTable::Established, FlowTable::Unreplied, FlowTable::Invited]
         .into_iter()
-        .find_map(|table| pin::of_key(tables, table, &flow, (quote.destination.0, packet.outside)))
+        .find_map(|table| {
+            pin::of_key(tables, table, &flow, true, (quote.destination.0, packet.outside))
+        })
         .ok_or(DropReason::IcmpMismatch)?;
     let uplink = pin::sending(tables, pin).ok_or(DropReason::NoUplink)?;
     admission::of_lan_error(tables, &packet.inside, pin.uplink)?;
@@ -81,7 +83,7 @@ fn of_uplink<F: Frame, T: Tables6>(
     let flow = quote.flow(tables, (inside, quote.source.1), quote.destination);
     let pin = [FlowTable::Established, FlowTable::Unreplied, FlowTable::Invited]
         .into_iter()
-        .find_map(|table| pin::of_key(tables, table, &flow, (inside, quote.destination.0)))
+        .find_map(|table| pin::of_key(tables, table, &flow, false, (inside, quote.destination.0)))
         .ok_or(DropReason::IcmpMismatch)?;
     admission::check_outside(tables, &packet.outside)?;
     send::check_inward(frame, packet, pin.lan)?;

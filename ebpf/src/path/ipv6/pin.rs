@@ -4,7 +4,9 @@ use core::hint::black_box;
 use core::mem::MaybeUninit;
 
 use super::parse::Packet6;
-use crate::abi::{FlowKey, Ipv6, LanSide, Opener, Pin, SharedU64, Track, Uplink6, ticks};
+use crate::abi::{
+    FlowKey, Ipv6, L4Port, LanSide, Masquerade, Opener, Pin, SharedU64, Track, Uplink6, ticks,
+};
 use crate::path::entry::DEFAULT_GROUP;
 use crate::path::{FlowTable, Tables6, flow};
 use crate::verdict::DropReason;
@@ -17,7 +19,7 @@ pub(super) fn find<'a, T: Tables6>(
     table: FlowTable,
     packet: &Packet6,
 ) -> Option<&'a Pin<SharedU64>> {
-    of_key(tables, table, &packet.key, (packet.inside, packet.outside))
+    of_key(tables, table, &packet.key, packet.from_lan, (packet.inside, packet.outside))
 }
 
 /// The pin of this key between these addresses, which the key has only a digest of.
@@ -26,9 +28,10 @@ pub(super) fn of_key<'a, T: Tables6>(
     tables: &'a T,
     table: FlowTable,
     key: &FlowKey,
-    (inside, outside): (Ipv6, Ipv6),
+    from_lan: bool,
+    ends: (Ipv6, Ipv6),
 ) -> Option<&'a Pin<SharedU64>> {
-    tables.pin(table, key).filter(|pin| pin.is_between(inside, outside))
+    tables.pin(table, key).filter(|pin| pin.is_of(from_lan, ends))
 }
 
 /// The uplink that the flow is pinned to, unless it has another prefix by now, or cannot send.
@@ -47,7 +50,9 @@ pub(super) fn mark<F: Frame, T: Tables6>(
     pin: &Pin<SharedU64>,
     packet: &Packet6,
 ) {
-    let track = if packet.from_lan { &pin.out } else { &pin.into };
+    // What is not answered has one pin only, and that has no place for what comes in.
+    let is_out = packet.from_lan || pin.masquerade == Masquerade::Out as u8;
+    let track = if is_out { &pin.out } else { &pin.into };
     let (seen, protocol) = ((packet.seen, packet.starts), packet.key.protocol());
     let sequence = || packet.sequence(frame);
     flow::mark_words(tables, (&track.mark, &track.progress), seen, protocol, sequence);
@@ -79,7 +84,9 @@ pub(super) fn new<'p, T: Tables6>(
         uplink: id,
         group: black_box(DEFAULT_GROUP),
         opener: opener as u8,
-        reserved: [0; 5],
+        masquerade: Masquerade::None as u8,
+        port: L4Port::default(),
+        transport_delta: black_box(0),
         out: Track { mark: out, progress: zero },
         into: Track { mark: into, progress: black_box(0) },
     })

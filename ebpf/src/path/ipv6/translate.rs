@@ -15,10 +15,13 @@ pub(super) fn external(uplink: &Uplink6, address: Ipv6) -> Result<Ipv6, DropReas
             other => untranslated(other),
         });
     }
+    if uplink.mode == Ipv6Mode::Nat66 as u8 {
+        return Ok(uplink.address);
+    }
     of_mode(uplink, address)
 }
 
-/// The address in the LAN that the uplink's stands for.
+/// The address in the LAN that the uplink's stands for; where that is shared, the uplink's itself.
 ///
 /// # Errors
 /// Where there is none.
@@ -26,6 +29,9 @@ pub(super) fn external(uplink: &Uplink6, address: Ipv6) -> Result<Ipv6, DropReas
 pub(super) fn internal(uplink: &Uplink6, address: Ipv6) -> Result<Ipv6, DropReason> {
     if uplink.mode == Ipv6Mode::Nptv6 as u8 {
         return uplink.translation.inbound(address).map_err(untranslated);
+    }
+    if uplink.mode == Ipv6Mode::Nat66 as u8 && address != uplink.address {
+        return Err(DropReason::Unsolicited);
     }
     of_mode(uplink, address)
 }

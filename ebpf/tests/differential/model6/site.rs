@@ -142,6 +142,7 @@ impl Site {
                 Carriage::None => {}
                 Carriage::Routed => add(bits(ROUTED), Some(*id), None, false),
                 Carriage::Source => add(bits(own), Some(*id), None, true),
+                Carriage::Nat66 => add(bits(INTERNAL), Some(*id), None, false),
                 Carriage::Nptv6(len) => {
                     add(bits(INTERNAL), Some(*id), None, false);
                     add(bits(provided(&uplink.provider, len)), None, Some(*id), false);
