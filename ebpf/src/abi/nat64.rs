@@ -127,6 +127,14 @@ impl HostDigest {
     pub const fn rest(self) -> Ipv4 {
         Ipv4::new((self.0 as u32).to_be_bytes())
     }
+
+    /// What stands for a host beyond an uplink that may send to a mapping: [`Self::rest`], but never
+    /// 0.0.0.0, which is nobody there.
+    #[inline(always)]
+    pub const fn sender(self) -> Ipv4 {
+        let rest = self.0 as u32;
+        Ipv4::new((if rest == 0 { 1 } else { rest }).to_be_bytes())
+    }
 }
 
 impl Ipv4 {
