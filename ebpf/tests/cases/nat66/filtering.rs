@@ -108,7 +108,9 @@ fn filtering_by_address_and_by_port() {
 fn a_permission_is_one_hosts() {
     let mut gateway = gateway();
     gateway.settings().filtering = Filtering::Address as u8;
-    gateway.establish66();
+    gateway.sends66(&request(), &A, HOST.1);
+    gateway.delivers66(&answer(&A), &A, HOST);
+    gateway.holds66([2, 0, 0], 3);
     let public = super::harness::external_key(HOST.1, 17, &A);
     gateway.tables.remove_binding(&public);
     gateway.tables.remove_binding(&super::harness::internal_key(HOST, 17, &A));

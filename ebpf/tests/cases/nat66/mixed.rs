@@ -136,7 +136,7 @@ fn by_an_uplink_that_routes() {
         gateway.passes(B.ifindex, &packet.build(), PassReason::Local);
     }
     let packet = coming(PacketBuilder6::udp(SERVER, HOST), &B);
-    gateway.refuses66(B.ifindex, &packet, DropReason::Martian);
+    gateway.refuses66(B.ifindex, &packet, DropReason::Unsolicited);
     gateway.holds66([2, 0, 0], 2);
 }
 

@@ -85,17 +85,14 @@ fn offering(packet: PacketBuilder6, size: u16) -> PacketBuilder6 {
 /// else is changed of them.
 #[test]
 fn segment_sizes() {
-    for (lan_mtu, uplink_mtu, clamped) in [(1500, 1500, 1440), (1500, 1400, 1340), (1300, 1500, 1240)]
+    for (lan_mtu, uplink_mtu, clamped) in
+        [(1500, 1500, 1440), (1500, 1400, 1340), (1300, 1500, 1240)]
     {
         let mut gateway = shifted();
         gateway.uplink6(&A).mtu = uplink_mtu;
         gateway.tables.ports.get_mut(&lan::IFINDEX).unwrap().mtu = lan_mtu;
         let sent = |size| offering(segment(SYN), size);
-        gateway.forwards_out(
-            &sent(1460).build(),
-            &A,
-            &leaving(&sent(clamped), &A, 40_000).build(),
-        );
+        gateway.forwards_out(&sent(1460).build(), &A, &leaving(&sent(clamped), &A, 40_000).build());
         let back = |size| offering(segment_back(SYN | ACK, &A).to(public(&A, 40_000)), size);
         gateway.forwards_in(&back(1460).build(), &A, &reaching(&back(clamped), HOST).build());
         // No more than is offered, and nothing of another segment.
