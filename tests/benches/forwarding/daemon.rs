@@ -122,9 +122,7 @@ fn configuration(socket: &Path, service: Service, lan: Lan) -> String {
         (Lan::Opening { .. }, _) => ("unreplied_per_host = 1048576\n", String::new()),
         (Lan::Ordinary, Service::Nat44) => ("", format!("max = {TABLE_ENTRIES}\n")),
         // The default has room for all that are measured.
-        (Lan::Ordinary, Service::RoutedIpv6 | Service::Nptv6 | Service::Nat64) => {
-            ("", String::new())
-        }
+        (Lan::Ordinary, _) => ("", String::new()),
     };
     format!(
         "[lan]\n\

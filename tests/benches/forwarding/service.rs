@@ -21,6 +21,8 @@ pub(crate) enum Service {
     RoutedIpv6,
     /// IPv6 from unique local addresses, whose prefix is translated.
     Nptv6,
+    /// IPv6 from unique local addresses, which share one of the uplink's.
+    Nat66,
     /// IPv6 to addresses that stand for those of IPv4, which it leaves as.
     Nat64,
 }
@@ -50,7 +52,7 @@ const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
 
 impl Service {
     /// Those that are measured beside NAT44.
-    pub(crate) const OTHERS: [Self; 3] = [Self::RoutedIpv6, Self::Nptv6, Self::Nat64];
+    pub(crate) const OTHERS: [Self; 4] = [Self::RoutedIpv6, Self::Nptv6, Self::Nat66, Self::Nat64];
 
     /// Its name for people.
     pub(crate) const fn name(self) -> &'static str {
@@ -58,6 +60,7 @@ impl Service {
             Self::Nat44 => "NAT44",
             Self::RoutedIpv6 => "routed IPv6",
             Self::Nptv6 => "NPTv6",
+            Self::Nat66 => "NAT66",
             Self::Nat64 => "NAT64",
         }
     }
@@ -66,7 +69,7 @@ impl Service {
     pub(crate) const fn family(self) -> Family {
         match self {
             Self::Nat44 => Family::Ipv4,
-            Self::RoutedIpv6 | Self::Nptv6 | Self::Nat64 => Family::Ipv6,
+            Self::RoutedIpv6 | Self::Nptv6 | Self::Nat66 | Self::Nat64 => Family::Ipv6,
         }
     }
 
@@ -82,7 +85,7 @@ impl Service {
     pub(crate) const fn verified_flows(self) -> u32 {
         match self {
             Self::Nat44 => VERIFIED_FLOWS,
-            Self::RoutedIpv6 | Self::Nptv6 | Self::Nat64 => SERVICE_FLOWS[SERVICE_FLOWS.len() - 1],
+            _ => SERVICE_FLOWS[SERVICE_FLOWS.len() - 1],
         }
     }
 
@@ -91,7 +94,7 @@ impl Service {
         match self {
             Self::Nat44 => None,
             Self::RoutedIpv6 => Some(plan6::INDEPENDENT),
-            Self::Nptv6 | Self::Nat64 => Some(plan6::UNIQUE_LOCAL),
+            Self::Nptv6 | Self::Nat66 | Self::Nat64 => Some(plan6::UNIQUE_LOCAL),
         }
     }
 
@@ -111,22 +114,32 @@ impl Service {
                     nptv6::translate(plan6::lan(plan6::UNIQUE_LOCAL), plan6::provider(0));
                 [prefix(external), prefix(DESTINATIONS)]
             }
+            Self::Nat66 => [prefix(plan6::gateway(0)), prefix(DESTINATIONS)],
+        }
+    }
+
+    /// The last 32 bits of the address that all hosts share there. Zero where they keep theirs.
+    pub(crate) const fn shared(self) -> u32 {
+        match self {
+            Self::Nat66 => plan6::gateway(0).to_bits() as u32,
+            _ => 0,
         }
     }
 
     /// What an uplink's configuration says of it.
     pub(crate) fn uplink_setting(self) -> String {
-        let setting = |mode, prefix| {
+        let setting = |mode, key, prefix| {
             let (length, gateway) = (plan6::SITE_PREFIX, plan6::ROUTER);
             format!(
-                "ipv6 = {{ mode = \"{mode}\", prefix = \"{prefix}/{length}\", \
+                "ipv6 = {{ mode = \"{mode}\", {key} = \"{prefix}/{length}\", \
                  gateway = \"{gateway}\" }}\n"
             )
         };
         match self {
             Self::Nat44 | Self::Nat64 => String::new(),
-            Self::RoutedIpv6 => setting("routed", plan6::INDEPENDENT),
-            Self::Nptv6 => setting("nptv6", plan6::provider(0)),
+            Self::RoutedIpv6 => setting("routed", "prefix", plan6::INDEPENDENT),
+            Self::Nptv6 => setting("nptv6", "prefix", plan6::provider(0)),
+            Self::Nat66 => setting("nat66", "internal", plan6::UNIQUE_LOCAL),
         }
     }
 

@@ -46,6 +46,7 @@ impl Sink {
         let [lan_vlan, wan_vlan] = kind.vlans().map(u32::from);
         let [lan, remote] = service.sent();
         let arriving = if kind.routes() { service.translated() } else { service.sent() };
+        let shared = if kind.routes() { service.shared() } else { 0 };
         let mut object = EbpfLoader::new()
             .override_global("SINK_MAC", &mac, true)
             .override_global("SINK_SOURCE", &kind.sources(), true)
@@ -54,6 +55,7 @@ impl Sink {
             .override_global("SINK_VLAN", &wan_vlan, true)
             .override_global("RETURNS_VLAN", &lan_vlan, true)
             .override_global("SINK_PREFIXES", &arriving, true)
+            .override_global("SINK_SHARED", &shared, true)
             .override_global("RETURNS_PREFIXES", &[remote, lan], true)
             .map_max_entries("SINK_TRANSLATIONS", service.verified_flows())
             .map_max_entries("SINK_SEQUENCES", PACED_FLOWS)

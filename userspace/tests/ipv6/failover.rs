@@ -26,16 +26,26 @@ fn talk((one, other): &(TcpStream, TcpStream), word: &[u8]) {
     }
 }
 
-#[test]
-fn new_flows_take_the_other_uplink() {
-    let gateway = gateway(Mode::Nptv6, "");
-    let from = client_by(&gateway, Mode::Nptv6, 0);
+/// New flows of one who has used the uplink that is cut.
+fn take_the_other_uplink(mode: Mode) {
+    let gateway = gateway(mode, "");
+    let from = client_by(&gateway, mode, 0);
     cut(&gateway, 0);
     let server = udp(&gateway.site.server, SERVER, SERVICE.port());
     let client = udp(&gateway.site.client, from, 0);
     exchange(&client, &server, b"new");
     drop((client, server));
-    assert_eq!(uplink_of(&gateway, Mode::Nptv6, 0), 1);
+    assert_eq!(uplink_of(&gateway, mode, 0), 1);
+}
+
+#[test]
+fn new_flows_take_the_other_prefix() {
+    take_the_other_uplink(Mode::Nptv6);
+}
+
+#[test]
+fn new_flows_take_the_other_shared_address() {
+    take_the_other_uplink(Mode::Nat66);
 }
 
 #[test]

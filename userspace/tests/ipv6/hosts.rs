@@ -16,13 +16,14 @@ pub(crate) enum Mode {
     Nptv6,
     Routed,
     Source,
+    Nat66,
 }
 
 impl Mode {
     /// The /48s that the LAN has addresses of.
     fn prefixes(self) -> Vec<Ipv6Addr> {
         match self {
-            Self::Nptv6 => vec![plan6::UNIQUE_LOCAL],
+            Self::Nptv6 | Self::Nat66 => vec![plan6::UNIQUE_LOCAL],
             Self::Routed => vec![plan6::INDEPENDENT],
             Self::Source => vec![plan6::provider(0), plan6::provider(1)],
         }
@@ -31,7 +32,7 @@ impl Mode {
     /// The address of the client with this number that its flows by the uplink come from.
     pub(crate) fn client(self, number: usize, uplink: usize) -> Ipv6Addr {
         let site = match self {
-            Self::Nptv6 => plan6::UNIQUE_LOCAL,
+            Self::Nptv6 | Self::Nat66 => plan6::UNIQUE_LOCAL,
             Self::Routed => plan6::INDEPENDENT,
             Self::Source => plan6::provider(uplink),
         };
@@ -40,12 +41,13 @@ impl Mode {
 
     /// What an uplink has in the configuration.
     fn of_uplink(self, uplink: usize, more: &str) -> String {
-        let (mode, prefix) = match self {
-            Self::Nptv6 => ("nptv6", plan6::provider(uplink)),
-            Self::Routed => ("routed", plan6::INDEPENDENT),
-            Self::Source => ("source", plan6::provider(uplink)),
+        let (mode, key, prefix) = match self {
+            Self::Nptv6 => ("nptv6", "prefix", plan6::provider(uplink)),
+            Self::Routed => ("routed", "prefix", plan6::INDEPENDENT),
+            Self::Source => ("source", "prefix", plan6::provider(uplink)),
+            Self::Nat66 => ("nat66", "internal", plan6::UNIQUE_LOCAL),
         };
-        format!("ipv6 = {{ mode = \"{mode}\", prefix = \"{prefix}/48\"{more} }}\n")
+        format!("ipv6 = {{ mode = \"{mode}\", {key} = \"{prefix}/48\"{more} }}\n")
     }
 }
 
@@ -54,13 +56,19 @@ pub(crate) const CLIENTS: usize = 16;
 
 /// A running gateway whose uplinks carry IPv6 in this mode, with `more` in the table of each.
 pub(crate) fn gateway(mode: Mode, more: &str) -> Gateway {
+    gateway_with(mode, |_| more.to_owned())
+}
+
+/// As [`gateway`], with `more` for each uplink.
+pub(crate) fn gateway_with(mode: Mode, more: impl Fn(usize) -> String) -> Gateway {
     let site = Site::builder().client_addresses(CLIENTS).neighbour(true).build().unwrap();
     site.enable_ipv6(&mode.prefixes()).unwrap();
     let gateway = Gateway::configured(site, |directory| {
         let mut text = configuration(directory);
         for uplink in 0..2 {
             let interface = format!("interface = \"wan{uplink}\"\n");
-            text = text.replace(&interface, &(interface.clone() + &mode.of_uplink(uplink, more)));
+            text = text
+                .replace(&interface, &(interface.clone() + &mode.of_uplink(uplink, &more(uplink))));
         }
         text
     });
@@ -129,11 +137,12 @@ pub(crate) fn uplink_of(gateway: &Gateway, mode: Mode, number: usize) -> usize {
         let after = gateway.status().uplinks;
         return after.iter().zip(&before).position(|(now, then)| now.out.packets > *then).unwrap();
     }
-    let within = |site: Ipv6Addr| match peer.ip() {
-        IpAddr::V6(peer) => peer.segments()[..3] == site.segments()[..3],
-        IpAddr::V4(_) => false,
+    let IpAddr::V6(peer) = peer.ip() else { panic!("{peer} is not IPv6") };
+    let is_of = |uplink: &usize| match mode {
+        Mode::Nat66 => peer == plan6::gateway(*uplink),
+        _ => peer.segments()[..3] == plan6::provider(*uplink).segments()[..3],
     };
-    (0..2).find(|uplink| within(plan6::provider(*uplink))).unwrap()
+    (0..2).find(is_of).unwrap_or_else(|| panic!("{peer} is of no uplink"))
 }
 
 /// A client of the number of one whose flows take the uplink, and its address.

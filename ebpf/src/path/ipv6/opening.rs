@@ -9,7 +9,7 @@ use crate::path::{FlowTable, Note, Stage, Stop, Tables6, select};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::Frame;
 
-/// The stage. The one before has admitted the packet.
+/// The stage: notes the flow, which its packet then goes on by. The one before has admitted the packet.
 #[inline(always)]
 pub(super) fn run<F: Frame, T: Tables6>(
     frame: &mut F,
@@ -23,17 +23,19 @@ pub(super) fn run<F: Frame, T: Tables6>(
     if by.1.mode == Ipv6Mode::Nat66 as u8 {
         return Err(Stop::Next(Stage::Opening66, Note::NOTHING.with_mapping(by.0, false)));
     }
-    let source = send::check_outward(frame, packet, by.1)?;
+    send::check_outward(frame, packet, by.1)?;
     let lan = packet.sender(frame, port)?;
     let mut place = Place::uninit();
     let new = pin::new(tables, packet, (by.0, by.1.generation), lan, &mut place);
     if let Some(old) = old {
         new.opener = old.opener;
-        new.into = old.into.map(SharedU64::load);
+        // Else it has an address there.
+        if old.masquerade == Masquerade::None as u8 {
+            new.into = old.into.map(SharedU64::load);
+        }
     }
     tables.replace_pin(table, &packet.key, new).map_err(|_| refused(table))?;
-    send::prepare_first(frame, tables, packet, by, (packet.inside, lan))?;
-    send::write_outward(frame, packet, by, source)
+    Err(Stop::Next(Stage::Outbound6, Note::OPENED))
 }
 
 /// The pin that the flow has, to an uplink that it leaves, and the table that a new one goes to: whether
@@ -45,11 +47,11 @@ fn old<'a, T: Tables6>(
     note: Note,
 ) -> (Option<&'a Pin<SharedU64>>, FlowTable) {
     if !note.is_missed()
-        && let Some(pin) = pin::find(tables, FlowTable::Established, packet)
+        && let Some(pin) = pin::find_outward(tables, FlowTable::Established, packet)
     {
         return (Some(pin), FlowTable::Established);
     }
-    (pin::find(tables, FlowTable::Invited, packet), FlowTable::Unreplied)
+    (pin::find_outward(tables, FlowTable::Invited, packet), FlowTable::Unreplied)
 }
 
 /// The uplink that a new flow takes, or one of `old` that leaves the uplink it was pinned to.

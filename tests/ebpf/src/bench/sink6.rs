@@ -18,6 +18,11 @@ use super::{
 #[unsafe(no_mangle)]
 static SINK_PREFIXES: [Prefix; 2] = [[0; 3]; 2];
 
+/// The rest of the address that the gateway is to send all from, by ports of its choice. Zero where hosts
+/// keep theirs.
+#[unsafe(no_mangle)]
+static SINK_SHARED: u32 = 0;
+
 /// What comes back to the generator is from and to: the prefixes of the destinations, and of the LAN
 /// hosts' own addresses.
 #[unsafe(no_mangle)]
@@ -91,7 +96,12 @@ fn verify(frame: &Frame6) -> Finding {
         return Finding::Shape;
     };
     let [_, destination] = setting!(SINK_PREFIXES);
-    if (frame.word(34), frame.half(54)) != (flow.source, flow.source_port) {
+    let (source, source_port) = (frame.word(34), frame.half(54));
+    let expected = match setting!(SINK_SHARED) {
+        0 => (flow.source, flow.source_port),
+        shared => (shared, source_port),
+    };
+    if (source, source_port) != expected {
         return Finding::Source;
     }
     if !frame.has_prefix(38, destination)
@@ -102,11 +112,8 @@ fn verify(frame: &Frame6) -> Finding {
     if !is_intact(frame) {
         return Finding::TransportChecksum;
     }
-    let translation = Translation {
-        source: flow.source,
-        destination: flow.destination,
-        source_port: flow.source_port.into(),
-    };
+    let translation =
+        Translation { source, destination: flow.destination, source_port: source_port.into() };
     claim(&translation, number)
 }
 
