@@ -1,6 +1,6 @@
 //! What becomes of flows whose uplink cannot send, or has another address.
 
-use pointsman_ebpf::abi::{Mark, Masquerade, Opener};
+use pointsman_ebpf::abi::{Filtering, Mark, Masquerade, Opener};
 use pointsman_ebpf::memory::site::{A, B, Provider};
 use pointsman_ebpf::memory::site6::{Carriage, entry, own};
 use pointsman_ebpf::path::FlowTable;
@@ -86,6 +86,22 @@ fn an_unanswered_flow_moves() {
     assert_eq!((pin.uplink, pin.into.to_address()), (B.id, entry(own(&B))));
     gateway.delivers66(&answer(&B), &B, HOST);
     gateway.holds66([2, 0, 0], 4);
+}
+
+/// What answers it by the uplink that it has left is from a stranger, for the flow is not known there.
+#[test]
+fn an_answer_by_the_uplink_that_an_unanswered_flow_has_left() {
+    let mut gateway = gateway();
+    gateway.settings().filtering = Filtering::AddressAndPort as u8;
+    gateway.sends66(&request(), &A, HOST.1);
+    gateway.tables.set_alive(B.bit());
+    gateway.sends66(&request(), &B, HOST.1);
+    gateway.refuses66(A.ifindex, &answer(&A), DropReason::Filtered);
+    gateway.settings().filtering = Filtering::Endpoint as u8;
+    gateway.delivers66(&answer(&A), &A, HOST);
+    gateway.holds66([0, 1, 1], 4);
+    gateway.delivers66(&answer(&B), &B, HOST);
+    gateway.holds66([2, 0, 1], 4);
 }
 
 /// What comes in by an uplink that is held for dead is good, be it the first answer.

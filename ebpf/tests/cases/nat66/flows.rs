@@ -9,7 +9,7 @@ use pointsman_ebpf::verdict::{DropReason, PassReason};
 use pointsman_ebpf::wire::tcp_flags::{ACK, FIN, RST, SYN};
 
 use super::harness::{
-    HOST, OTHER, SERVER, STRANGER, answer, coming, echo, from_other, gateway, leaving,
+    Gateway, HOST, OTHER, SERVER, STRANGER, answer, coming, echo, from_other, gateway, leaving,
     other_request, public, reaching, reply, request, segment, segment_back, translated,
 };
 
@@ -173,6 +173,26 @@ fn what_has_passed_is_noted() {
     assert_eq!(seen().1, Mark::ANY | Mark::ACK);
     gateway.delivers66(&segment_back(RST, &A).sequence(9), &A, HOST);
     assert_eq!(seen().1, Mark::ANY | Mark::ACK | Mark::RST);
+}
+
+/// What one of them was noted to have sent before the other has answered, is noted of that one.
+#[test]
+fn what_has_passed_before_the_answer() {
+    let seen_of = |gateway: &Gateway| {
+        let (_, out) = gateway.pin66(FlowTable::Established, Masquerade::Out);
+        let (_, into) = gateway.pin66(FlowTable::Established, Masquerade::In);
+        (Mark(out.out.mark).seen(), Mark(into.into.mark).seen())
+    };
+    let opened = gateway();
+    opened.sends66(&segment(FIN | ACK), &A, HOST.1);
+    opened.delivers66(&segment_back(SYN | ACK, &A), &A, HOST);
+    assert_eq!(seen_of(&opened), (Mark::ANY | Mark::ACK | Mark::FIN, Mark::ANY));
+    // And of one from outside.
+    let invited = gateway();
+    invited.sends66(&segment(SYN), &A, HOST.1);
+    invited.delivers66(&segment_back(ACK, &A).from(STRANGER), &A, HOST);
+    invited.sends66(&segment(SYN | ACK).to(STRANGER), &A, HOST.1);
+    assert_eq!(seen_of(&invited), (Mark::ANY, Mark::ANY | Mark::ACK));
 }
 
 /// A table of established flows that is full refuses the answer, and both its pins.

@@ -2,7 +2,6 @@
 
 use crate::abi::{L4Port, Masquerade, Pin};
 use crate::path::Packet6;
-use crate::path::parse::Kind;
 use crate::wire::{Frame, Protocol, checksum, offset};
 
 /// How a packet's upper layer is written anew, if it is.
@@ -35,7 +34,7 @@ impl Rewrite {
     /// Writes port, or identifier, and checksum. Nothing where the frame ends before.
     #[inline(always)]
     pub(in crate::path) fn write<F: Frame>(&self, frame: &mut F, packet: &Packet6) -> Option<()> {
-        if self.masquerade == Masquerade::None as u8 || packet.kind == Kind::Tail {
+        if self.masquerade == Masquerade::None as u8 {
             return Some(());
         }
         let protocol = packet.key.protocol();
