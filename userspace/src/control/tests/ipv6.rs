@@ -22,7 +22,7 @@ fn with(uplink: &str, ipv6: &str) -> String {
 
 fn has_address6(index: u32, address: &str, prefix_length: u8) -> Fact {
     let address = Address { index, address: ip(address).into(), prefix_length };
-    Fact::Address { address, secondary: false }
+    Fact::Address { address, rank: Rank::Primary }
 }
 
 fn resolved6(index: u32, address: &str) -> Fact {
