@@ -73,6 +73,7 @@ fn example() -> Config {
                 ipv6: Some(Ipv6 {
                     mode: Ipv6Mode::Nptv6,
                     prefixes: vec!["2001:db8:1::/48".parse().expect("a prefix")],
+                    address: None,
                     internal: Some("fd00:1::/48".parse().expect("a prefix")),
                     inbound: Inbound::Answers,
                     gateway: Gateway6::Auto,
@@ -89,7 +90,14 @@ fn example() -> Config {
                 nat44: true,
                 addresses: Vec::new(),
                 routed: None,
-                ipv6: None,
+                ipv6: Some(Ipv6 {
+                    mode: Ipv6Mode::Nat66,
+                    prefixes: Vec::new(),
+                    address: Some("2001:db8:2::2".parse().expect("an address")),
+                    internal: Some("fd00:1::/48".parse().expect("a prefix")),
+                    inbound: Inbound::Answers,
+                    gateway: Gateway6::Auto,
+                }),
                 health: Some(health(vec![probe_one], 200)),
             },
         ],

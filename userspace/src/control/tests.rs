@@ -4,6 +4,7 @@ mod attach;
 mod ipv6;
 mod lan;
 mod nat;
+mod nat66;
 mod routed;
 mod vlan;
 

@@ -5,27 +5,27 @@ use pointsman_ebpf::abi::{Inbound, Ipv6, Ipv6Mode, PrefixTranslation, SitePrefix
 
 use super::*;
 
-const FIBER_GATEWAY6: &str = "fe80::1";
+pub(super) const FIBER_GATEWAY6: &str = "fe80::1";
 const CABLE_GATEWAY6: &str = "fe80::2";
 
-fn net(text: &str) -> Ipv6Net {
+pub(super) fn net(text: &str) -> Ipv6Net {
     text.parse().unwrap()
 }
 
-fn ip(text: &str) -> Ipv6Addr {
+pub(super) fn ip(text: &str) -> Ipv6Addr {
     text.parse().unwrap()
 }
 
-fn with(uplink: &str, ipv6: &str) -> String {
+pub(super) fn with(uplink: &str, ipv6: &str) -> String {
     format!("{uplink}ipv6 = {{ {ipv6} }}\n")
 }
 
-fn has_address6(index: u32, address: &str, prefix_length: u8) -> Fact {
+pub(super) fn has_address6(index: u32, address: &str, prefix_length: u8) -> Fact {
     let address = Address { index, address: ip(address).into(), prefix_length };
     Fact::Address { address, rank: Rank::Primary }
 }
 
-fn resolved6(index: u32, address: &str) -> Fact {
+pub(super) fn resolved6(index: u32, address: &str) -> Fact {
     let neighbour = Neighbour { mac: Some(gateway_mac(index)), state: NeighbourState::Reachable };
     Fact::Neighbour { index, address: ip(address).into(), neighbour }
 }
@@ -35,7 +35,7 @@ fn route6(index: u32, gateway: &str) -> DefaultRoute {
 }
 
 /// The host of the others, with IPv6 on all its interfaces.
-fn host6() -> Snapshot {
+pub(super) fn host6() -> Snapshot {
     let mut snapshot = host();
     for fact in [
         has_address6(LAN, "fd00:1:0:1::1", 64),
@@ -51,15 +51,16 @@ fn host6() -> Snapshot {
     snapshot
 }
 
-fn running(fiber: &str, cable: &str) -> Gateway {
+pub(super) fn running(fiber: &str, cable: &str) -> Gateway {
     let uplinks = [with(FIBER_CONFIG, fiber), with(CABLE_CONFIG, cable)];
     let mut gateway = Gateway::bare(&[&uplinks[0], &uplinks[1]], Fake::default());
     assert!(gateway.update(Update::Resync(host6())).is_empty());
     gateway
 }
 
-const FIBER_NPTV6: &str = "mode = \"nptv6\", prefix = \"2001:db8:1::/48\"";
-const CABLE_NPTV6: &str = "mode = \"nptv6\", prefix = \"2001:db8:2::/56\", inbound = \"all\"";
+pub(super) const FIBER_NPTV6: &str = "mode = \"nptv6\", prefix = \"2001:db8:1::/48\"";
+pub(super) const CABLE_NPTV6: &str =
+    "mode = \"nptv6\", prefix = \"2001:db8:2::/56\", inbound = \"all\"";
 
 fn prefix(text: &str) -> (Ipv6, u8) {
     let net = net(text);
