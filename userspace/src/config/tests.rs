@@ -149,7 +149,7 @@ fn example() -> Config {
             mappings: 131_072,
             hosts: 4096,
             fragments: 4096,
-            pins: 131_072,
+            pins: 262_144,
             unreplied_pins: 65_536,
             invited_pins: 16_384,
         },
