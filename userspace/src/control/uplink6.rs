@@ -42,6 +42,8 @@ impl Ipv6Side {
             Gateway6::Auto => self.ifindex.and_then(|index| facts.default_gateway6(index)),
         };
         self.address = self.choose_address(config, facts);
+        // By another mode would leave what this one is to translate.
+        self.record = self.record.filter(|record| record.mode == mode_of(config) as u8);
         let running = attachment.is(|link| link.admin_up && link.carrier);
         if !running {
             self.inquiry.forget();
@@ -58,7 +60,7 @@ impl Ipv6Side {
         let Some(wanted) = describe(config, internal, self.address) else {
             return;
         };
-        let of = |record: &Uplink6| (record.mode, record.translation, record.address);
+        let of = |record: &Uplink6| (record.translation, record.address);
         let generation = match &self.record {
             Some(old) if of(old) == of(&wanted) => old.generation,
             _ => generation(),
@@ -120,20 +122,18 @@ fn describe(
     internal: Option<Ipv6Net>,
     address: Option<Ipv6Addr>,
 ) -> Option<Uplink6> {
-    let (mode, translation) = match config.mode {
+    let translation = match config.mode {
         config::Ipv6Mode::Nptv6 => {
             let internal = config.internal.or(internal)?;
             let external = config.prefixes.first()?;
-            let translation = PrefixTranslation::new(to_prefix(&internal), to_prefix(external));
-            (Ipv6Mode::Nptv6, translation)
+            PrefixTranslation::new(to_prefix(&internal), to_prefix(external))
         }
-        config::Ipv6Mode::Routed => (Ipv6Mode::Routed, PrefixTranslation::default()),
-        config::Ipv6Mode::Source => (Ipv6Mode::Source, PrefixTranslation::default()),
+        config::Ipv6Mode::Routed | config::Ipv6Mode::Source => PrefixTranslation::default(),
         config::Ipv6Mode::Nat66 => {
             // Else there is nobody whose address it would take the place of.
             config.internal.or(internal)?;
             address?;
-            (Ipv6Mode::Nat66, PrefixTranslation::default())
+            PrefixTranslation::default()
         }
     };
     let inbound = match config.inbound {
@@ -141,12 +141,21 @@ fn describe(
         config::Inbound::All => Inbound::All,
     };
     Some(Uplink6 {
-        mode: mode as u8,
+        mode: mode_of(config) as u8,
         inbound: inbound as u8,
         translation,
         address: address.map(to_entry).unwrap_or_default(),
         ..Uplink6::default()
     })
+}
+
+fn mode_of(config: &config::Ipv6) -> Ipv6Mode {
+    match config.mode {
+        config::Ipv6Mode::Nptv6 => Ipv6Mode::Nptv6,
+        config::Ipv6Mode::Routed => Ipv6Mode::Routed,
+        config::Ipv6Mode::Source => Ipv6Mode::Source,
+        config::Ipv6Mode::Nat66 => Ipv6Mode::Nat66,
+    }
 }
 
 fn to_prefix(prefix: &Ipv6Net) -> (Ipv6, u8) {

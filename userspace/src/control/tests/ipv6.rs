@@ -173,3 +173,17 @@ fn the_router_that_is_configured_counts() {
     assert!(gateway.dataplane.uplinks6.contains_key(&0));
     assert_eq!(gateway.controller.uplinks()[0].gateway6(), Some(ip("fe80::77")));
 }
+
+#[test]
+fn what_is_known_of_another_mode_does_not_count() {
+    let routed = "mode = \"routed\", prefix = \"2001:db8:100::/48\"";
+    let mut gateway = running(routed, CABLE_NPTV6);
+    gateway.fact(Fact::NeighbourGone { index: FIBER, address: ip(FIBER_GATEWAY6).into() });
+    assert_eq!(gateway.dataplane.uplinks6[&0].mode, Ipv6Mode::Routed as u8);
+    gateway.reload(&[&with(FIBER_CONFIG, FIBER_NPTV6), &with(CABLE_CONFIG, CABLE_NPTV6)]);
+    // What it is to translate would leave as it is.
+    assert_eq!(gateway.dataplane.uplinks6[&0], Uplink6::default());
+    assert_eq!(gateway.dataplane.site_prefixes[&net("fd00:1::/48")].uplinks, 0b10);
+    gateway.fact(resolved6(FIBER, FIBER_GATEWAY6));
+    assert_eq!(gateway.dataplane.uplinks6[&0].mode, Ipv6Mode::Nptv6 as u8);
+}
