@@ -16,13 +16,14 @@ pub(crate) enum Mode {
     Nptv6,
     Routed,
     Source,
+    Nat66,
 }
 
 impl Mode {
     /// The /48s that the LAN has addresses of.
     fn prefixes(self) -> Vec<Ipv6Addr> {
         match self {
-            Self::Nptv6 => vec![plan6::UNIQUE_LOCAL],
+            Self::Nptv6 | Self::Nat66 => vec![plan6::UNIQUE_LOCAL],
             Self::Routed => vec![plan6::INDEPENDENT],
             Self::Source => vec![plan6::provider(0), plan6::provider(1)],
         }
@@ -31,7 +32,7 @@ impl Mode {
     /// The address of the client with this number that its flows by the uplink come from.
     pub(crate) fn client(self, number: usize, uplink: usize) -> Ipv6Addr {
         let site = match self {
-            Self::Nptv6 => plan6::UNIQUE_LOCAL,
+            Self::Nptv6 | Self::Nat66 => plan6::UNIQUE_LOCAL,
             Self::Routed => plan6::INDEPENDENT,
             Self::Source => plan6::provider(uplink),
         };
@@ -44,6 +45,7 @@ impl Mode {
             Self::Nptv6 => ("nptv6", plan6::provider(uplink)),
             Self::Routed => ("routed", plan6::INDEPENDENT),
             Self::Source => ("source", plan6::provider(uplink)),
+            Self::Nat66 => return format!("ipv6 = {{ mode = \"nat66\"{more} }}\n"),
         };
         format!("ipv6 = {{ mode = \"{mode}\", prefix = \"{prefix}/48\"{more} }}\n")
     }
@@ -129,11 +131,12 @@ pub(crate) fn uplink_of(gateway: &Gateway, mode: Mode, number: usize) -> usize {
         let after = gateway.status().uplinks;
         return after.iter().zip(&before).position(|(now, then)| now.out.packets > *then).unwrap();
     }
-    let within = |site: Ipv6Addr| match peer.ip() {
-        IpAddr::V6(peer) => peer.segments()[..3] == site.segments()[..3],
+    let is_by = |uplink: &usize| match peer.ip() {
+        IpAddr::V6(peer) if mode == Mode::Nat66 => peer == plan6::gateway(*uplink),
+        IpAddr::V6(peer) => peer.segments()[..3] == plan6::provider(*uplink).segments()[..3],
         IpAddr::V4(_) => false,
     };
-    (0..2).find(|uplink| within(plan6::provider(*uplink))).unwrap()
+    (0..2).find(is_by).unwrap()
 }
 
 /// A client of the number of one whose flows take the uplink, and its address.

@@ -22,7 +22,7 @@ fn everything_works(mode: Mode) {
         let (worked, text) = ping(&site.client, from, &["-c", "3", "-i", "0.2", "-s", "8000"]);
         assert!(worked, "{text}");
         let first = plan6::lan_gateway(match mode {
-            Mode::Nptv6 => plan6::UNIQUE_LOCAL,
+            Mode::Nptv6 | Mode::Nat66 => plan6::UNIQUE_LOCAL,
             Mode::Routed => plan6::INDEPENDENT,
             Mode::Source => plan6::provider(0),
         });
@@ -52,15 +52,18 @@ fn everything_works(mode: Mode) {
         let directory = gateway.directory.path();
         let peers =
             bulk::move_both_ways(&site.client, &site.server, SERVER.into(), directory, &arguments);
-        let expected = match mode {
-            // The interface identifier stays, and the subnet makes up for the prefix.
-            Mode::Nptv6 => plan6::provider(uplink).segments()[..3].to_vec(),
-            Mode::Routed | Mode::Source => from.segments()[..3].to_vec(),
-        };
         for peer in peers {
             let std::net::IpAddr::V6(peer) = peer else { panic!("{peer} is not IPv6") };
-            assert_eq!(peer.segments()[..3], expected, "{peer}");
-            assert_eq!(peer.segments()[4..], from.segments()[4..], "{peer}");
+            match mode {
+                // The interface identifier stays, and the subnet makes up for the prefix.
+                Mode::Nptv6 => {
+                    let prefix = plan6::provider(uplink).segments();
+                    assert_eq!(peer.segments()[..3], prefix[..3], "{peer}");
+                    assert_eq!(peer.segments()[4..], from.segments()[4..], "{peer}");
+                }
+                Mode::Routed | Mode::Source => assert_eq!(peer, from),
+                Mode::Nat66 => assert_eq!(peer, plan6::gateway(uplink)),
+            }
         }
     }
 }
@@ -68,6 +71,11 @@ fn everything_works(mode: Mode) {
 #[test]
 fn everything_works_where_the_prefix_is_translated() {
     everything_works(Mode::Nptv6);
+}
+
+#[test]
+fn everything_works_where_hosts_share_an_address() {
+    everything_works(Mode::Nat66);
 }
 
 #[test]
