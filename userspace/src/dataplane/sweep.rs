@@ -11,6 +11,7 @@ mod flow;
 mod host;
 mod in_use;
 mod mapping;
+mod nat44;
 mod nat64;
 mod pin;
 mod timer;
