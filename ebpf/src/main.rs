@@ -229,6 +229,22 @@ programs! {
     pointsman_invitation64 = path::invitation64, CALL,
     /// [`path::Stage::ErrorIn64`].
     pointsman_error_in64 = path::error_in64, CALL,
+    /// [`path::Stage::Opening66`].
+    pointsman_opening66 = path::opening66, CALL,
+    /// [`path::Stage::Mapping66`].
+    pointsman_mapping66 = path::mapping66, CALL,
+    /// [`path::Stage::Moved66`].
+    pointsman_moved66 = path::moved66, CALL,
+    /// [`path::Stage::Inbound66`].
+    pointsman_inbound66 = path::inbound66, CALL,
+    /// [`path::Stage::Invitation66`].
+    pointsman_invitation66 = path::invitation66, CALL,
+    /// [`path::Stage::Promotion66`].
+    pointsman_promotion66 = path::promotion66, CALL,
+    /// [`path::Stage::ErrorOut66`].
+    pointsman_error_out66 = path::error_out66, CALL,
+    /// [`path::Stage::ErrorIn66`].
+    pointsman_error_in66 = path::error_in66, CALL,
 }
 
 /// Goes on with the next stage, if there is one. Where that has no program, the packet is dropped.

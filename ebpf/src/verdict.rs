@@ -127,6 +127,8 @@ reasons! {
         /// Of a kind that NAT64 does not translate: another protocol than TCP, UDP and ICMP echo, a
         /// fragment of ICMP, or one of UDP without a checksum (RFC 7915 sections 1.2 and 4.5).
         Nat64Untranslatable = "nat64_untranslatable",
+        /// Of a protocol that cannot share an address.
+        Nat66Protocol = "nat66_protocol",
         /// For a LAN host whose MAC the kernel does not know: it is asked to find it.
         NeighbourUnknown = "neighbour_unknown",
         /// A frame with a tag that names no VLAN, only a priority (IEEE 802.1Q): the kernel would

@@ -366,13 +366,25 @@ impl<M> Flow<M> {
         }
     }
 
+    /// Notes the address of [`Self::inside`].
+    #[inline(always)]
+    pub const fn set_inside(&mut self, address: Ipv6) {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address.octets();
+        self.address = Ipv4::new([a, b, c, d]);
+        self.header_delta = u16::from_ne_bytes([e, f]);
+        self.other_port = L4Port::new([g, h]);
+        self.other_address = Ipv4::new([i, j, k, l]);
+        self.rest = Ipv4::new([m, n, o, p]);
+    }
+
     /// Whether the flow goes through NAT64.
     #[inline(always)]
     pub const fn is_nat64(&self) -> bool {
         self.direction == Direction::Out64 as u8 || self.direction == Direction::In64 as u8
     }
 
-    /// In64: the address of the LAN host that the flow goes to.
+    /// In64, and of a datagram of IPv6 in fragments that comes in: the address of the LAN host that it goes
+    /// to.
     #[inline(always)]
     pub const fn inside(&self) -> Ipv6 {
         let [a, b, c, d] = self.address.octets();

@@ -5,8 +5,8 @@ use super::entry::Inside;
 use super::parse::Packet;
 use super::{InsertError, Note, Stop, Tables, select};
 use crate::abi::{
-    Binding, Filtering, FlowKey, HostDigest, Ipv4, L4Port, OwnPorts, POOL_ADDRESSES, Port,
-    Settings, SharedU64, Uplink, has_mapped_ports, mapping_remote, ticks,
+    Binding, Filtering, FlowKey, HostDigest, Ipv4, L4Port, NAT66_SIDE, OwnPorts, POOL_ADDRESSES,
+    Port, Settings, SharedU64, Uplink, Uplink6, has_mapped_ports, mapping_remote, ticks,
 };
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{Frame, Protocol};
@@ -33,7 +33,7 @@ pub(super) struct Wanted {
     now: u32,
     /// The IP protocol.
     protocol: u8,
-    /// The uplink's identifier.
+    /// The uplink's identifier, or between IPv6 and IPv6 that and [`NAT66_SIDE`].
     uplink: u8,
     /// How many public addresses the uplink has.
     pool: u8,
@@ -160,6 +160,27 @@ impl Wanted {
             protocol,
             uplink: id,
             pool: uplink.pool,
+        }
+    }
+
+    /// The mapping of a host of IPv6 to a port of the uplink's one address of that.
+    #[inline(always)]
+    pub(super) fn of_nat66(
+        inside: &Inside,
+        digest: HostDigest,
+        protocol: u8,
+        (id, uplink): (u8, &Uplink6),
+        now: u32,
+    ) -> Self {
+        Self {
+            inside: *inside,
+            remote: digest.rest(),
+            address: Ipv4::default(),
+            generation: uplink.generation,
+            now,
+            protocol,
+            uplink: NAT66_SIDE | id,
+            pool: 1,
         }
     }
 

@@ -24,7 +24,7 @@
 //! error of the gateway's own (`answer.rs`).
 //!
 //! IPv6 goes the same steps, by stages of its own (`ipv6/`): its addresses are translated by prefix or
-//! not at all, so a flow is only pinned to an uplink.
+//! not at all, so a flow is only pinned to an uplink; or LAN hosts share an address (`ipv6/nat66/`).
 //!
 //! Between IPv6 in the LAN and IPv4 beyond the uplinks there are stages of their own too (`nat64/`), by the
 //! tables of IPv4's flows and mappings.
@@ -73,6 +73,11 @@ pub use inbound::find_forward;
 pub use ipv6::{
     Packet6, answer as answer6, error as error6, established as established6,
     fragment as fragment6, hairpin as hairpin6, inbound as inbound6, invitation as invitation6,
+    nat66::{
+        error_in as error_in66, error_out as error_out66, inbound as inbound66,
+        invitation as invitation66, mapping as mapping66, moved as moved66, opening as opening66,
+        promotion as promotion66,
+    },
     opening as opening6, outbound as outbound6,
 };
 pub use nat64::{
@@ -174,11 +179,27 @@ pub enum Stage {
     RoutedInbound = 37,
     /// From an uplink, for a prefix that is routed as it is, and of no flow.
     RoutedInvitation = 38,
+    /// IPv6 from the LAN, of no flow, by an uplink whose address LAN hosts share.
+    Opening66 = 39,
+    /// The same, of a flow that has no mapping.
+    Mapping66 = 40,
+    /// The same, of a flow whose host has moved.
+    Moved66 = 41,
+    /// IPv6 from an uplink, for the address that LAN hosts share, and of no established flow.
+    Inbound66 = 42,
+    /// The same, and of no flow.
+    Invitation66 = 43,
+    /// The answer to a flow by such an address that nobody has answered, from either side.
+    Promotion66 = 44,
+    /// ICMPv6 errors from the LAN about what came in by such an address.
+    ErrorOut66 = 45,
+    /// ICMPv6 errors from an uplink about what left by such an address.
+    ErrorIn66 = 46,
 }
 
 impl Stage {
     /// Every stage, by discriminant.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 47] = [
         Self::Established,
         Self::Outbound,
         Self::Opening,
@@ -218,6 +239,14 @@ impl Stage {
         Self::RoutedOpening,
         Self::RoutedInbound,
         Self::RoutedInvitation,
+        Self::Opening66,
+        Self::Mapping66,
+        Self::Moved66,
+        Self::Inbound66,
+        Self::Invitation66,
+        Self::Promotion66,
+        Self::ErrorOut66,
+        Self::ErrorIn66,
     ];
 
     /// The name of its program in the object.
@@ -262,6 +291,14 @@ impl Stage {
             Self::RoutedOpening => "pointsman_routed_opening",
             Self::RoutedInbound => "pointsman_routed_inbound",
             Self::RoutedInvitation => "pointsman_routed_invitation",
+            Self::Opening66 => "pointsman_opening66",
+            Self::Mapping66 => "pointsman_mapping66",
+            Self::Moved66 => "pointsman_moved66",
+            Self::Inbound66 => "pointsman_inbound66",
+            Self::Invitation66 => "pointsman_invitation66",
+            Self::Promotion66 => "pointsman_promotion66",
+            Self::ErrorOut66 => "pointsman_error_out66",
+            Self::ErrorIn66 => "pointsman_error_in66",
         }
     }
 }

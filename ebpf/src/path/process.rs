@@ -4,11 +4,11 @@ use core::mem::MaybeUninit;
 
 use super::{
     End, Note, Packet, Packet6, Stage, Step, Tables6, answer, answer6, depart, entry64, error,
-    error_in64, error_out64, error6, established, established6, fragment, fragment6, hairpin,
-    hairpin_opening, hairpin6, inbound, inbound6, inbound64, invitation6, invitation64, known64,
-    lan, mapping, mapping64, moved64, opening, opening6, opening64, outbound, outbound6,
-    outbound64, promotion64, reply64, restore, routed_inbound, routed_invitation, routed_opening,
-    tagged,
+    error_in64, error_in66, error_out64, error_out66, error6, established, established6, fragment,
+    fragment6, hairpin, hairpin_opening, hairpin6, inbound, inbound6, inbound64, inbound66,
+    invitation6, invitation64, invitation66, known64, lan, mapping, mapping64, mapping66, moved64,
+    moved66, opening, opening6, opening64, opening66, outbound, outbound6, outbound64, promotion64,
+    promotion66, reply64, restore, routed_inbound, routed_invitation, routed_opening, tagged,
 };
 use crate::abi::PortKey;
 use crate::verdict::{DropReason, Verdict};
@@ -149,6 +149,14 @@ fn stage6<F: TaggedFrame, T: Tables6>(stage: Stage) -> Option<Run<F, T, Packet6>
         Stage::Entry64 => entry64,
         Stage::Mapping64 => mapping64,
         Stage::ErrorOut64 => error_out64,
+        Stage::Opening66 => opening66,
+        Stage::Mapping66 => mapping66,
+        Stage::Moved66 => moved66,
+        Stage::Inbound66 => inbound66,
+        Stage::Invitation66 => invitation66,
+        Stage::Promotion66 => promotion66,
+        Stage::ErrorOut66 => error_out66,
+        Stage::ErrorIn66 => error_in66,
         _ => return None,
     })
 }

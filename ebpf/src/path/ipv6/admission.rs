@@ -2,7 +2,7 @@
 
 use super::parse::Packet6;
 use super::translate;
-use crate::abi::{Ipv6, Port, SitePrefix, Uplink6};
+use crate::abi::{AddressOwner, Ipv6, Port, SitePrefix, Uplink6};
 use crate::path::parse::Kind;
 use crate::path::{Stage, Stop, Tables6};
 use crate::verdict::{DropReason, PassReason};
@@ -24,8 +24,9 @@ pub(super) enum Site {
 pub(super) fn of_lan<T: Tables6>(tables: &T, packet: &Packet6) -> Result<Site, Stop> {
     let (source, destination) = (packet.inside, packet.outside);
     pass_local(tables, &destination)?;
-    // Nobody else speaks for the gateway.
-    if source.is_martian() || destination.is_martian() || tables.local(&source).is_some() {
+    // Nobody else speaks for the gateway, and nobody reaches an address that it has for translation only.
+    let is_own = tables.local(&source).is_some() || tables.local(&destination).is_some();
+    if source.is_martian() || destination.is_martian() || is_own {
         return Err(DropReason::Martian.into());
     }
     check_kind(packet)?;
@@ -141,8 +142,9 @@ pub(super) fn of_no_flow<F: Frame, T: Tables6>(
 #[inline(always)]
 fn pass_local<T: Tables6>(tables: &T, destination: &Ipv6) -> Result<(), PassReason> {
     let of_link = destination.is_link_local() || destination.is_multicast();
+    let is_kernels = || tables.local(destination).is_some_and(AddressOwner::is_kernel);
     // The gateway's addresses of IPv4 are mapped ones there, which are on no wire (RFC 4942 section 2.2).
-    if of_link || !destination.is_martian() && tables.local(destination).is_some() {
+    if of_link || !destination.is_martian() && is_kernels() {
         return Err(PassReason::Local);
     }
     Ok(())

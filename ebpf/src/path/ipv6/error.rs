@@ -5,8 +5,8 @@
 
 use super::parse::Packet6;
 use super::{admission, pin, send, translate};
-use crate::abi::{FlowKey, Ipv6, L4Port, Port, Uplink6};
-use crate::path::{FlowTable, Note, Stop, Tables6};
+use crate::abi::{FlowKey, Ipv6, Ipv6Mode, L4Port, Masquerade, Port, Uplink6};
+use crate::path::{FlowTable, Note, Stage, Stop, Tables6};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{
     Echo, Frame, ICMP_LEN, IPV6_LEN, Ipv6Header, Ports, Protocol, Upper, icmpv6_type, is_extension,
@@ -55,6 +55,9 @@ fn of_lan<F: Frame, T: Tables6>(
             pin::of_key(tables, table, &flow, true, (quote.destination.0, packet.outside))
         })
         .ok_or(DropReason::IcmpMismatch)?;
+    if pin.masquerade != Masquerade::None as u8 {
+        return Err(Stop::to(Stage::ErrorOut66));
+    }
     let uplink = pin::sending(tables, pin).ok_or(DropReason::NoUplink)?;
     admission::of_lan_error(tables, &packet.inside, pin.uplink)?;
     let source = send::check_outward(frame, packet, uplink)?;
@@ -75,6 +78,9 @@ fn of_uplink<F: Frame, T: Tables6>(
 ) -> Result<Verdict, Stop> {
     let quote = Quote::read(frame, packet)?;
     let uplink = tables.uplink6(port.uplink).ok_or(DropReason::NotReady)?;
+    if uplink.mode == Ipv6Mode::Nat66 as u8 && packet.inside == uplink.address {
+        return Err(Stop::to(Stage::ErrorIn66));
+    }
     let inside =
         translate::internal(uplink, quote.source.0).map_err(|_| DropReason::IcmpMismatch)?;
     if inside != packet.inside {
@@ -88,7 +94,7 @@ fn of_uplink<F: Frame, T: Tables6>(
     admission::check_outside(tables, &packet.outside)?;
     send::check_inward(frame, packet, pin.lan)?;
     frame.write(quote.at + Ipv6Header::SOURCE, inside.to_wire()).ok_or(DropReason::Truncated)?;
-    send::write_inward(frame, packet, pin.lan, port.uplink)
+    send::write_inward(frame, packet, (inside, pin.lan), port.uplink)
 }
 
 /// Translates what an error quotes that goes from one LAN host to another by public addresses of an
@@ -161,7 +167,7 @@ impl Quote {
 
     /// The key of the pin of its flow.
     #[inline(always)]
-    fn flow<T: Tables6>(
+    pub(super) fn flow<T: Tables6>(
         &self,
         tables: &T,
         inside: (Ipv6, L4Port),

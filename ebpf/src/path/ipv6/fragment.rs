@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 
 use super::parse::Packet6;
 use super::{admission, send};
-use crate::abi::{Flow, FlowKey, LanSide, Port, SharedU64, ticks};
+use crate::abi::{Flow, FlowKey, Ipv6, LanSide, Port, SharedU64, ticks};
 use crate::path::{FlowTable, Note, Stop, Tables6};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{Frame, Protocol};
@@ -31,7 +31,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
     }
     if !packet.from_lan {
         send::check_inward(frame, packet, first.lan)?;
-        return send::write_inward(frame, packet, first.lan, port.uplink);
+        return send::write_inward(frame, packet, (first.inside(), first.lan), port.uplink);
     }
     let uplink = tables.uplink6(first.uplink).ok_or(DropReason::NoUplink)?;
     if !can_send(tables, first) || uplink.generation != first.generation {
@@ -46,14 +46,14 @@ fn can_send<T: Tables6>(tables: &T, first: &Flow<SharedU64>) -> bool {
     tables.alive() >> (first.uplink & 63) & 1 == 1
 }
 
-/// What a first fragment leaves for the others: the way, and how many bytes it carries.
+/// What a first fragment leaves for the others: the way, the LAN host, and how many bytes it carries.
 #[inline(always)]
 pub(super) fn record<F: Frame, T: Tables6>(
     frame: &F,
     tables: &T,
     packet: &Packet6,
     (uplink, generation): (u8, u32),
-    lan: LanSide,
+    (inside, lan): (Ipv6, LanSide),
 ) -> Result<(), DropReason> {
     let key = key(frame, tables, packet).ok_or(DropReason::Truncated)?;
     // What the fragment header is followed by counts (RFC 8200 section 4.5).
@@ -69,6 +69,7 @@ pub(super) fn record<F: Frame, T: Tables6>(
         uplink,
         ..Flow::default()
     });
+    entry.set_inside(inside);
     tables
         .replace_flow(FlowTable::Fragments, &key, entry)
         .map_err(|_| DropReason::UnrepliedTableFull)

@@ -2,8 +2,9 @@
 
 use super::parse::Packet6;
 use super::pin::{self, Place};
-use super::{send, translate};
-use crate::abi::{LanSide, Pin, Port, SharedU64, Uplink6};
+use super::send::{self, Delivery};
+use super::{nat66, translate};
+use crate::abi::{Ipv6Mode, Pin, Port, SharedU64, Uplink6};
 use crate::path::parse::Kind;
 use crate::path::{FlowTable, Note, Stage, Stop, Tables6};
 use crate::verdict::Verdict;
@@ -27,7 +28,10 @@ pub(super) fn run<F: Frame, T: Tables6>(
         } else {
             pin::mark(frame, tables, pin, packet);
         }
-        return deliver(frame, tables, packet, (port.uplink, uplink), pin.lan);
+        return deliver(frame, tables, packet, (port.uplink, uplink), Delivery::of(pin));
+    }
+    if nat66::may_be_mapped(tables, packet, port) {
+        return Err(Stop::to(Stage::Inbound66));
     }
     Err(Stop::to(Stage::Invitation6))
 }
@@ -53,6 +57,10 @@ fn known<'a, F: Frame, T: Tables6>(
             return Some((FlowTable::Established, pin, uplink));
         }
     }
+    if uplink.mode == Ipv6Mode::Nat66 as u8 {
+        // What nobody has answered is known by the LAN host's address.
+        return None;
+    }
     if let Some(pin) = pin::find(tables, FlowTable::Unreplied, packet) {
         return Some((FlowTable::Unreplied, pin, uplink));
     }
@@ -67,8 +75,8 @@ pub(super) fn deliver<F: Frame, T: Tables6>(
     tables: &T,
     packet: &Packet6,
     by: (u8, &Uplink6),
-    lan: LanSide,
+    to: Delivery,
 ) -> Result<Verdict, Stop> {
-    send::prepare_first(frame, tables, packet, by, lan)?;
-    send::write_inward(frame, packet, lan, by.0)
+    send::prepare_first(frame, tables, packet, by, (to.address, to.lan))?;
+    send::write_delivered(frame, packet, to, by.0)
 }

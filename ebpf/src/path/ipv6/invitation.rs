@@ -1,8 +1,10 @@
 //! 4. From an uplink, and of no flow: something that nobody has asked for.
 
+use super::nat66::Rewrite;
 use super::parse::Packet6;
 use super::pin::{self, Place};
-use super::{admission, inbound, send};
+use super::send::{self, Delivery};
+use super::{admission, inbound};
 use crate::abi::{Inbound, Port};
 use crate::path::parse::Kind;
 use crate::path::{FlowTable, NextHop, Note, Stop, Tables6};
@@ -36,5 +38,6 @@ pub(super) fn run<F: Frame, T: Tables6>(
     tables
         .replace_pin(FlowTable::Invited, &packet.key, new)
         .map_err(|_| DropReason::UnrepliedTableFull)?;
-    inbound::deliver(frame, tables, packet, (port.uplink, uplink), lan)
+    let to = Delivery { address: packet.inside, lan, rewrite: Rewrite::NONE };
+    inbound::deliver(frame, tables, packet, (port.uplink, uplink), to)
 }

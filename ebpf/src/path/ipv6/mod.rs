@@ -3,6 +3,7 @@
 //! What an uplink translates is the prefix, both ways the same and without any state (RFC 6296), or
 //! nothing. So a flow has one entry for both directions, known by the internal address, its [`Pin`]: it
 //! says which uplink the flow keeps to, how its LAN host is reached, and whether anybody has answered.
+//! Where LAN hosts share an address, an uplink translates ports too, and a flow has two (`nat66/`).
 //!
 //! Invariant: what is under way to a host's address arrives, by whichever uplink; what leaves, leaves by
 //! the one it is pinned to.
@@ -19,6 +20,7 @@ pub(super) mod fragment;
 mod hairpin;
 mod inbound;
 mod invitation;
+pub(super) mod nat66;
 mod opening;
 mod outbound;
 mod parse;

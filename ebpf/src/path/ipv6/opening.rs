@@ -3,9 +3,9 @@
 use super::parse::Packet6;
 use super::pin::{self, Place};
 use super::{admission, send};
-use crate::abi::{Ipv6Mode, Opener, Pin, Port, SharedU64, SitePrefix, Uplink6};
+use crate::abi::{Ipv6Mode, Masquerade, Opener, Pin, Port, SharedU64, SitePrefix, Uplink6};
 use crate::path::entry::DEFAULT_GROUP;
-use crate::path::{FlowTable, Note, Stop, Tables6, select};
+use crate::path::{FlowTable, Note, Stage, Stop, Tables6, select};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::Frame;
 
@@ -20,6 +20,9 @@ pub(super) fn run<F: Frame, T: Tables6>(
 ) -> Result<Verdict, Stop> {
     let (old, table) = old(tables, packet, note);
     let by = choose(tables, packet, old)?;
+    if by.1.mode == Ipv6Mode::Nat66 as u8 {
+        return Err(Stop::Next(Stage::Opening66, Note::NOTHING.with_mapping(by.0, false)));
+    }
     let source = send::check_outward(frame, packet, by.1)?;
     let lan = packet.sender(frame, port)?;
     let mut place = Place::uninit();
@@ -29,7 +32,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
         new.into = old.into.map(SharedU64::load);
     }
     tables.replace_pin(table, &packet.key, new).map_err(|_| refused(table))?;
-    send::prepare_first(frame, tables, packet, by, lan)?;
+    send::prepare_first(frame, tables, packet, by, (packet.inside, lan))?;
     send::write_outward(frame, packet, by, source)
 }
 

@@ -4,7 +4,7 @@ use super::admission::{self, Site};
 use super::parse::Packet6;
 use super::pin::{self, Place};
 use super::send;
-use crate::abi::{LanSide, Pin, Port, SharedU64, Uplink6};
+use crate::abi::{LanSide, Masquerade, Pin, Port, SharedU64, Uplink6};
 use crate::path::parse::Kind;
 use crate::path::{FlowTable, Note, Stage, Stop, Tables6};
 use crate::verdict::{DropReason, Verdict};
@@ -32,13 +32,20 @@ pub(super) fn run<F: Frame, T: Tables6>(
     if let Some(pin) = known
         && let Some(uplink) = pin::sending(tables, pin)
     {
-        if !packet.is_from(frame, port, pin.lan) {
+        if !packet.is_from(frame, port, pin.lan) && note != Note::OPENED {
+            if pin.masquerade != Masquerade::None as u8 {
+                return Err(Stop::to(Stage::Moved66));
+            }
             follow(tables, table, packet, pin, packet.sender(frame, port)?);
             // The entry may be another one now.
             let moved = pin::find(tables, table, packet).unwrap_or(pin);
             return send_known(frame, tables, packet, moved, uplink);
         }
         return send_known(frame, tables, packet, pin, uplink);
+    }
+    if note == Note::OPENED {
+        // What the stage before has made, others have pushed out already.
+        return Err(DropReason::UnrepliedTableFull.into());
     }
     if let Site::Lan = admission::of_lan(tables, packet)? {
         return Err(Stop::to(Stage::Hairpin6));
@@ -82,8 +89,8 @@ fn send_known<F: Frame, T: Tables6>(
     let source = send::check_outward(frame, packet, uplink)?;
     pin::mark(frame, tables, pin, packet);
     let by = (pin.uplink, uplink);
-    send::prepare_first(frame, tables, packet, by, pin.lan)?;
-    send::write_outward(frame, packet, by, source)
+    send::prepare_first(frame, tables, packet, by, (packet.inside, pin.lan))?;
+    send::write_pinned(frame, packet, pin, uplink, source)
 }
 
 /// The LAN's answer to a flow from outside: it becomes an established one, unless it refuses it.
@@ -98,9 +105,12 @@ fn accept<F: Frame, T: Tables6>(
     let (by, lan) = ((pin.uplink, uplink), pin.lan);
     let source = send::check_outward(frame, packet, uplink)?;
     if !packet.is_reset() {
+        if pin.masquerade != Masquerade::None as u8 {
+            return Err(Stop::to(Stage::Promotion66));
+        }
         let mut place = Place::uninit();
         pin::establish(tables, FlowTable::Invited, packet, pin, &mut place)?;
     }
-    send::prepare_first(frame, tables, packet, by, lan)?;
-    send::write_outward(frame, packet, by, source)
+    send::prepare_first(frame, tables, packet, by, (packet.inside, lan))?;
+    send::write_pinned(frame, packet, pin, uplink, source)
 }

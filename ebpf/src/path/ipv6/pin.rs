@@ -31,7 +31,17 @@ pub(super) fn of_key<'a, T: Tables6>(
     from_lan: bool,
     ends: (Ipv6, Ipv6),
 ) -> Option<&'a Pin<SharedU64>> {
-    tables.pin(table, key).filter(|pin| pin.is_of(from_lan, ends))
+    tables.pin(table, key).filter(|pin| {
+        pin.is_of(from_lan, ends)
+            && (pin.masquerade != Masquerade::In as u8 || is_current(tables, pin))
+    })
+}
+
+/// Whether the uplink has the address that it had: what comes in for one that LAN hosts share is for whom
+/// a mapping says, and that goes with the address.
+#[inline(always)]
+fn is_current<T: Tables6>(tables: &T, pin: &Pin<SharedU64>) -> bool {
+    tables.uplink6(pin.uplink).is_some_and(|uplink| uplink.generation == pin.generation)
 }
 
 /// The uplink that the flow is pinned to, unless it has another prefix by now, or cannot send.

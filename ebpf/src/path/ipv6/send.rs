@@ -1,5 +1,6 @@
 //! 6. Where a packet goes.
 
+use super::nat66::Rewrite;
 use super::parse::Packet6;
 use super::{fragment, pin, translate};
 use crate::abi::{Direction, Ipv6, Ipv6Mode, LanSide, MacPair, Pin, Port, SharedU64, Uplink6};
@@ -21,7 +22,7 @@ pub(super) fn outward<F: Frame, T: Tables6>(
 ) -> Result<Verdict, Stop> {
     let source = check_outward(frame, packet, uplink)?;
     pin::mark(frame, tables, pin, packet);
-    write_outward(frame, packet, (pin.uplink, uplink), source)
+    write_pinned(frame, packet, pin, uplink, source)
 }
 
 /// Sends a packet of a known flow, which came in by `port`, to the LAN, and marks it.
@@ -38,7 +39,24 @@ pub(super) fn inward<F: Frame, T: Tables6>(
 ) -> Result<Verdict, Stop> {
     check_inward(frame, packet, pin.lan)?;
     pin::mark(frame, tables, pin, packet);
-    write_inward(frame, packet, pin.lan, port.uplink)
+    write_delivered(frame, packet, Delivery::of(pin), port.uplink)
+}
+
+/// Whom in the LAN a packet from an uplink goes to.
+#[derive(Clone, Copy)]
+pub(super) struct Delivery {
+    pub(super) address: Ipv6,
+    pub(super) lan: LanSide,
+    /// What becomes of its port, where that is translated.
+    pub(super) rewrite: Rewrite,
+}
+
+impl Delivery {
+    /// By the pin of its flow.
+    #[inline(always)]
+    pub(super) fn of(pin: &Pin<SharedU64>) -> Self {
+        Self { address: pin.inside, lan: pin.lan, rewrite: Rewrite::of(pin) }
+    }
 }
 
 /// Whether a packet may leave by the uplink, and from which address.
@@ -73,7 +91,20 @@ pub(super) fn check_inward<F: Frame>(
     forward::check(frame, packet.hop_limit, lan.mtu())
 }
 
-/// Writes a packet that was checked as it leaves by the uplink.
+/// Writes a packet that was checked as it leaves by the uplink that it is pinned to.
+#[inline(always)]
+pub(super) fn write_pinned<F: Frame>(
+    frame: &mut F,
+    packet: &Packet6,
+    pin: &Pin<SharedU64>,
+    uplink: &Uplink6,
+    source: Ipv6,
+) -> Result<Verdict, Stop> {
+    Rewrite::of(pin).write(frame, packet).ok_or(DropReason::Truncated)?;
+    write_outward(frame, packet, (pin.uplink, uplink), source)
+}
+
+/// Writes a packet that was checked as it leaves by the uplink, its port as it is.
 #[inline(always)]
 pub(super) fn write_outward<F: Frame>(
     frame: &mut F,
@@ -82,7 +113,7 @@ pub(super) fn write_outward<F: Frame>(
     source: Ipv6,
 ) -> Result<Verdict, Stop> {
     let written = write_link(frame, packet, uplink.macs).and_then(|()| {
-        if uplink.mode != Ipv6Mode::Nptv6 as u8 {
+        if uplink.mode != Ipv6Mode::Nptv6 as u8 && uplink.mode != Ipv6Mode::Nat66 as u8 {
             return Some(());
         }
         frame.write(ETHERNET_LEN + Ipv6Header::SOURCE, source.to_wire())
@@ -93,15 +124,26 @@ pub(super) fn write_outward<F: Frame>(
 
 /// Writes a packet that was checked, and came in by an uplink, as it goes to a LAN host.
 #[inline(always)]
+pub(super) fn write_delivered<F: Frame>(
+    frame: &mut F,
+    packet: &Packet6,
+    delivery: Delivery,
+    uplink: u8,
+) -> Result<Verdict, Stop> {
+    delivery.rewrite.write(frame, packet).ok_or(DropReason::Truncated)?;
+    write_inward(frame, packet, (delivery.address, delivery.lan), uplink)
+}
+
+/// The same, its port as it is.
+#[inline(always)]
 pub(super) fn write_inward<F: Frame>(
     frame: &mut F,
     packet: &Packet6,
-    lan: LanSide,
+    (address, lan): (Ipv6, LanSide),
     uplink: u8,
 ) -> Result<Verdict, Stop> {
-    let written = write_link(frame, packet, lan.macs()).and_then(|()| {
-        frame.write(ETHERNET_LEN + Ipv6Header::DESTINATION, packet.inside.to_wire())
-    });
+    let written = write_link(frame, packet, lan.macs())
+        .and_then(|()| frame.write(ETHERNET_LEN + Ipv6Header::DESTINATION, address.to_wire()));
     written.ok_or(DropReason::Truncated)?;
     Ok(Verdict::Forward { egress: lan.egress(), uplink, direction: Direction::In })
 }
@@ -121,10 +163,10 @@ pub(super) fn prepare_first<F: Frame, T: Tables6>(
     tables: &T,
     packet: &Packet6,
     (id, uplink): (u8, &Uplink6),
-    lan: LanSide,
+    (inside, lan): (Ipv6, LanSide),
 ) -> Result<(), DropReason> {
     if packet.is_first_fragment() {
-        fragment::record(frame, tables, packet, (id, uplink.generation), lan)?;
+        fragment::record(frame, tables, packet, (id, uplink.generation), (inside, lan))?;
     }
     if packet.starts && packet.key.protocol() == Protocol::TCP {
         let mtu = lan.mtu().min(uplink.mtu);
