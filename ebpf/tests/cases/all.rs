@@ -24,6 +24,7 @@ mod marks;
 mod moves;
 mod mss;
 mod nat64;
+mod nat66;
 mod packets;
 mod ports;
 mod protocols;

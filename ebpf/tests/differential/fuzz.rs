@@ -157,6 +157,7 @@ fn coverage(all: &[Counts]) {
         DropReason::SourceRoute,
         DropReason::Nat64Destination,
         DropReason::Nat64Untranslatable,
+        DropReason::Nat66Protocol,
     ];
     let packets = |id: CounterId| all.iter().map(|counts| counts.get(id).packets).sum::<u64>();
     for reason in DropReason::ALL.iter().filter(|reason| !never.contains(reason)) {

@@ -90,6 +90,7 @@ fn of_uplink<F: Frame, T: Tables6>(
     let pin = [FlowTable::Established, FlowTable::Unreplied, FlowTable::Invited]
         .into_iter()
         .find_map(|table| pin::of_key(tables, table, &flow, false, (inside, quote.destination.0)))
+        .filter(|pin| pin::may_come_by(pin, port.uplink))
         .ok_or(DropReason::IcmpMismatch)?;
     admission::check_outside(tables, &packet.outside)?;
     send::check_inward(frame, packet, pin.lan)?;

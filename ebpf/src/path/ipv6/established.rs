@@ -96,7 +96,7 @@ fn shaped<'p, F: Frame, T: Tables6, E: End>(
     if foreign {
         return Step::Next(Stage::Inbound6, packet, Note::NOTHING);
     }
-    let pin = match find(tables, packet) {
+    let pin = match find(tables, port, packet) {
         Ok(pin) => pin,
         Err((stage, note)) => return Step::Next(stage, packet, note),
     };
@@ -189,6 +189,7 @@ fn key<T: Tables6>(
 #[inline(always)]
 fn find<'a, T: Tables6>(
     tables: &'a T,
+    port: &Port,
     packet: &Packet6,
 ) -> Result<&'a Pin<SharedU64>, (Stage, Note)> {
     let stage = if packet.from_lan { Stage::Outbound6 } else { Stage::Inbound6 };
@@ -199,7 +200,8 @@ fn find<'a, T: Tables6>(
         Kind::Opens | Kind::Continues if !packet.starts && !packet.is_first_fragment() => {}
         _ => return Err((stage, Note::NOTHING)),
     }
-    pin::find(tables, FlowTable::Established, packet).ok_or_else(|| {
+    let pin = pin::find(tables, FlowTable::Established, packet);
+    pin.filter(|pin| pin::may_come_by(pin, port.uplink)).ok_or_else(|| {
         if packet.from_lan {
             tables.prefetch_unanswered_pin(&packet.key);
         }

@@ -53,7 +53,9 @@ fn known<'a, F: Frame, T: Tables6>(
     if !note.is_missed() {
         let header: Ipv6Header = frame.read(ETHERNET_LEN)?;
         translate::internal(uplink, header.destination()).ok()?;
-        if let Some(pin) = pin::find(tables, FlowTable::Established, packet) {
+        if let Some(pin) = pin::find(tables, FlowTable::Established, packet)
+            && pin::may_come_by(pin, port.uplink)
+        {
             return Some((FlowTable::Established, pin, uplink));
         }
     }

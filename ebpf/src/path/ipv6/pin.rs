@@ -54,6 +54,13 @@ fn is_current<T: Tables6>(tables: &T, pin: &Pin<SharedU64>) -> bool {
     tables.uplink6(pin.uplink).is_some_and(|uplink| uplink.generation == pin.generation)
 }
 
+/// Whether what comes in by this uplink may be of the pin's flow: for an address that LAN hosts share, only
+/// by the uplink whose address it is.
+#[inline(always)]
+pub(super) fn may_come_by<M>(pin: &Pin<M>, uplink: u8) -> bool {
+    pin.masquerade != Masquerade::In as u8 || pin.uplink == uplink
+}
+
 /// The uplink that the flow is pinned to, unless it has another prefix by now, or cannot send.
 #[inline(always)]
 pub(super) fn sending<'a, T: Tables6>(tables: &'a T, pin: &Pin<SharedU64>) -> Option<&'a Uplink6> {

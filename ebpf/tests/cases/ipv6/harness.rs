@@ -12,16 +12,16 @@ use pointsman_ebpf::verdict::{DropReason, Verdict};
 pub(super) use super::super::harness::Gateway;
 
 /// The host's end of most flows.
-pub(super) const HOST: End6 = (within(INTERNAL, site6::HOST), 5000);
+pub(crate) const HOST: End6 = (within(INTERNAL, site6::HOST), 5000);
 
 /// Another host's end.
-pub(super) const OTHER: End6 = (within(INTERNAL, site6::OTHER), 5000);
+pub(crate) const OTHER: End6 = (within(INTERNAL, site6::OTHER), 5000);
 
 /// The server's end of most flows.
-pub(super) const SERVER: End6 = (site6::SERVER, 443);
+pub(crate) const SERVER: End6 = (site6::SERVER, 443);
 
 /// Another server's end, which no flow is to.
-pub(super) const STRANGER: End6 = (Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x54), 999);
+pub(crate) const STRANGER: End6 = (Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x54), 999);
 
 /// The host's address as A shows it with a prefix of 48 bits: 0xCF3E is what the prefixes differ by.
 pub(crate) const HOST_A: Ipv6Addr = within(provided(&A, 48), [0xcf3f, 0, 0, 0, 2]);
@@ -74,7 +74,7 @@ pub(super) fn segment(flags: u8) -> PacketBuilder6 {
 }
 
 /// A packet as it comes in by an uplink.
-pub(super) fn coming(packet: PacketBuilder6, by: &Provider) -> PacketBuilder6 {
+pub(crate) fn coming(packet: PacketBuilder6, by: &Provider) -> PacketBuilder6 {
     packet.macs(by.gateway_mac, by.mac)
 }
 
@@ -99,7 +99,7 @@ pub(super) fn reaching(packet: &PacketBuilder6, host: Ipv6Addr) -> PacketBuilder
 }
 
 /// A packet as the other host sends it.
-pub(super) fn from_other(packet: PacketBuilder6) -> PacketBuilder6 {
+pub(crate) fn from_other(packet: PacketBuilder6) -> PacketBuilder6 {
     packet.macs(lan::OTHER_MAC, lan::MAC)
 }
 
@@ -107,7 +107,7 @@ pub(super) fn from_other(packet: PacketBuilder6) -> PacketBuilder6 {
 pub(crate) type Pins = [Vec<(FlowKey, Pin)>; PIN_TABLES.len()];
 
 impl Gateway {
-    pub(super) fn uplink6(&mut self, provider: &Provider) -> &mut Uplink6 {
+    pub(crate) fn uplink6(&mut self, provider: &Provider) -> &mut Uplink6 {
         &mut self.tables.ipv6.uplinks[usize::from(provider.id)]
     }
 
@@ -147,7 +147,7 @@ impl Gateway {
 
     /// How many established, unanswered and invited flows there are.
     #[track_caller]
-    pub(super) fn holds6(&self, sizes: [usize; 3]) {
+    pub(crate) fn holds6(&self, sizes: [usize; 3]) {
         let got = self.pins6().map(|pins| pins.len());
         assert_eq!(got, sizes, "{:#?}\n{}", self.pins6(), self.tables);
     }

@@ -17,4 +17,4 @@ mod mss;
 mod translation;
 mod vlan;
 
-pub(crate) use harness::HOST_A;
+pub(crate) use harness::{HOST, HOST_A, OTHER, SERVER, STRANGER, coming, from_other};

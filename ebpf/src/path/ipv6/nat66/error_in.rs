@@ -3,10 +3,10 @@
 
 use super::mapped;
 use super::quoted::{self, End};
-use crate::abi::{FlowKey, Ipv6, L4Port, LanSide, Port, Uplink6};
+use crate::abi::{FlowKey, Ipv6, L4Port, LanSide, Port, Uplink6, to_ipv4};
 use crate::path::ipv6::error::Quote;
 use crate::path::ipv6::{admission, pin, send};
-use crate::path::{FlowTable, Note, Packet6, Stop, Tables6};
+use crate::path::{FlowTable, Note, Packet6, Stop, Tables6, mapping};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::Frame;
 use crate::wire::checksum::Delta;
@@ -21,11 +21,16 @@ pub(super) fn run<F: Frame, T: Tables6>(
     _note: Note,
 ) -> Result<Verdict, Stop> {
     let uplink = tables.uplink6(port.uplink).ok_or(DropReason::NotReady)?;
+    let by = (port.uplink, uplink);
     let quote = Quote::read(frame, packet);
-    let found = quote.as_ref().ok().and_then(|quote| find(tables, quote, (port.uplink, uplink)));
-    let (Ok(quote), Some(host)) = (quote, found) else {
-        // Of the gateway's own packets.
-        admission::of_no_flow(frame, tables, packet)?;
+    let sent = quote.as_ref().ok().filter(|quote| quote.source.0 == uplink.address);
+    let Some((quote, host)) = sent.and_then(|quote| Some((quote, find(tables, quote, by)?))) else {
+        let is_lans =
+            |quote: &Quote| mapping::is_handed_out(tables, to_ipv4(quote.protocol), quote.source.1);
+        // From any other port, the gateway itself may have sent it.
+        if !sent.is_some_and(is_lans) {
+            admission::of_no_flow(frame, tables, packet)?;
+        }
         return Err(DropReason::IcmpMismatch.into());
     };
     quoted::check_sum(frame, packet)?;
@@ -33,7 +38,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
     send::check_inward(frame, packet, host.lan)?;
     let outer = Delta::NONE.without(packet.inside).with(host.end.0);
     let end = End { is_source: true, old: quote.source, new: host.end, delta: host.delta };
-    quoted::rewrite(frame, packet, &quote, end, outer).ok_or(DropReason::Truncated)?;
+    quoted::rewrite(frame, packet, quote, end, outer).ok_or(DropReason::Truncated)?;
     send::write_inward(frame, packet, (host.end.0, host.lan), port.uplink)
 }
 
@@ -50,9 +55,6 @@ struct Host {
 #[inline(always)]
 fn find<T: Tables6>(tables: &T, quote: &Quote, by: (u8, &Uplink6)) -> Option<Host> {
     let (public, outside) = (quote.source, quote.destination);
-    if public.0 != by.1.address {
-        return None;
-    }
     let key = FlowKey::pinned(tables.digest_key(), public, outside, quote.protocol);
     let ends = (public.0, outside.0);
     if let Some(pin) = pin::of_key(tables, FlowTable::Established, &key, false, ends) {
