@@ -168,7 +168,7 @@ pub struct FlowsStatus {
     pub entries: usize,
     /// How many there can be.
     pub max: u32,
-    /// Flows of IPv6, which have one entry each, likewise.
+    /// Entries of flows of IPv6, likewise: one for each, or two where ports are translated.
     pub ipv6_entries: usize,
     /// How many of those there can be.
     pub ipv6_max: u32,

@@ -4,7 +4,7 @@ use super::*;
 
 const ICMPV6: u8 = 58;
 const ACK: u32 = Mark::ANY | Mark::ACK;
-const INSIDE: Ipv6 = Ipv6::new([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+pub(super) const INSIDE: Ipv6 = Ipv6::new([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
 
 fn digest() -> HostDigest {
     HostDigest::new(&DIGESTS, INSIDE)
