@@ -144,6 +144,9 @@ pub fn sweep<T: SweptTables>(
     let invited = pass.sweep_flows(Kind::Invited, tables.invited())?;
     let established = pass.sweep_flows(Kind::Established, tables.established())?;
     let unreplied_pins = pass.sweep_pins(Kind::Unreplied, tables.pins(PinTable::Unreplied))?;
+    let broken = pass.find_broken(tables.bindings())?;
+    tables.pins(PinTable::Unreplied).remove(&broken)?;
+    let unreplied_pins = unreplied_pins - broken.len();
     let invited_pins = pass.sweep_pins(Kind::Invited, tables.pins(PinTable::Invited))?;
     let pins = pass.sweep_pins(Kind::Established, tables.pins(PinTable::Established))?;
     let bindings = pass.sweep_bindings(tables.bindings())?;

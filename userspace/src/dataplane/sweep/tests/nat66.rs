@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use pointsman_ebpf::abi::{HostDigest, Ipv6, LanSide, Masquerade, NAT66_SIDE, Track, to_ipv4};
 
-use super::nat64::INSIDE;
+use super::nat64::{INSIDE, mapping64, pair64};
 use super::*;
 
 const ICMPV6: u8 = 58;
@@ -341,4 +341,39 @@ fn one_whose_ports_are_translated_meanwhile_stays() {
     tables.pins.after_reading = Some(Box::new(move |entries| entries.extend([(key, out), back])));
     tables.sweep_amid_changes();
     assert_eq!(tables.pins.removed, []);
+}
+
+/// It is known by its mapping's public side, and that is gone or another's.
+#[test]
+fn an_unanswered_flow_without_a_way_back_goes() {
+    let [out, _] = pair66(UDP, mark(0, 1), Mark(0));
+    let [inner, (outer_key, outer)] = mapping66(UDP, 0);
+    let taken = (outer_key, Binding { port: SERVICE, ..outer });
+    for (bindings, flows, left) in [
+        (vec![inner, (outer_key, outer)], 1, 2),
+        (vec![inner], 0, 0),
+        (vec![], 0, 0),
+        (vec![inner, taken], 0, 1),
+    ] {
+        let mut tables = of_pins(PinTable::Unreplied, [out]);
+        tables.bindings.entries.extend(bindings);
+        let census = tables.sweep();
+        assert_eq!((census.unreplied_pins, census.bindings), (flows, left));
+    }
+}
+
+/// Mappings count, unanswered flows do not: neither while they stay nor when they go. What the host has by
+/// NAT64 counts under the same number.
+#[test]
+fn hosts_have_what_is_counted() {
+    let [out, _] = pair66(UDP, mark(0, 1), Mark(0));
+    let [out64, _] = pair64(UDP, mark(0, 1), Mark(0));
+    for (bindings, mappings) in [(mapping66(UDP, 0).to_vec(), 2), (vec![], 1)] {
+        let mut tables = of_pins(PinTable::Unreplied, [out]);
+        tables.unreplied.entries = [out64].into();
+        tables.bindings.entries = mapping64(UDP, 0).into();
+        tables.bindings.entries.extend(bindings);
+        assert_eq!(tables.sweep().hosts, 1);
+        assert_eq!(tables.counts(), [(digest().account(), mappings, 1)]);
+    }
 }
