@@ -303,7 +303,8 @@ fn what_a_moved_flow_left_behind_goes_by_itself() {
     }
 }
 
-/// The host has another port of the new address: what says the old one is nobody's side.
+/// The host has another port of the uplink's new address, so the side that says the old one is all that is
+/// left of that mapping.
 #[test]
 fn what_an_older_generation_left_goes_by_itself() {
     let [(inner_key, inner), (old_key, old)] = mapping66(UDP, 500);
