@@ -12,3 +12,4 @@ mod hosts;
 mod inbound;
 mod modes;
 mod nat64;
+mod nat66;
