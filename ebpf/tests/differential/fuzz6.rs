@@ -36,16 +36,12 @@ fn path_and_model_agree() {
 }
 
 /// What IPv6 has no use for, or what cannot happen here.
-const NEVER: [DropReason; 15] = [
-    DropReason::BadChecksum,
+const NEVER: [DropReason; 11] = [
     DropReason::PriorityTag,
     DropReason::ForwardUnresolved,
-    DropReason::NoPort,
     DropReason::AddressPairTaken,
     DropReason::MappingRaced,
-    DropReason::HostMappings,
     DropReason::HostUnreplied,
-    DropReason::MappingTableFull,
     DropReason::UnrepliedTableFull,
     DropReason::NotReady,
     DropReason::Redirect,

@@ -2,6 +2,7 @@
 
 use pointsman_ebpf::abi::Direction;
 use pointsman_ebpf::memory::sequence::Interface;
+use pointsman_ebpf::memory::site6::Carriage;
 use pointsman_ebpf::verdict::Verdict;
 
 use super::model6::Model6;
@@ -30,9 +31,10 @@ pub(crate) fn check(
     let is_lans = |address| site.prefix(address).is_some_and(|known| known.shown_by.is_none());
     // Of the LAN's own prefix, nothing is to be seen outside.
     let is_private = source >> 120 == 0xfd;
+    let is_shared = uplink.carriage == Carriage::Nat66 && source == uplink.public();
     let wrong = match direction {
         Direction::Out | Direction::Hairpin if is_private => "leaves by a private address",
-        Direction::Out | Direction::Hairpin if site.prefix(source).is_none() => {
+        Direction::Out | Direction::Hairpin if !is_shared && site.prefix(source).is_none() => {
             "leaves by a foreign address"
         }
         Direction::Out if !uplink.alive => "leaves by a dead uplink",

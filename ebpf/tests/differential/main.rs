@@ -2,6 +2,7 @@
 //! packets and events: every difference is a failure. What fails is made as small as possible and
 //! printed as Rust, to be kept in `regressions.rs`.
 
+mod bindings6;
 mod fuzz;
 mod fuzz6;
 mod fuzz64;

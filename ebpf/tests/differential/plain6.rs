@@ -2,20 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use pointsman_ebpf::abi::{Flow, FlowKey, Ipv6, L4Port, LanSide, Mark, Opener, Track};
-use pointsman_ebpf::memory::{DIGEST_KEY, MemoryTables, PIN_TABLES};
+use pointsman_ebpf::abi::{Flow, FlowKey, Ipv6, L4Port, LanSide, Mark, Masquerade, Opener, Track};
+use pointsman_ebpf::memory::site::PROVIDERS;
+use pointsman_ebpf::memory::{DIGEST_KEY, MemoryTables, PIN_TABLES, site6};
 use pointsman_ebpf::path::FlowTable;
 
 use super::model::state::Traffic;
 use super::model6::packet::Address;
 use super::model6::site;
-use super::model6::state::{End, First, FragmentKey, Key, Pin};
+use super::model6::state::{End, First, FragmentKey, Key, Pin, Shared};
 
-fn number(address: Ipv6) -> Address {
+/// The address that the hosts behind an uplink share.
+fn public(uplink: u8) -> Address {
+    let provider = PROVIDERS.iter().find(|provider| provider.id == uplink);
+    site6::own(provider.expect("it is an uplink's")).to_bits()
+}
+
+pub(crate) fn number(address: Ipv6) -> Address {
     Address::from_be_bytes(address.octets())
 }
 
-fn entry_end((address, port): End) -> (Ipv6, L4Port) {
+pub(crate) fn entry_end((address, port): End) -> (Ipv6, L4Port) {
     (Ipv6::new(address.to_be_bytes()), L4Port::from_host(port))
 }
 
@@ -52,7 +59,19 @@ pub(crate) fn fragment_key(key: &FragmentKey) -> FlowKey {
 pub(crate) fn pins(tables: &MemoryTables) -> [BTreeMap<Key, Pin>; 3] {
     PIN_TABLES.map(|table| {
         let pins = tables.ipv6.pins(table).into_iter().map(|(at, pin)| {
-            let inside = (number(pin.inside), at.source_port().to_host());
+            let host = (number(pin.inside), pin.port.to_host());
+            let (inside, shared) = match pin.masquerade {
+                out if out == Masquerade::Out as u8 => {
+                    assert_eq!(number(pin.into.to_address()), public(pin.uplink), "{pin:?}");
+                    (host.0, Shared::Out(host.1))
+                }
+                into if into == Masquerade::In as u8 => {
+                    assert_eq!(pin.out, Track::default(), "{pin:?}");
+                    (public(pin.uplink), Shared::In(host))
+                }
+                _ => (host.0, Shared::No),
+            };
+            let inside = (inside, at.source_port().to_host());
             let outside = (number(pin.outside), at.destination_port().to_host());
             let key = Key { inside, outside, protocol: at.protocol() };
             assert_eq!(pin_key(&key), at, "{pin:?} has another's key");
@@ -62,8 +81,13 @@ pub(crate) fn pins(tables: &MemoryTables) -> [BTreeMap<Key, Pin>; 3] {
                 by_lan: pin.opener == Opener::Lan as u8,
                 lan: side(pin.lan),
                 created: pin.created,
+                shared,
                 out: traffic(&pin.out),
-                into: traffic(&pin.into),
+                // It is an address there.
+                into: match shared {
+                    Shared::Out(_) => Traffic::default(),
+                    _ => traffic(&pin.into),
+                },
             };
             (key, pin)
         });
@@ -77,6 +101,7 @@ pub(crate) fn fragments(tables: &MemoryTables) -> BTreeMap<FlowKey, First> {
         len: entry.progress as usize,
         uplink: entry.uplink,
         generation: entry.generation,
+        host: number(entry.inside()),
         lan: side(entry.lan),
     };
     let entries = tables.flows(FlowTable::Fragments).into_iter();

@@ -1,7 +1,7 @@
 //! Sequences of IPv6 that path and model have differed over, as small as they could be made.
 
 use pointsman_ebpf::memory::sequence::{Tagging, bytes};
-use pointsman_ebpf::memory::sequence6::{Packet6, Sequence6, Setup6, Step6};
+use pointsman_ebpf::memory::sequence6::{Mappings6, Packet6, Sequence6, Setup6, Step6};
 use pointsman_ebpf::memory::site6::Carriage;
 
 use super::fuzz6::check;
@@ -19,6 +19,7 @@ fn plain_setup() -> Setup6 {
         one_first: true,
         neighbours: true,
         tagging: Tagging::default(),
+        mappings: Mappings6::default(),
     }
 }
 

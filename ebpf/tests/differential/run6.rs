@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 
 use pointsman_ebpf::abi::FlowKey;
-use pointsman_ebpf::memory::sequence::Tagging;
+use pointsman_ebpf::memory::sequence::{Interface, Tagging};
 use pointsman_ebpf::memory::sequence6::{Player6, Sequence6, Step6};
+use pointsman_ebpf::memory::site::lan;
 use pointsman_ebpf::memory::{Counts, MemoryTables, PIN_TABLES, verify6};
 use pointsman_ebpf::verdict::Verdict;
 
 use super::model6::Model6;
+use super::model6::mapping::Observed;
+use super::model6::packet;
 use super::model6::site::Id;
 use super::model6::state::First;
 use super::run::{Difference, Played, differ, is_same, watch_buckets};
-use super::{invariants6, plain6};
+use super::{bindings6, invariants6, plain6};
 
 /// Plays the sequence; a panic is a difference too. `thorough` compares all that both remember after
 /// every step, else after the last one.
@@ -60,7 +63,9 @@ fn play(
         step.apply(tables);
         model.apply(step);
         if let Step6::Sweep(salt) = step {
-            for (table, keys) in PIN_TABLES.into_iter().zip(model.sweep(*salt)) {
+            let swept = model.sweep(*salt);
+            bindings6::sweep(tables, &model.state.mappings);
+            for (table, keys) in PIN_TABLES.into_iter().zip(swept) {
                 for key in keys {
                     tables.ipv6.remove_pin(table, &plain6::pin_key(&key));
                 }
@@ -77,6 +82,7 @@ fn play(
         .untagged(came, verdict, output)
         .ok_or_else(|| format!("{verdict:?}: not with the tags of its interface: {frame:02x?}"))?;
     model.ranking = ranking.get();
+    model.observed = observed(tables, came, &frame, verdict);
     let outcome = model.packet(came, &frame);
     let mut wrong = std::mem::take(&mut model.faults);
     if verdict != outcome.verdict {
@@ -100,6 +106,17 @@ fn play(
     Ok(())
 }
 
+/// What the gateway has made of a mapping for the packet.
+fn observed(tables: &MemoryTables, came: Interface, frame: &[u8], verdict: Verdict) -> Observed {
+    let reason = match verdict {
+        Verdict::Drop(reason) | Verdict::Answer { reason, .. } => Some(reason),
+        _ => None,
+    };
+    let packet = packet::read(frame, came, lan::MAC).ok();
+    let ports = packet.map(|packet| bindings6::ports(tables, &packet)).unwrap_or_default();
+    Observed { ports, reason }
+}
+
 /// Whatever was right stays right, and what the gateway says itself is right.
 fn check_sums(frame: &[u8], verdict: Verdict, output: &[u8]) -> Result<(), String> {
     match verdict {
@@ -121,5 +138,8 @@ fn compare_state(tables: &MemoryTables, model: &Model6) -> Result<(), String> {
     let wanted: BTreeMap<FlowKey, First> =
         wanted.map(|(key, first)| (plain6::fragment_key(key), *first)).collect();
     differ(&mut text, "fragments", &plain6::fragments(tables), &wanted);
+    let mappings = &model.state.mappings;
+    differ(&mut text, "mappings", &bindings6::entries(tables), &bindings6::wanted(mappings));
+    differ(&mut text, "hosts", &bindings6::counts(tables), &bindings6::wanted_counts(mappings));
     if text.is_empty() { Ok(()) } else { Err(text) }
 }

@@ -83,9 +83,13 @@ fn simpler_packets(packet: &Packet6) -> Vec<Packet6> {
 }
 
 fn simpler_setups(setup: &Setup6) -> Vec<Setup6> {
-    let simplify: [fn(&mut Setup6); 7] = [
+    let simplify: [fn(&mut Setup6); 11] = [
         |setup| setup.tagging = Tagging::default(),
         |setup| setup.one_first = true,
+        |setup| setup.mappings.filtering = 0,
+        |setup| setup.mappings.nat_ports = (1024, 65535),
+        |setup| setup.mappings.of_host = 1_000_000,
+        |setup| setup.mappings.entries = 1_000_000,
         |setup| setup.mtu = [1500; 3],
         |setup| setup.sticky = 0,
         |setup| setup.pins = [1_000_000; 3],

@@ -5,7 +5,7 @@ use std::vec::Vec;
 use super::values::{
     EXTENSIONS, HOST_PORTS, ODD_ADDRESSES, ODD_SUFFIXES, SERVER_PORTS, SERVERS, TCP_OPTIONS,
 };
-use super::{Address, End, Packet6, Sequence6, Setup6, Step6};
+use super::{Address, End, Mappings6, Packet6, Sequence6, Setup6, Step6};
 use crate::memory::packet6::Body6;
 use crate::memory::sequence::{Bytes, Interface, Profile, Tagging, bytes};
 use crate::memory::site::{A, B};
@@ -52,8 +52,16 @@ impl Generator<'_> {
     }
 
     fn setup(&mut self) -> Setup6 {
-        use Carriage::{None, Nptv6, Routed, Source};
-        const PAIRS: [[Carriage; 2]; 10] = [
+        use Carriage::{Nat66, None, Nptv6, Routed, Source};
+        // How many of the first are not for the kernel, which would draw other ports at random.
+        const SHARED: usize = 6;
+        const PAIRS: [[Carriage; 2]; 16] = [
+            [Nat66, Nat66],
+            [Nat66, Nat66],
+            [Nat66, Nptv6(48)],
+            [Nptv6(56), Nat66],
+            [Nat66, Routed],
+            [Source, Nat66],
             [Nptv6(48), Nptv6(48)],
             [Nptv6(48), Nptv6(56)],
             [Nptv6(56), Nptv6(64)],
@@ -67,8 +75,9 @@ impl Generator<'_> {
         ];
         const MANY: u32 = 1_000_000;
         let seldom = usize::from(!self.one_in(3));
-        let place = self.below(PAIRS.len() - seldom);
         let kernel = self.profile == Profile::Kernel;
+        let first = if kernel { SHARED } else { 0 };
+        let place = first + self.below(PAIRS.len() - first - seldom);
         let few = |generator: &mut Self| {
             if kernel || !generator.one_in(4) { MANY } else { 1 + generator.below(6) as u32 }
         };
@@ -82,6 +91,21 @@ impl Generator<'_> {
             one_first: self.one_in(2),
             neighbours: !self.one_in(8),
             tagging: self.tagging(),
+            mappings: if kernel { Mappings6::default() } else { self.mappings() },
+        }
+    }
+
+    fn mappings(&mut self) -> Mappings6 {
+        const MANY: u32 = 1_000_000;
+        let few = |generator: &mut Self, most: usize| {
+            if generator.one_in(3) { 1 + generator.below(most) as u32 } else { MANY }
+        };
+        Mappings6 {
+            drawn: self.below(200) as u8,
+            filtering: self.pick(&[0, 0, 1, 2]),
+            nat_ports: if self.one_in(3) { (4000, 4007) } else { (1024, 65535) },
+            of_host: few(self, 6),
+            entries: few(self, 24),
         }
     }
 

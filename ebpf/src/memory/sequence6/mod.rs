@@ -7,7 +7,7 @@ mod values;
 
 pub use generate::generate;
 pub use play::{Player6, address_of, mac_of};
-pub use setup::Setup6;
+pub use setup::{Mappings6, Setup6};
 
 use std::vec::Vec;
 

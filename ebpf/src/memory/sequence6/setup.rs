@@ -1,4 +1,4 @@
-use crate::abi::Inbound;
+use crate::abi::{Inbound, PortRange};
 use crate::memory::site::{self, A, B, PROVIDERS, lan};
 use crate::memory::site6::{self, Carriage};
 use crate::memory::{MemoryTables, PIN_TABLES};
@@ -31,6 +31,45 @@ pub struct Setup6 {
     pub neighbours: bool,
     /// The VLAN tags of its frames.
     pub tagging: Tagging,
+    /// What holds of mappings.
+    pub mappings: Mappings6,
+}
+
+/// What holds of mappings, where hosts share an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mappings6 {
+    /// How many random numbers the gateway has drawn already.
+    pub drawn: u8,
+    /// A [`Filtering`](crate::abi::Filtering), by number.
+    pub filtering: u8,
+    /// The ports that it hands out.
+    pub nat_ports: (u16, u16),
+    /// How many mappings a host may have.
+    pub of_host: u32,
+    /// How many entries of mappings there may be.
+    pub entries: u32,
+}
+
+impl Default for Mappings6 {
+    fn default() -> Self {
+        let (of_host, entries) = (1_000_000, 1_000_000);
+        Self { drawn: 0, filtering: 0, nat_ports: (1024, 65535), of_host, entries }
+    }
+}
+
+impl Mappings6 {
+    fn prepare(&self, tables: &mut MemoryTables) {
+        for _ in 0..self.drawn {
+            let _ = tables.random();
+        }
+        tables.set_binding_capacity(self.entries as usize);
+        if let Some(settings) = &mut tables.settings {
+            let (first, last) = self.nat_ports;
+            settings.nat_ports = PortRange { first, last };
+            settings.filtering = self.filtering;
+            settings.host_mappings_max = self.of_host;
+        }
+    }
 }
 
 impl Setup6 {
@@ -67,6 +106,7 @@ impl Setup6 {
             tables.ipv6.neighbours.clear();
         }
         invite(&mut tables, self.inbound);
+        self.mappings.prepare(&mut tables);
         self.tagging.prepare(&mut tables);
         tables
     }

@@ -1,13 +1,14 @@
 //! ICMPv6 errors: they go the way of the packet that they quote.
 
 use pointsman_ebpf::abi::Direction;
+use pointsman_ebpf::memory::site6::Carriage;
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 
 use super::leave::Rewrite;
 use super::packet::{Address, Packet};
 use super::quote::Quote;
 use super::site::{is_martian, may_leave};
-use super::state::Pin;
+use super::state::{ESTABLISHED, INVITED, Pin, Shared, UNREPLIED};
 use super::{Model6, Outcome, Stop};
 
 impl Model6 {
@@ -18,9 +19,16 @@ impl Model6 {
         inside: Address,
     ) -> Result<Outcome, Stop> {
         let uplink = self.site.uplink_of(packet.came).ok_or(PassReason::UnknownPort)?;
+        if uplink.carriage == Carriage::Nat66 {
+            return self.error_for_public(packet, uplink.provider.id);
+        }
         let quote = Quote::read(packet)
             .filter(|quote| uplink.inside(quote.from.0).is_ok_and(|sender| sender == inside));
-        let Some(pin) = quote.and_then(|quote| self.state.any(&quote.left(inside))) else {
+        let tables = [ESTABLISHED, UNREPLIED, INVITED];
+        let found = quote.and_then(|quote| {
+            tables.into_iter().find_map(|table| self.state.plain(table, &quote.left(inside)))
+        });
+        let Some(pin) = found else {
             self.may_be_hairpin(packet)?;
             return Err(DropReason::IcmpMismatch.into());
         };
@@ -39,7 +47,12 @@ impl Model6 {
     /// About a packet that has come to the LAN: it goes back by the flow's uplink.
     pub(crate) fn error_from_lan(&mut self, packet: &Packet<'_>) -> Result<Outcome, Stop> {
         let quote = Quote::read(packet).filter(|quote| quote.from.0 == packet.to.0);
-        let found = quote.and_then(|quote| Some((quote, self.state.any(&quote.came())?)));
+        let tables = [ESTABLISHED, UNREPLIED, INVITED];
+        let found = quote.and_then(|quote| {
+            let pin =
+                tables.into_iter().find_map(|table| self.state.of_host(table, &quote.came()))?;
+            Some((quote, pin))
+        });
         let Some((quote, pin)) = found else {
             self.may_be_hairpin(packet)?;
             return match self.is_hairpin(packet) {
@@ -47,6 +60,9 @@ impl Model6 {
                 false => Err(DropReason::IcmpMismatch.into()),
             };
         };
+        if let Shared::Out(port) = pin.shared {
+            return self.error_of_shared(packet, (&pin, port));
+        }
         if !self.site.sends(&pin) {
             return Err(DropReason::NoUplink.into());
         }
@@ -62,7 +78,7 @@ impl Model6 {
     }
 
     /// Whether the error's own source may leave by the flow's uplink (BCP 38).
-    fn may_send_error(&self, packet: &Packet<'_>, pin: &Pin) -> Result<(), DropReason> {
+    pub(crate) fn may_send_error(&self, packet: &Packet<'_>, pin: &Pin) -> Result<(), DropReason> {
         let from = packet.from.0;
         if is_martian(from) || self.site.is_own(from) {
             return Err(DropReason::Martian);

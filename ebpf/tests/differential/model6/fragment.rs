@@ -59,7 +59,7 @@ impl Model6 {
         may_leave(packet.hop_limit, packet.frame, first.lan.1)?;
         let uplink = self.site.uplink_of(packet.came).ok_or(PassReason::UnknownPort)?;
         let by = (uplink.provider.id, Direction::In);
-        let rewrite = Rewrite { destination: Some(inside), ..Rewrite::default() };
+        let rewrite = Rewrite { destination: Some(first.host), ..Rewrite::default() };
         Ok(self.reach(packet, first.lan, by, rewrite))
     }
 }

@@ -1,11 +1,12 @@
 //! From an uplink.
 
+use pointsman_ebpf::memory::site6::Carriage;
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 
 use super::packet::{Address, Kind, Packet};
 use super::site::{is_martian, may_leave};
 use super::state::{
-    ESTABLISHED, INVITED, Key, Pin, UNREPLIED, first_traffic, may_be_of_flow, note,
+    ESTABLISHED, INVITED, Key, Pin, Shared, UNREPLIED, first_traffic, may_be_of_flow, note,
 };
 use super::{Model6, Outcome, Stop};
 use crate::model::state::Traffic;
@@ -25,14 +26,19 @@ impl Model6 {
             Kind::Error => return self.error_from_uplink(packet, inside),
             _ => {}
         }
+        if uplink.carriage == Carriage::Nat66 {
+            return self.for_public(packet, uplink.provider.id);
+        }
         let end = (inside, packet.to.1);
         let key = Key { inside: end, outside: packet.from, protocol: packet.protocol };
         let tables = [ESTABLISHED, UNREPLIED, INVITED];
-        let found = tables.into_iter().find(|table| self.state.pins[*table].get(&key).is_some());
-        let Some(table) = found.filter(|_| may_be_of_flow(packet)) else {
+        let found = tables
+            .into_iter()
+            .find_map(|table| Some((table, self.state.plain(table, &key)?)))
+            .filter(|_| may_be_of_flow(packet));
+        let Some((table, pin)) = found else {
             return self.unasked(packet, key);
         };
-        let pin = self.state.pins[table].get(&key).expect("it was found");
         may_leave(packet.hop_limit, packet.frame, pin.lan.1)?;
         let now = self.site.now;
         if table == UNREPLIED && !packet.is_reset() {
@@ -86,6 +92,7 @@ impl Model6 {
             by_lan: false,
             lan,
             created: (self.site.now >> 30) as u32,
+            shared: Shared::No,
             out: Traffic::default(),
             into: first_traffic(packet, self.site.now),
         };

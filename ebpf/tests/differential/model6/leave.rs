@@ -5,8 +5,10 @@ use pointsman_ebpf::memory::site::lan;
 use pointsman_ebpf::verdict::Verdict;
 
 use super::packet::{Address, Packet, SYN, TCP, word};
+use super::quote::Quote;
 use super::site::{Id, LanSide};
-use super::state::{First, Pin};
+use super::state::{End, First, Pin, Shared};
+use super::transport::{port_place, settle};
 use super::{Model6, Outcome, Stop};
 use crate::model::sum;
 
@@ -17,6 +19,9 @@ pub(crate) struct Rewrite {
     pub(crate) destination: Option<Address>,
     pub(crate) quoted_source: Option<Address>,
     pub(crate) quoted_destination: Option<Address>,
+    /// The port of the source, or else of the destination, where it is translated; likewise of the quote.
+    pub(crate) port: Option<(bool, u16)>,
+    pub(crate) quoted_port: Option<(bool, u16)>,
 }
 
 impl Model6 {
@@ -24,9 +29,14 @@ impl Model6 {
     pub(crate) fn send(&mut self, packet: &Packet<'_>, pin: &Pin) -> Result<Outcome, Stop> {
         let uplink = &self.site.uplinks[&pin.uplink];
         let source = Some(uplink.show(packet.from.0)?);
-        let (mtu, first) = (pin.lan.1.min(uplink.mtu), (pin.uplink, uplink.generation, pin.lan));
+        let mtu = pin.lan.1.min(uplink.mtu);
+        let first = (pin.uplink, uplink.generation, packet.from.0, pin.lan);
         self.leave_word(packet, packet.from.0, first);
-        let rewrite = Rewrite { source, ..Rewrite::default() };
+        let port = match pin.shared {
+            Shared::Out(port) => Some((true, port)),
+            _ => None,
+        };
+        let rewrite = Rewrite { source, port, ..Rewrite::default() };
         Ok(clamped(packet, mtu, self.leave_by(packet, pin.uplink, rewrite)))
     }
 
@@ -39,8 +49,23 @@ impl Model6 {
     ) -> Result<Outcome, Stop> {
         let uplink = self.site.uplink_of(packet.came).expect("it came by one");
         let (id, generation, mtu) = (uplink.provider.id, uplink.generation, uplink.mtu.min(lan.1));
-        self.leave_word(packet, inside, (id, generation, lan));
+        self.leave_word(packet, inside, (id, generation, inside, lan));
         let rewrite = Rewrite { destination: Some(inside), ..Rewrite::default() };
+        Ok(clamped(packet, mtu, self.reach(packet, lan, (id, Direction::In), rewrite)))
+    }
+
+    /// Likewise, where it shares an address.
+    pub(crate) fn deliver_shared(
+        &mut self,
+        packet: &Packet<'_>,
+        host: End,
+        lan: LanSide,
+    ) -> Result<Outcome, Stop> {
+        let uplink = self.site.uplink_of(packet.came).expect("it came by one");
+        let (id, generation, mtu) = (uplink.provider.id, uplink.generation, uplink.mtu.min(lan.1));
+        self.leave_word(packet, packet.to.0, (id, generation, host.0, lan));
+        let port = Some((false, host.1));
+        let rewrite = Rewrite { destination: Some(host.0), port, ..Rewrite::default() };
         Ok(clamped(packet, mtu, self.reach(packet, lan, (id, Direction::In), rewrite)))
     }
 
@@ -49,11 +74,11 @@ impl Model6 {
         &mut self,
         packet: &Packet<'_>,
         inside: Address,
-        (uplink, generation, lan): (Id, u32, LanSide),
+        (uplink, generation, host, lan): (Id, u32, Address, LanSide),
     ) {
         if packet.is_first_fragment() {
             let len = packet.end - 54 - packet.fragment.end;
-            let first = First { len, uplink, generation, lan };
+            let first = First { len, uplink, generation, host, lan };
             self.state.fragments.insert(self.fragment_key(packet, inside), first);
         }
     }
@@ -105,7 +130,33 @@ fn rewritten(
             frame[at..at + 16].copy_from_slice(&address.to_be_bytes());
         }
     }
-    Outcome { verdict, frame, loose: Vec::new() }
+    let loose = translate_ports(packet, &mut frame, rewrite);
+    Outcome { verdict, frame, loose }
+}
+
+/// Writes ports, and the checksums that are over them. Gives where those are.
+fn translate_ports(packet: &Packet<'_>, frame: &mut [u8], rewrite: Rewrite) -> Vec<usize> {
+    let mut loose = Vec::new();
+    let mut settled = |frame: &mut [u8], start: usize, upper: usize, protocol: u8| {
+        let before = &packet.frame[start..packet.end];
+        let at = settle(before, &mut frame[start..packet.end], upper - start, protocol);
+        loose.extend(at.map(|at| start + at));
+    };
+    if let Some((is_source, port)) = rewrite.port {
+        let at = packet.transport + port_place(packet.protocol, is_source);
+        frame[at..at + 2].copy_from_slice(&port.to_be_bytes());
+        settled(frame, 14, packet.transport, packet.protocol);
+    }
+    if let Some((is_source, port)) = rewrite.quoted_port {
+        let quote = Quote::read(packet).expect("it quotes a packet with ports");
+        let start = packet.transport + 8;
+        let upper = start + quote.upper;
+        let at = upper + port_place(quote.protocol, is_source);
+        frame[at..at + 2].copy_from_slice(&port.to_be_bytes());
+        settled(frame, start, upper, quote.protocol);
+        settled(frame, 14, packet.transport, packet.protocol);
+    }
+    loose
 }
 
 /// Lowers the segment size that a SYN offers to what packets of `mtu` bytes have room for.

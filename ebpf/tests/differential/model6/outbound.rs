@@ -6,7 +6,8 @@ use pointsman_ebpf::verdict::{DropReason, PassReason};
 use super::packet::{Kind, Packet};
 use super::site::{Id, Known, LanSide, Uplink, is_martian, may_leave};
 use super::state::{
-    ESTABLISHED, INVITED, Key, Pin, Together, UNREPLIED, first_traffic, may_be_of_flow, note,
+    ESTABLISHED, INVITED, Key, Pin, Shared, Together, UNREPLIED, first_traffic, may_be_of_flow,
+    note,
 };
 use super::{Model6, Outcome, Stop};
 use crate::model::state::Traffic;
@@ -20,15 +21,18 @@ impl Model6 {
         }
         let key = Key { inside: packet.from, outside: packet.to, protocol: packet.protocol };
         let of_flow = may_be_of_flow(packet);
-        let established = self.state.pins[ESTABLISHED].get(&key).filter(|_| of_flow);
+        let established = self.state.of_host(ESTABLISHED, &key).filter(|_| of_flow);
         // One that is established is not looked for among the unanswered.
         let table = if established.is_some() { ESTABLISHED } else { UNREPLIED };
-        let known = self.state.pins[table].get(&key).filter(|_| of_flow);
+        let known = self.state.of_host(table, &key).filter(|_| of_flow);
         if let Some(mut pin) = known.filter(|pin| self.site.sends(pin)) {
             // What comes for a host goes where its packets come from.
             let sender = self.sender(packet);
             if pin.lan != sender {
                 pin.lan = sender;
+                if table == ESTABLISHED {
+                    self.move_back(key, &pin)?;
+                }
                 // It is written anew, so that others are older.
                 self.state.pins[table].write(key, pin)?;
             }
@@ -42,9 +46,14 @@ impl Model6 {
         if self.admit_from_lan(packet)? {
             return self.hairpin(packet);
         }
-        let invited = self.state.pins[INVITED].get(&key);
+        let invited = self.state.of_host(INVITED, &key);
         if let Some(pin) = invited.filter(|pin| self.site.sends(pin)) {
             self.may_leave_by(packet, pin.uplink)?;
+            if pin.shared != Shared::No && !packet.is_reset() {
+                self.promote(INVITED, key, packet, true)?;
+                // It is an established one from here on.
+                return self.by_lan(packet);
+            }
             if !packet.is_reset() {
                 let now = self.site.now;
                 self.state.establish(INVITED, key, packet, (true, now))?;
@@ -58,7 +67,7 @@ impl Model6 {
     }
 
     /// How the sender of a packet from the LAN is reached.
-    fn sender(&self, packet: &Packet<'_>) -> LanSide {
+    pub(crate) fn sender(&self, packet: &Packet<'_>) -> LanSide {
         let mac: [u8; 6] = packet.frame[6..12].try_into().expect("six bytes");
         (mac, self.site.setup.mtu[0])
     }
@@ -125,6 +134,9 @@ impl Model6 {
         if from_outside && uplink.carriage != Carriage::Routed {
             return Err(Stop::Answer(DropReason::NoUplink, 0));
         }
+        if uplink.carriage == Carriage::Nat66 {
+            return self.open_shared(packet, key, id, is_established);
+        }
         self.may_leave_by(packet, id)?;
         let pin = Pin {
             uplink: id,
@@ -133,6 +145,7 @@ impl Model6 {
             lan: self.sender(packet),
             created: (self.site.now >> 30) as u32,
             out: first_traffic(packet, self.site.now),
+            shared: Shared::No,
             into: old.map_or(Traffic::default(), |old| old.into),
         };
         let table = if is_established { ESTABLISHED } else { UNREPLIED };

@@ -8,7 +8,9 @@ use super::state::{End, Key};
 pub(crate) struct Quote {
     pub(crate) from: End,
     pub(crate) to: End,
-    protocol: u8,
+    pub(crate) protocol: u8,
+    /// Where, behind the quoted header, the upper layer starts.
+    pub(crate) upper: usize,
 }
 
 impl Quote {
@@ -22,18 +24,20 @@ impl Quote {
         if fragment.offset != 0 {
             return None;
         }
-        let upper = &quote[40 + upper..];
+        let upper = 40 + upper;
+        let body = &quote[upper..];
         let (from, to) = match protocol {
-            TCP | UDP if upper.len() >= 4 => (word(upper, 0), word(upper, 2)),
-            ICMPV6 if upper.len() >= 8 => match upper[0] {
-                128 => (word(upper, 4), 0),
-                129 => (0, word(upper, 4)),
+            TCP | UDP if body.len() >= 4 => (word(body, 0), word(body, 2)),
+            ICMPV6 if body.len() >= 8 => match body[0] {
+                128 => (word(body, 4), 0),
+                129 => (0, word(body, 4)),
                 _ => return None,
             },
             TCP | UDP | ICMPV6 => return None,
             _ => (0, 0),
         };
-        Some(Self { from: (address(quote, 8), from), to: (address(quote, 24), to), protocol })
+        let (from, to) = ((address(quote, 8), from), (address(quote, 24), to));
+        Some(Self { from, to, protocol, upper })
     }
 
     /// The flow of a packet that has left from this end of the LAN.

@@ -181,11 +181,17 @@ impl Uplink {
                 translate(address, bits(INTERNAL), external)
                     .map_err(|why| untranslated(why, DropReason::ForeignSource))
             }
+            Carriage::Nat66 => Ok(self.public()),
             _ => Ok(address),
         }
     }
 
-    /// Which address of the LAN it stands for.
+    /// The gateway's address at the uplink, which hosts may share.
+    pub(crate) fn public(&self) -> Address {
+        site6::own(&self.provider).to_bits()
+    }
+
+    /// Which address of the LAN it stands for; where that is shared, the uplink's own.
     pub(crate) fn inside(&self, address: Address) -> Result<Address, DropReason> {
         match self.carriage {
             Carriage::None => Err(DropReason::Ipv6),
@@ -194,6 +200,7 @@ impl Uplink {
                 translate(address, external, bits(INTERNAL))
                     .map_err(|why| untranslated(why, DropReason::Unsolicited))
             }
+            Carriage::Nat66 if address != self.public() => Err(DropReason::Unsolicited),
             _ => Ok(address),
         }
     }

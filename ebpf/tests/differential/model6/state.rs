@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pointsman_ebpf::memory::sequence6::Setup6;
 use pointsman_ebpf::verdict::DropReason;
 
+use super::mapping::Mappings;
 use super::packet::{ACK, Address, FIN, Kind, Packet, RST, SYN, TCP};
 use super::site::{Id, LanSide, Site};
 use crate::model::state::Traffic;
@@ -23,7 +24,18 @@ pub(crate) struct Key {
     pub(crate) protocol: u8,
 }
 
-/// A flow, both directions.
+/// What of a flow whose LAN host shares an address a pin is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shared {
+    /// Its host has an address of its own: both directions.
+    No,
+    /// From the LAN, where its port becomes this one.
+    Out(u16),
+    /// To this end of the LAN's. It is known by the public one.
+    In(End),
+}
+
+/// A flow, both directions; or one of them, where the host shares an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pin {
     pub(crate) uplink: Id,
@@ -33,6 +45,8 @@ pub(crate) struct Pin {
     pub(crate) lan: LanSide,
     /// In periods of 2^30 ns.
     pub(crate) created: u32,
+    pub(crate) shared: Shared,
+    /// Of a flow by a shared address that nobody has answered: of who has opened it.
     pub(crate) out: Traffic,
     pub(crate) into: Traffic,
 }
@@ -54,6 +68,8 @@ pub(crate) struct First {
     pub(crate) len: usize,
     pub(crate) uplink: Id,
     pub(crate) generation: u32,
+    /// The LAN host.
+    pub(crate) host: Address,
     pub(crate) lan: LanSide,
 }
 
@@ -99,8 +115,13 @@ impl Table {
     }
 
     /// Removes what is over, and says what that was.
-    pub(crate) fn remove_if(&mut self, is_over: impl Fn(&Key) -> bool) -> Vec<Key> {
-        self.entries.extract_if(.., |key, _| is_over(key)).map(|(key, _)| key).collect()
+    pub(crate) fn remove_if(&mut self, is_over: impl Fn(&Key, &Pin) -> bool) -> Vec<Key> {
+        let over = self.entries.extract_if(.., |key, (_, pin)| is_over(key, pin));
+        over.map(|(key, _)| key).collect()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &Pin)> {
+        self.entries.iter().map(|(key, (_, pin))| (key, pin))
     }
 
     pub(crate) fn all(&self) -> BTreeMap<Key, Pin> {
@@ -118,6 +139,7 @@ pub(crate) struct State {
     /// Established, unreplied, invited.
     pub(crate) pins: [Table; 3],
     pub(crate) fragments: BTreeMap<FragmentKey, First>,
+    pub(crate) mappings: Mappings,
 }
 
 impl State {
@@ -128,12 +150,26 @@ impl State {
             Table::new(unreplied, true),
             Table::new(invited, true),
         ];
-        Self { pins, fragments: BTreeMap::new() }
+        Self { pins, fragments: BTreeMap::new(), mappings: Mappings::new(&setup.mappings) }
     }
 
-    /// The flow, in whichever table it is first.
-    pub(crate) fn any(&self, key: &Key) -> Option<Pin> {
-        self.pins.iter().find_map(|table| table.get(key))
+    /// The flow of a table, by a host's own end.
+    pub(crate) fn of_host(&self, table: usize, key: &Key) -> Option<Pin> {
+        self.pins[table].get(key).filter(|pin| !matches!(pin.shared, Shared::In(_)))
+    }
+
+    /// The flow of a table that comes in for an address of the host's own.
+    pub(crate) fn plain(&self, table: usize, key: &Key) -> Option<Pin> {
+        self.pins[table].get(key).filter(|pin| pin.shared == Shared::No)
+    }
+
+    /// What an answered flow's packets to the public end of this uplink become.
+    pub(crate) fn back(&self, key: &Key, by: (Id, u32)) -> Option<(Pin, End)> {
+        let pin = self.pins[ESTABLISHED].get(key)?;
+        match pin.shared {
+            Shared::In(host) if (pin.uplink, pin.generation) == by => Some((pin, host)),
+            _ => None,
+        }
     }
 
     /// Makes the flow of a table, which this packet answers, an established one.
