@@ -128,12 +128,14 @@ impl HostDigest {
         Ipv4::new((self.0 as u32).to_be_bytes())
     }
 
-    /// What stands for a host beyond an uplink that may send to a mapping: [`Self::rest`], but never
-    /// 0.0.0.0, which is nobody there.
+    /// What stands for a host outside that is permitted to send: [`Self::rest`], but 0.0.0.1 where that
+    /// is 0.0.0.0, for zero is the remote end in the mapping's own key.
     #[inline(always)]
     pub const fn sender(self) -> Ipv4 {
-        let rest = self.0 as u32;
-        Ipv4::new((if rest == 0 { 1 } else { rest }).to_be_bytes())
+        match self.0 as u32 {
+            0 => Ipv4::new([0, 0, 0, 1]),
+            rest => Ipv4::new(rest.to_be_bytes()),
+        }
     }
 }
 
@@ -234,5 +236,16 @@ mod tests {
         assert_ne!(digest.rest(), Ipv4::default());
         assert_eq!(HostDigest::from_parts(digest.account(), digest.rest()), digest);
         assert_ne!(digest, HostDigest::new(&key, ipv6("2001:db8::2")));
+    }
+
+    #[test]
+    fn no_sender_is_zero() {
+        let account = Ipv4::new([0, 7, 8, 9]);
+        for (rest, sender) in
+            [([0; 4], [0, 0, 0, 1]), ([0, 0, 0, 1], [0, 0, 0, 1]), ([1, 0, 0, 0], [1, 0, 0, 0])]
+        {
+            let digest = HostDigest::from_parts(account, Ipv4::new(rest));
+            assert_eq!(digest.sender(), Ipv4::new(sender));
+        }
     }
 }

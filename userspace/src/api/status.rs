@@ -99,10 +99,12 @@ pub struct RoutedStatus {
 /// How an uplink carries IPv6.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ipv6Status {
-    /// `nptv6`, `routed` or `source`.
+    /// `nptv6`, `nat66`, `routed` or `source`.
     pub mode: String,
-    /// What the provider routes here.
+    /// What the provider routes here; nothing where hosts share an address.
     pub prefixes: Vec<Ipv6Net>,
+    /// The address that hosts share, where they do and it is known.
+    pub address: Option<Ipv6Addr>,
     /// The next hop, where known.
     pub gateway: Option<Ipv6Addr>,
     /// The next hop's MAC, where known.
@@ -168,7 +170,7 @@ pub struct FlowsStatus {
     pub entries: usize,
     /// How many there can be.
     pub max: u32,
-    /// Flows of IPv6, which have one entry each, likewise.
+    /// Entries of flows of IPv6, likewise: one for each, or two where hosts share an address.
     pub ipv6_entries: usize,
     /// How many of those there can be.
     pub ipv6_max: u32,
@@ -318,29 +320,35 @@ fn ipv6(uplink: &ControlledUplink, config: &Ipv6) -> Ipv6Status {
         Ipv6Mode::Nptv6 => "nptv6",
         Ipv6Mode::Routed => "routed",
         Ipv6Mode::Source => "source",
-    };
-    let missing = match (uplink.carries_ipv6(), uplink.gateway6(), uplink.gateway6_mac()) {
-        (true, ..) => None,
-        (false, None, _) => {
-            let interface = &uplink.config().interface;
-            Some(format!(
-                "no IPv6 default route leaves by {interface}; have its router's advertisements \
-                 accepted (`sysctl -w net.ipv6.conf.{interface}.accept_ra=2`), or set ipv6.gateway"
-            ))
-        }
-        (false, Some(gateway), None) => Some(format!("the router {gateway} does not answer")),
-        (false, ..) => Some(
-            "no LAN interface has a unique local address, whose prefix would be translated; add one, \
-             or set ipv6.internal"
-                .to_owned(),
-        ),
+        Ipv6Mode::Nat66 => "nat66",
     };
     Ipv6Status {
         mode: mode.to_owned(),
         prefixes: config.prefixes.clone(),
+        address: uplink.address6(),
         gateway: uplink.gateway6(),
         gateway_mac: uplink.gateway6_mac().map(format_mac),
-        missing,
+        missing: (!uplink.carries_ipv6()).then(|| missing6(uplink, config)),
+    }
+}
+
+/// Why an uplink carries no IPv6 yet.
+fn missing6(uplink: &ControlledUplink, config: &Ipv6) -> String {
+    let interface = &uplink.config().interface;
+    match (uplink.gateway6(), uplink.gateway6_mac()) {
+        (None, _) => format!(
+            "no IPv6 default route leaves by {interface}; have its router's advertisements accepted \
+             (`sysctl -w net.ipv6.conf.{interface}.accept_ra=2`), or set ipv6.gateway"
+        ),
+        (Some(gateway), None) => format!("the router {gateway} does not answer"),
+        _ if config.mode == Ipv6Mode::Nat66 && uplink.address6().is_none() => format!(
+            "{interface} has no IPv6 address for hosts to share, other than link-local, tentative and \
+             deprecated ones; give it one (`ip address add ADDRESS/LENGTH dev {interface}`), or set \
+             ipv6.address"
+        ),
+        _ => "no LAN interface has a unique local address, whose prefix would be translated; add one, \
+              or set ipv6.internal"
+            .to_owned(),
     }
 }
 

@@ -155,8 +155,10 @@ fn addresses(uplink: &UplinkStatus) -> String {
         .ipv6
         .iter()
         .flat_map(|ipv6| ipv6.prefixes.iter().map(|prefix| format!("{prefix} {}", ipv6.mode)));
+    let shared =
+        uplink.ipv6.iter().filter_map(|ipv6| Some(format!("{} {}", ipv6.address?, ipv6.mode)));
     let addresses = uplink.addresses.iter().map(ToString::to_string);
-    let addresses: Vec<_> = addresses.chain(routed).chain(prefixes).collect();
+    let addresses: Vec<_> = addresses.chain(routed).chain(prefixes).chain(shared).collect();
     if addresses.is_empty() { "-".into() } else { addresses.join("\n") }
 }
 

@@ -94,12 +94,15 @@ pub struct Ipv6 {
     /// What becomes of the LAN's addresses.
     pub mode: Ipv6Mode,
     /// What the provider routes here: at least one and at most four, none within another; with
-    /// [`Ipv6Mode::Nptv6`] one, of up to 64 bits. No other uplink has any of the same addresses,
-    /// unless both are [`Ipv6Mode::Routed`].
+    /// [`Ipv6Mode::Nptv6`] one, of up to 64 bits; with [`Ipv6Mode::Nat66`] none. No other uplink has any
+    /// of the same addresses, unless both are [`Ipv6Mode::Routed`].
     pub prefixes: Vec<Ipv6Net>,
-    /// What is translated to the prefix, with [`Ipv6Mode::Nptv6`] only: a prefix of up to 64 bits
-    /// that has none of the same addresses. `None`: the /48 of the LAN's unique local addresses
-    /// (RFC 4193).
+    /// The address that the LAN's hosts share, with [`Ipv6Mode::Nat66`] only. It is no other uplink's, and
+    /// in no prefix of one. `None`: one of the interface's own.
+    pub address: Option<Ipv6Addr>,
+    /// What is translated, with [`Ipv6Mode::Nptv6`] and [`Ipv6Mode::Nat66`] only: a prefix that has no
+    /// address of what it is translated to; of up to 64 bits where that is a prefix. `None`: the /48 of
+    /// the LAN's unique local addresses (RFC 4193).
     pub internal: Option<Ipv6Net>,
     /// What may come in.
     pub inbound: Inbound,
@@ -117,6 +120,8 @@ pub enum Ipv6Mode {
     /// Nothing: hosts have an address of each uplink, and it decides which one a packet takes
     /// (RFC 8678).
     Source,
+    /// They become one address of the uplink's, and ports tell hosts apart.
+    Nat66,
 }
 
 /// What may come in by an uplink to addresses of the LAN that it does not translate, or only by prefix.
@@ -270,7 +275,7 @@ pub struct TableSizes {
     pub hosts: u32,
     /// Datagrams in fragments.
     pub fragments: u32,
-    /// Answered flows of IPv6; a flow takes one entry.
+    /// Answered flows of IPv6; a flow takes one entry, or two where hosts share an address.
     pub pins: u32,
     /// Flows of IPv6 from the LAN that nobody has answered.
     pub unreplied_pins: u32,

@@ -14,8 +14,12 @@ fn survive(text: &str) {
             used.sort_unstable();
             assert!(used.windows(2).all(|pair| pair[0] < pair[1]));
             assert!(used.iter().all(|index| *index < config.uplinks.len()));
-            let mut prefixes = config.uplinks.iter().flat_map(|uplink| &uplink.ipv6);
-            assert!(prefixes.all(|ipv6| (1..=4).contains(&ipv6.prefixes.len())));
+            for ipv6 in config.uplinks.iter().flat_map(|uplink| &uplink.ipv6) {
+                let shares_address = ipv6.mode == Ipv6Mode::Nat66;
+                let expected = if shares_address { 0..=0 } else { 1..=4 };
+                assert!(expected.contains(&ipv6.prefixes.len()));
+                assert!(shares_address || ipv6.address.is_none());
+            }
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }

@@ -8,10 +8,18 @@ use super::section::{Field, Section};
 use super::suggest::quoted;
 use super::uplink::Placed;
 
-const TABLE: &str = "write { mode = \"nptv6\", prefix = \"2001:db8:1::/48\" }";
-const MODE: &str = "give \"nptv6\", \"routed\" or \"source\"";
-const MODES: &[(&str, Ipv6Mode)] =
-    &[("nptv6", Ipv6Mode::Nptv6), ("routed", Ipv6Mode::Routed), ("source", Ipv6Mode::Source)];
+mod nat66;
+
+const TABLE: &str =
+    "write { mode = \"nptv6\", prefix = \"2001:db8:1::/48\" }, or { mode = \"nat66\" }";
+const KEYS: &[&str] = &["mode", "prefix", "address", "internal", "inbound", "gateway"];
+const MODE: &str = "give \"nptv6\", \"nat66\", \"routed\" or \"source\"";
+const MODES: &[(&str, Ipv6Mode)] = &[
+    ("nptv6", Ipv6Mode::Nptv6),
+    ("nat66", Ipv6Mode::Nat66),
+    ("routed", Ipv6Mode::Routed),
+    ("source", Ipv6Mode::Source),
+];
 const INBOUND: &[(&str, Inbound)] = &[("answers", Inbound::Answers), ("all", Inbound::All)];
 const PREFIX: &str = "give the uplink's prefix, such as \"2001:db8:1::/48\"";
 const INTERNAL: &str = "give the LAN's prefix, such as \"fd00:1::/48\", or leave it out for the /48 \
@@ -26,10 +34,15 @@ const TRANSLATED_LENGTH: u8 = 64;
 /// Reads how an uplink carries IPv6; it comes after the `earlier` ones.
 pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>, earlier: &[Placed]) -> Option<Ipv6> {
     let section = field.table(report, TABLE)?;
-    section.expect_keys(report, &["mode", "prefix", "internal", "inbound", "gateway"], &[]);
-    let mode = section
-        .require(report, "mode", MODE)
-        .and_then(|field| field.choice(report, MODES, &["nat66"]));
+    section.expect_keys(report, KEYS, &[]);
+    let mode =
+        section.require(report, "mode", MODE).and_then(|field| field.choice(report, MODES, &[]));
+    if mode == Some(Ipv6Mode::Nat66) {
+        return Some(nat66::read(report, &section, earlier));
+    }
+    if let Some(field) = section.get("address").filter(|_| mode.is_some()) {
+        field.error(report, "is for the mode \"nat66\", which translates to it; remove it");
+    }
     let prefixes = section
         .require(report, "prefix", PREFIX)
         .map(|field| read_prefixes(report, &field, mode, earlier))
@@ -39,14 +52,15 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>, earlier: &[Placed
     let inbound = section.get("inbound").and_then(|field| field.choice(report, INBOUND, &[]));
     let gateway = read_gateway(report, &section);
     let mode = mode?;
-    Some(Ipv6 { mode, prefixes, internal, inbound: inbound.unwrap_or(default_of(mode)), gateway })
+    let inbound = inbound.unwrap_or(default_of(mode));
+    Some(Ipv6 { mode, prefixes, address: None, internal, inbound, gateway })
 }
 
 /// Addresses of a provider take only answers from outside unless the site opens them (the simple
 /// security of RFC 6092); a prefix of the site's own is routed as it stands.
 fn default_of(mode: Ipv6Mode) -> Inbound {
     match mode {
-        Ipv6Mode::Nptv6 | Ipv6Mode::Source => Inbound::Answers,
+        Ipv6Mode::Nptv6 | Ipv6Mode::Nat66 | Ipv6Mode::Source => Inbound::Answers,
         Ipv6Mode::Routed => Inbound::All,
     }
 }
@@ -97,7 +111,8 @@ fn read_external(
     let taken = earlier.iter().find_map(|(uplink, span)| {
         let ipv6 = uplink.ipv6.as_ref()?;
         let shared = mode == Some(Ipv6Mode::Routed) && ipv6.mode == Ipv6Mode::Routed;
-        let other = ipv6.prefixes.iter().find(|other| !shared && overlap(&prefix, other))?;
+        let mut others = ipv6.prefixes.iter().copied().chain(ipv6.address.map(Ipv6Net::from));
+        let other = others.find(|other| !shared && overlap(&prefix, other))?;
         Some((other, span))
     });
     if let Some((other, span)) = taken {
@@ -121,7 +136,10 @@ fn read_internal(
     external: &[Ipv6Net],
 ) -> Option<Ipv6Net> {
     if mode.is_some_and(|mode| mode != Ipv6Mode::Nptv6) {
-        field.error(report, "is for the mode \"nptv6\" only, where it is translated; remove it");
+        field.error(
+            report,
+            "is for the modes \"nptv6\" and \"nat66\", which translate it; remove it",
+        );
         return None;
     }
     let prefix = read_prefix(report, field, INTERNAL)?;

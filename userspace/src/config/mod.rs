@@ -110,15 +110,15 @@ fn read(report: &mut Report<'_>, root: &Section<'_>) -> Config {
     let forwards = forward::read_all(report, root, &uplinks);
     let nat_section = settings::optional_table(report, root, "nat");
     let nat = nat::read(report, nat_section.as_ref());
-    let ipv6 = uplinks.iter().any(|(uplink, _)| uplink.ipv6.is_some());
     let nat64 = nat64::read(report, root, &uplinks);
+    let tables = table_sizes::read(report, root, nat_section.as_ref(), &nat, &uplinks);
     Config {
         lan,
         nat64,
         uplinks: uplinks.into_iter().map(|(uplink, _)| uplink).collect(),
         group,
         forwards,
-        tables: table_sizes::read(report, root, nat_section.as_ref(), &nat, ipv6),
+        tables,
         nat,
         timers: settings::read_timers(report, root),
         host: host::read(report, root),

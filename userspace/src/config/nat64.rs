@@ -78,8 +78,9 @@ fn to_entry(address: Ipv6Addr) -> Ipv6 {
 fn expect_apart(report: &mut Report<'_>, field: &Field<'_>, prefix: Ipv6Net, uplinks: &[Placed]) {
     for (uplink, span) in uplinks {
         let Some(ipv6) = &uplink.ipv6 else { continue };
-        let within = |other: &&Ipv6Net| prefix.contains(*other);
-        if let Some(other) = ipv6.prefixes.iter().chain(&ipv6.internal).find(within) {
+        let address = ipv6.address.map(Ipv6Net::from);
+        let mut all = ipv6.prefixes.iter().chain(&ipv6.internal).chain(&address);
+        if let Some(other) = all.find(|other| prefix.contains(*other)) {
             let line = report.line_of(span);
             field.error(
                 report,
@@ -114,6 +115,24 @@ mod tests {
         let complaint = "8:1: nat64 has no uplink to leave by, for none translates IPv4; give one the \
                          mode \"nat44\", or remove [nat64]";
         assert_eq!(complaints_about(text), [complaint]);
+    }
+
+    #[test]
+    fn it_stands_for_no_address_of_an_uplink() {
+        let fix = "give \"64:ff9b::/96\", or one of the site's own prefixes, such as \
+                   \"2001:db8:1:64::/96\"";
+        for (ipv6, other) in [
+            ("mode = \"source\", prefix = \"2001:db8:1::/48\"", "2001:db8:1::/48"),
+            ("mode = \"nat66\", internal = \"2001:db8:2::/48\"", "2001:db8:2::/48"),
+            ("mode = \"nat66\", address = \"2001:db8:3::1\"", "2001:db8:3::1/128"),
+        ] {
+            assert_eq!(
+                complaints(&format!("ipv6 = {{ {ipv6} }}\n[nat64]\nprefix = \"2001:db8::/32\"")),
+                [format!(
+                    "11:10: nat64.prefix is 2001:db8::/32, and the uplink in line 6 has {other}; {fix}"
+                )]
+            );
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 use std::ops::RangeInclusive;
 
-use super::desired::{Nat, TableSizes};
+use super::desired::{Ipv6Mode, Nat, TableSizes};
 use super::diagnostic::Report;
 use super::section::Section;
 use super::settings::optional_table;
+use super::uplink::Placed;
 
 /// A table's size: its key, how it goes on after the bounds, the bounds, and the default.
 struct SizeRule {
@@ -52,22 +53,25 @@ const FRAGMENTS: SizeRule = SizeRule {
 
 const IPV6: SizeRule = SizeRule {
     key: "ipv6",
-    unit: " flows of IPv6, an entry each",
+    unit: " entries of flows of IPv6",
     bounds: FEWEST..=4_194_304,
     default: 131_072,
 };
+/// Where hosts share an address, a flow has two entries, and there is room for as many.
+const IPV6_SHARED: SizeRule = SizeRule { default: 2 * IPV6.default, ..IPV6 };
 /// What tables have that are not needed.
 const FEWEST: u32 = 1024;
 
-/// Reads `[flows]`: how large the tables are. `nat` is what was made of the section `nat_section`, and
-/// `ipv6` says whether an uplink carries IPv6.
+/// Reads `[flows]`: how large the tables are. `nat` is what was made of the section `nat_section`.
 pub(super) fn read(
     report: &mut Report<'_>,
     root: &Section<'_>,
     nat_section: Option<&Section<'_>>,
     nat: &Nat,
-    ipv6: bool,
+    uplinks: &[Placed],
 ) -> TableSizes {
+    let modes: Vec<Ipv6Mode> =
+        uplinks.iter().filter_map(|(uplink, _)| Some(uplink.ipv6.as_ref()?.mode)).collect();
     let section = optional_table(report, root, "flows");
     let section = section.as_ref();
     if let Some(section) = section {
@@ -80,8 +84,9 @@ pub(super) fn read(
             .and_then(|field| field.integer(report, rule.bounds, rule.unit))
             .unwrap_or(rule.default)
     };
-    let (unreplied, invited, pins) = (read(UNREPLIED), read(INVITED), read(IPV6));
-    let if_needed = |size| if ipv6 { size } else { FEWEST };
+    let (unreplied, invited) = (read(UNREPLIED), read(INVITED));
+    let pins = read(if modes.contains(&Ipv6Mode::Nat66) { IPV6_SHARED } else { IPV6 });
+    let if_needed = |size| if modes.is_empty() { FEWEST } else { size };
     let sizes = TableSizes {
         flows: read(FLOWS),
         unreplied,
@@ -164,6 +169,18 @@ mod tests {
     }
 
     #[test]
+    fn flows_by_a_shared_address_take_two_entries() {
+        let uplinks = "ipv6 = { mode = \"routed\", prefix = \"2001:db8:100::/48\" }\n[[uplink]]\n\
+                       name = \"six\"\ninterface = \"wan6\"\nipv6 = { mode = \"nat66\" }\n";
+        let sizes = config_with(uplinks).tables;
+        assert_eq!(
+            [sizes.pins, sizes.unreplied_pins, sizes.invited_pins],
+            [262_144, 65_536, 16_384]
+        );
+        assert_eq!(config_with(&format!("{uplinks}[flows]\nipv6 = 2048")).tables.pins, 2048);
+    }
+
+    #[test]
     fn tables_are_bounded() {
         for (key, given, fix) in [
             ("max", "1023", "1024 to 8388608 entries, two for each flow"),
@@ -173,7 +190,7 @@ mod tests {
             ("mappings", "-1", "1024 to 4194304 mappings of all LAN hosts together"),
             ("hosts", "255", "256 to 1048576 LAN hosts that are told apart"),
             ("fragments", "1048577", "256 to 1048576 datagrams in fragments"),
-            ("ipv6", "1023", "1024 to 4194304 flows of IPv6, an entry each"),
+            ("ipv6", "1023", "1024 to 4194304 entries of flows of IPv6"),
         ] {
             assert_eq!(
                 complaints(&format!("[flows]\n{key} = {given}")),

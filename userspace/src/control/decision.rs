@@ -228,10 +228,10 @@ impl Controller {
             .map(|address| (address, AddressOwner::KERNEL))
             .collect();
         for uplink in self.uplinks() {
-            for address in uplink.public_addresses() {
-                let owner = local
-                    .entry(to_ipv4(*address).into())
-                    .or_insert(AddressOwner::translated(uplink.id));
+            let public = uplink.public_addresses().iter().map(|address| to_ipv4(*address).into());
+            let public6 = uplink.address6().map(|address| address.octets().into());
+            for address in public.chain(public6) {
+                let owner = local.entry(address).or_insert(AddressOwner::translated(uplink.id));
                 if *owner == AddressOwner::KERNEL {
                     *owner = AddressOwner::shared(uplink.id);
                 }

@@ -17,7 +17,8 @@ pub(super) fn complaint(controller: &Controller) -> Option<String> {
     };
     let takes_ipv6 = |uplink: &&ControlledUplink| {
         let ipv6 = uplink.config().ipv6.as_ref();
-        ipv6.is_some_and(|it| it.inbound == Inbound::All || it.mode == Ipv6Mode::Nptv6)
+        let asks = [Ipv6Mode::Nptv6, Ipv6Mode::Nat66];
+        ipv6.is_some_and(|it| it.inbound == Inbound::All || asks.contains(&it.mode))
     };
     let (interface, ..) = controller.lan_links().next()?;
     let uplinks = || controller.uplinks().iter();

@@ -8,6 +8,7 @@
 //! Invariant: an uplink that dies leaves the data plane's switch before anything else is done
 //! about it, and one that comes back enters it after everything else is.
 
+mod address6;
 mod attachment;
 mod buckets;
 mod controller;

@@ -29,7 +29,7 @@ impl Controller {
                 entry.is_bound |= u8::from(bound);
             };
             match config.mode {
-                Ipv6Mode::Nptv6 => {
+                Ipv6Mode::Nptv6 | Ipv6Mode::Nat66 => {
                     config.internal.or(internal).into_iter().for_each(|prefix| add(prefix, false));
                     for prefix in &config.prefixes {
                         known.entry(*prefix).or_default().translated_by = uplink.id + 1;

@@ -4,6 +4,7 @@ mod attach;
 mod ipv6;
 mod lan;
 mod nat;
+mod nat66;
 mod routed;
 mod vlan;
 
@@ -16,7 +17,7 @@ use super::*;
 use crate::config;
 use crate::dataplane::Fake;
 use crate::netlink::{
-    Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState, Snapshot, Update,
+    Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState, Rank, Snapshot, Update,
 };
 use crate::uplink::State;
 
@@ -63,7 +64,7 @@ fn address(index: u32, address: [u8; 4]) -> Address {
 }
 
 fn has_address(index: u32, ip: [u8; 4]) -> Fact {
-    Fact::Address { address: address(index, ip), secondary: false }
+    Fact::Address { address: address(index, ip), rank: Rank::Primary }
 }
 
 fn neighbour(index: u32, address: Ipv4Addr, mac: Option<[u8; 6]>, state: NeighbourState) -> Fact {

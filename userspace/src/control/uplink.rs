@@ -247,6 +247,11 @@ impl ControlledUplink {
         self.ipv6.to_record(0).is_some()
     }
 
+    /// The IPv6 address that the LAN's hosts share, where they do and it is known.
+    pub fn address6(&self) -> Option<Ipv6Addr> {
+        self.ipv6.address()
+    }
+
     /// The next hop of IPv6 packets, where known.
     pub fn gateway6(&self) -> Option<Ipv6Addr> {
         self.ipv6.gateway()

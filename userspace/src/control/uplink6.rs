@@ -4,6 +4,7 @@ use std::time::Instant;
 use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{Inbound, Ipv6, Ipv6Mode, Mac, MacPair, PrefixTranslation, Uplink6};
 
+use super::address6;
 use super::attachment::Attachment;
 use super::inquiry::Inquiry;
 use super::uplink::packet_size;
@@ -16,6 +17,8 @@ pub(super) struct Ipv6Side {
     ifindex: Option<u32>,
     gateway: Option<Ipv6Addr>,
     gateway_mac: Option<[u8; 6]>,
+    /// What the LAN's hosts share, where they do.
+    address: Option<Ipv6Addr>,
     inquiry: Inquiry,
     /// What the data plane is to know: the last that was complete.
     record: Option<Uplink6>,
@@ -38,6 +41,9 @@ impl Ipv6Side {
             Gateway6::Address(address) => Some(address),
             Gateway6::Auto => self.ifindex.and_then(|index| facts.default_gateway6(index)),
         };
+        self.address = self.choose_address(config, facts);
+        // By another mode would leave what this one is to translate.
+        self.record = self.record.filter(|record| record.mode == mode_of(config) as u8);
         let running = attachment.is(|link| link.admin_up && link.carrier);
         if !running {
             self.inquiry.forget();
@@ -51,13 +57,12 @@ impl Ipv6Side {
         let (Some(own_mac), Some(gateway_mac)) = (attachment.mac(), self.gateway_mac) else {
             return;
         };
-        let Some(wanted) = describe(config, internal) else {
+        let Some(wanted) = describe(config, internal, self.address) else {
             return;
         };
+        let of = |record: &Uplink6| (record.translation, record.address);
         let generation = match &self.record {
-            Some(old) if (old.mode, old.translation) == (wanted.mode, wanted.translation) => {
-                old.generation
-            }
+            Some(old) if of(old) == of(&wanted) => old.generation,
             _ => generation(),
         };
         self.record = Some(Uplink6 {
@@ -66,6 +71,17 @@ impl Ipv6Side {
             macs: MacPair::new(Mac::new(gateway_mac), Mac::new(own_mac)),
             ..wanted
         });
+    }
+
+    /// The address that is configured, or one of the interface's, if hosts share one.
+    fn choose_address(&self, config: &config::Ipv6, facts: &Snapshot) -> Option<Ipv6Addr> {
+        match (config.mode, config.address) {
+            (config::Ipv6Mode::Nat66, None) => {
+                address6::choose(facts.ranked_ipv6_addresses(self.ifindex?), self.address)
+            }
+            (config::Ipv6Mode::Nat66, address) => address,
+            _ => None,
+        }
     }
 
     /// The interface and the address of which the kernel is to find the MAC now, if any.
@@ -84,31 +100,68 @@ impl Ipv6Side {
         self.gateway_mac
     }
 
-    /// What the data plane is to know, with this egress slot, once all of it is known.
+    /// The address that the LAN's hosts share, where they do and it is known.
+    pub(super) fn address(&self) -> Option<Ipv6Addr> {
+        self.address
+    }
+
+    /// What the data plane is to know, with this egress slot, once all of it is known. What is sent from
+    /// an address that is lost gets no answer, so another uplink is to take it; if the address comes back,
+    /// its flows go on.
     pub(super) fn to_record(&self, egress: u16) -> Option<Uplink6> {
-        self.record.map(|record| Uplink6 { egress, ..record })
+        let address = self.address.map(to_entry).unwrap_or_default();
+        let record = self.record.filter(|record| record.address == address)?;
+        Some(Uplink6 { egress, ..record })
     }
 }
 
-/// What follows from the configuration alone. Nothing where a prefix is missing.
-fn describe(config: &config::Ipv6, internal: Option<Ipv6Net>) -> Option<Uplink6> {
-    let (mode, translation) = match config.mode {
+/// What follows from the configuration, and from the address that hosts share. Nothing where that or a
+/// prefix is missing.
+fn describe(
+    config: &config::Ipv6,
+    internal: Option<Ipv6Net>,
+    address: Option<Ipv6Addr>,
+) -> Option<Uplink6> {
+    let translation = match config.mode {
         config::Ipv6Mode::Nptv6 => {
             let internal = config.internal.or(internal)?;
             let external = config.prefixes.first()?;
-            let translation = PrefixTranslation::new(to_prefix(&internal), to_prefix(external));
-            (Ipv6Mode::Nptv6, translation)
+            PrefixTranslation::new(to_prefix(&internal), to_prefix(external))
         }
-        config::Ipv6Mode::Routed => (Ipv6Mode::Routed, PrefixTranslation::default()),
-        config::Ipv6Mode::Source => (Ipv6Mode::Source, PrefixTranslation::default()),
+        config::Ipv6Mode::Routed | config::Ipv6Mode::Source => PrefixTranslation::default(),
+        config::Ipv6Mode::Nat66 => {
+            // Else there is nobody whose address it would take the place of.
+            config.internal.or(internal)?;
+            address?;
+            PrefixTranslation::default()
+        }
     };
     let inbound = match config.inbound {
         config::Inbound::Answers => Inbound::Answers,
         config::Inbound::All => Inbound::All,
     };
-    Some(Uplink6 { mode: mode as u8, inbound: inbound as u8, translation, ..Uplink6::default() })
+    Some(Uplink6 {
+        mode: mode_of(config) as u8,
+        inbound: inbound as u8,
+        translation,
+        address: address.map(to_entry).unwrap_or_default(),
+        ..Uplink6::default()
+    })
+}
+
+fn mode_of(config: &config::Ipv6) -> Ipv6Mode {
+    match config.mode {
+        config::Ipv6Mode::Nptv6 => Ipv6Mode::Nptv6,
+        config::Ipv6Mode::Routed => Ipv6Mode::Routed,
+        config::Ipv6Mode::Source => Ipv6Mode::Source,
+        config::Ipv6Mode::Nat66 => Ipv6Mode::Nat66,
+    }
 }
 
 fn to_prefix(prefix: &Ipv6Net) -> (Ipv6, u8) {
-    (Ipv6::new(prefix.network().octets()), prefix.prefix_len())
+    (to_entry(prefix.network()), prefix.prefix_len())
+}
+
+fn to_entry(address: Ipv6Addr) -> Ipv6 {
+    Ipv6::new(address.octets())
 }

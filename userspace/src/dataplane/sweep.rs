@@ -11,7 +11,9 @@ mod flow;
 mod host;
 mod in_use;
 mod mapping;
+mod nat44;
 mod nat64;
+mod nat66;
 mod pin;
 mod timer;
 
@@ -77,7 +79,8 @@ pub trait SweptTables {
     /// What the addresses of IPv6 hosts are hashed by.
     fn digest_key(&self) -> DigestKey;
 
-    /// Flows of IPv6, an entry each.
+    /// Flows of IPv6, an entry each, or, of answered ones whose ports are translated, both directions of
+    /// each.
     fn pins(&mut self, table: PinTable) -> &mut dyn SweptTable<FlowKey, Pin>;
 }
 
@@ -105,7 +108,7 @@ pub struct Census {
     pub bindings: usize,
     /// LAN hosts that have mappings or unanswered flows.
     pub hosts: usize,
-    /// Answered flows of IPv6.
+    /// Entries of answered flows of IPv6: one each, or two where ports are translated.
     pub pins: usize,
     /// Flows of IPv6 from the LAN that nobody has answered.
     pub unreplied_pins: usize,
@@ -137,15 +140,17 @@ pub fn sweep<T: SweptTables>(
     let unreplied = pass.sweep_flows(Kind::Unreplied, tables.unreplied())?;
     let broken = pass.find_broken(tables.bindings())?;
     tables.unreplied().remove(&broken)?;
+    let unreplied = unreplied - broken.len();
     let invited = pass.sweep_flows(Kind::Invited, tables.invited())?;
     let established = pass.sweep_flows(Kind::Established, tables.established())?;
+    let unreplied_pins = pass.sweep_pins(Kind::Unreplied, tables.pins(PinTable::Unreplied))?;
+    let broken = pass.find_broken(tables.bindings())?;
+    tables.pins(PinTable::Unreplied).remove(&broken)?;
+    let unreplied_pins = unreplied_pins - broken.len();
+    let invited_pins = pass.sweep_pins(Kind::Invited, tables.pins(PinTable::Invited))?;
+    let pins = pass.sweep_pins(Kind::Established, tables.pins(PinTable::Established))?;
     let bindings = pass.sweep_bindings(tables.bindings())?;
     let hosts = pass.count_hosts(tables.hosts())?;
-    let unreplied = unreplied - broken.len();
-    let mut pins = |table| pass.sweep_pins(tables.pins(table));
-    let unreplied_pins = pins(PinTable::Unreplied)?;
-    let invited_pins = pins(PinTable::Invited)?;
-    let pins = pins(PinTable::Established)?;
     Ok(Census {
         established,
         unreplied,

@@ -10,7 +10,7 @@ use netlink_packet_route::neighbour::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::{Address, Fact, Link, Neighbour, Tag, route};
+use super::{Address, Fact, Link, Neighbour, Rank, Tag, route};
 
 /// What a message says that anyone here wants to know; often nothing.
 pub(super) fn facts(header: NetlinkHeader, message: RouteNetlinkMessage) -> Vec<Fact> {
@@ -110,7 +110,9 @@ fn address(message: &AddressMessage) -> Option<Address> {
 fn address_fact(address: Address, message: &AddressMessage) -> Fact {
     let has = |flag| message.header.flags.contains(flag);
     if address.address.is_ipv4() {
-        return Fact::Address { address, secondary: has(AddressHeaderFlags::Secondary) };
+        let is_secondary = has(AddressHeaderFlags::Secondary);
+        let rank = if is_secondary { Rank::Secondary } else { Rank::Primary };
+        return Fact::Address { address, rank };
     }
     // A tentative address may be somebody else's, and one that has failed the check is; the kernel
     // tells again when it has passed (RFC 4862 section 5.4). An optimistic one may be used
@@ -120,7 +122,12 @@ fn address_fact(address: Address, message: &AddressMessage) -> Fact {
         return Fact::AddressGone(address);
     }
     // The flag that says "secondary" of an IPv4 address says "temporary" here (RFC 8981).
-    Fact::Address { address, secondary: has(AddressHeaderFlags::Deprecated) }
+    let rank = match (has(AddressHeaderFlags::Deprecated), has(AddressHeaderFlags::Secondary)) {
+        (true, _) => Rank::Deprecated,
+        (false, true) => Rank::Temporary,
+        (false, false) => Rank::Primary,
+    };
+    Fact::Address { address, rank }
 }
 
 fn neighbour(message: &NeighbourMessage) -> Option<(u32, IpAddr, Neighbour)> {
@@ -215,22 +222,43 @@ mod tests {
     #[test]
     fn an_ipv6_address_is_there_when_it_can_be_used() {
         let address = Address { index: 4, address: ROUTER.into(), prefix_length: 64 };
-        let (there, gone) =
-            (|secondary| Fact::Address { address, secondary }, Fact::AddressGone(address));
+        let (there, gone) = (|rank| Fact::Address { address, rank }, Fact::AddressGone(address));
         let mut message = AddressMessage::default();
         message.header.family = AddressFamily::Inet6;
         message.header.index = 4;
         message.header.prefix_len = 64;
         message.attributes = vec![AddressAttribute::Address(ROUTER.into())];
         for (flags, fact) in [
-            (AddressHeaderFlags::Permanent, there(false)),
-            (AddressHeaderFlags::Secondary, there(false)),
-            (AddressHeaderFlags::Deprecated, there(true)),
+            (AddressHeaderFlags::Permanent, there(Rank::Primary)),
+            (AddressHeaderFlags::Secondary, there(Rank::Temporary)),
+            (AddressHeaderFlags::Deprecated, there(Rank::Deprecated)),
+            (
+                AddressHeaderFlags::Secondary | AddressHeaderFlags::Deprecated,
+                there(Rank::Deprecated),
+            ),
             (AddressHeaderFlags::Tentative, gone.clone()),
-            (AddressHeaderFlags::Tentative | AddressHeaderFlags::Optimistic, there(false)),
+            (AddressHeaderFlags::Tentative | AddressHeaderFlags::Optimistic, there(Rank::Primary)),
             (AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed, gone),
         ] {
             message.header.flags = flags;
+            assert_eq!(told(RouteNetlinkMessage::NewAddress(message.clone())), [fact]);
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_beside_another_of_its_prefix_is_secondary() {
+        let address = Address { index: 4, address: [203, 0, 113, 2].into(), prefix_length: 24 };
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet;
+        message.header.index = 4;
+        message.header.prefix_len = 24;
+        message.attributes = vec![AddressAttribute::Local(address.address)];
+        for (flags, rank) in [
+            (AddressHeaderFlags::Permanent, Rank::Primary),
+            (AddressHeaderFlags::Secondary, Rank::Secondary),
+        ] {
+            message.header.flags = flags;
+            let fact = Fact::Address { address, rank };
             assert_eq!(told(RouteNetlinkMessage::NewAddress(message.clone())), [fact]);
         }
     }

@@ -43,6 +43,25 @@ pub struct Address {
     pub prefix_length: u8,
 }
 
+/// Which of an interface's addresses are to be preferred: the first of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// None of the others.
+    Primary,
+    /// Of IPv6: another one takes its place before long (RFC 8981).
+    Temporary,
+    /// Of IPv4: it is one more of a prefix that the interface has an address of already.
+    Secondary,
+    /// Of IPv6: it is not to be used for what is new (RFC 4862 section 5.5.4).
+    Deprecated,
+}
+
+impl Rank {
+    /// All, the preferred ones first.
+    pub(super) const ALL: [Self; 4] =
+        [Self::Primary, Self::Temporary, Self::Secondary, Self::Deprecated];
+}
+
 /// What the kernel knows of a neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neighbour {
@@ -108,9 +127,8 @@ pub enum Fact {
     Address {
         /// The address.
         address: Address,
-        /// Whether others are to be preferred. Of IPv4: it is one more of a prefix that the
-        /// interface has an address of already. Of IPv6: it is deprecated (RFC 4862 section 5.5.4).
-        secondary: bool,
+        /// Whether others are to be preferred.
+        rank: Rank,
     },
     /// An address is gone, or cannot be used any more.
     AddressGone(Address),

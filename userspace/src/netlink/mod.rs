@@ -17,7 +17,9 @@ mod snapshot;
 mod socket;
 mod watcher;
 
-pub use fact::{Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState, Route, Tag};
+pub use fact::{
+    Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState, Rank, Route, Tag,
+};
 pub use resolver::Resolver;
 pub use snapshot::{Resolution, Snapshot};
 pub use socket::Error;

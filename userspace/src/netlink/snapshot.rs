@@ -1,15 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState, Route};
+use super::{Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState, Rank, Route};
 
 /// All facts that hold at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Interfaces by index.
     pub links: BTreeMap<u32, Link>,
-    /// Addresses of all interfaces that can be used, and whether each is secondary.
-    pub addresses: BTreeMap<Address, bool>,
+    /// Addresses of all interfaces that can be used, and which of them are to be preferred.
+    pub addresses: BTreeMap<Address, Rank>,
     /// Neighbours by interface and address.
     pub neighbours: BTreeMap<(u32, IpAddr), Neighbour>,
     /// Default routes of the main table, the preferred one of each family first.
@@ -64,8 +64,8 @@ impl Snapshot {
                 self.neighbours.retain(|(interface, _), _| *interface != index);
                 self.default_routes.retain(|route| route.index != index);
             }
-            Fact::Address { address, secondary } => {
-                self.addresses.insert(address, secondary);
+            Fact::Address { address, rank } => {
+                self.addresses.insert(address, rank);
             }
             Fact::AddressGone(address) => {
                 self.addresses.remove(&address);
@@ -119,30 +119,37 @@ impl Snapshot {
 
     /// The IPv4 addresses of an interface with their prefix lengths, primary ones first.
     pub fn ipv4_addresses(&self, index: u32) -> impl Iterator<Item = (Ipv4Addr, u8)> {
-        self.addresses_of(index).filter_map(|(address, length)| match address {
+        self.addresses_of(index).filter_map(|(address, length, _)| match address {
             IpAddr::V4(address) => Some((address, length)),
             IpAddr::V6(_) => None,
         })
     }
 
-    /// The IPv6 addresses of an interface with their prefix lengths, link-local ones among them and
-    /// deprecated ones last.
+    /// The IPv6 addresses of an interface with their prefix lengths, link-local ones among them, and
+    /// the preferred ones first.
     pub fn ipv6_addresses(&self, index: u32) -> impl Iterator<Item = (Ipv6Addr, u8)> {
-        self.addresses_of(index).filter_map(|(address, length)| match address {
+        self.addresses_of(index).filter_map(|(address, length, _)| match address {
             IpAddr::V6(address) => Some((address, length)),
             IpAddr::V4(_) => None,
         })
     }
 
-    /// The addresses of an interface with their prefix lengths, secondary ones last.
-    fn addresses_of(&self, index: u32) -> impl Iterator<Item = (IpAddr, u8)> {
-        let with = move |wanted: bool| {
+    /// The same with their ranks.
+    pub fn ranked_ipv6_addresses(&self, index: u32) -> impl Iterator<Item = (Ipv6Addr, Rank)> {
+        self.addresses_of(index).filter_map(|(address, _, rank)| match address {
+            IpAddr::V6(address) => Some((address, rank)),
+            IpAddr::V4(_) => None,
+        })
+    }
+
+    /// The addresses of an interface with their prefix lengths, the preferred ones first.
+    fn addresses_of(&self, index: u32) -> impl Iterator<Item = (IpAddr, u8, Rank)> {
+        Rank::ALL.into_iter().flat_map(move |wanted| {
             self.addresses
                 .iter()
-                .filter(move |(address, secondary)| address.index == index && **secondary == wanted)
-                .map(|(address, _)| (address.address, address.prefix_length))
-        };
-        with(false).chain(with(true))
+                .filter(move |(address, rank)| address.index == index && **rank == wanted)
+                .map(|(address, rank)| (address.address, address.prefix_length, *rank))
+        })
     }
 
     /// Every address that is the host's own, of every interface.
@@ -232,8 +239,8 @@ mod tests {
     fn full() -> Snapshot {
         snapshot([
             link(true),
-            Fact::Address { address: address(WAN, [203, 0, 113, 2]), secondary: false },
-            Fact::Address { address: address(WAN + 1, [198, 51, 100, 2]), secondary: false },
+            Fact::Address { address: address(WAN, [203, 0, 113, 2]), rank: Rank::Primary },
+            Fact::Address { address: address(WAN + 1, [198, 51, 100, 2]), rank: Rank::Primary },
             neighbour(NeighbourState::Reachable, Some(MAC)),
             Fact::DefaultRoute(route(0, WAN, GATEWAY)),
             Fact::DefaultRoute(route(0, WAN + 1, GATEWAY)),
@@ -273,7 +280,7 @@ mod tests {
     fn the_last_address_takes_the_routes_along_and_an_earlier_one_does_not() {
         let mut snapshot = full();
         let second = address(WAN, [203, 0, 113, 9]);
-        snapshot.apply(Fact::Address { address: second, secondary: true });
+        snapshot.apply(Fact::Address { address: second, rank: Rank::Secondary });
         snapshot.apply(Fact::AddressGone(address(WAN, [203, 0, 113, 2])));
         assert_eq!(snapshot.default_gateway(WAN), Some(GATEWAY));
         snapshot.apply(Fact::AddressGone(second));
@@ -283,8 +290,8 @@ mod tests {
     #[test]
     fn primary_addresses_come_first() {
         let snapshot = snapshot([
-            Fact::Address { address: address(WAN, [192, 0, 2, 1]), secondary: true },
-            Fact::Address { address: address(WAN, [192, 0, 2, 200]), secondary: false },
+            Fact::Address { address: address(WAN, [192, 0, 2, 1]), rank: Rank::Secondary },
+            Fact::Address { address: address(WAN, [192, 0, 2, 200]), rank: Rank::Primary },
         ]);
         let addresses: Vec<_> =
             snapshot.ipv4_addresses(WAN).map(|(ip, _)| ip.octets()[3]).collect();
@@ -346,16 +353,24 @@ mod tests {
     }
 
     #[test]
-    fn deprecated_ipv6_addresses_come_last() {
+    fn ipv6_addresses_come_in_the_order_of_their_ranks() {
         let address = |last| {
             let ip = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
             Address { index: WAN, address: ip.into(), prefix_length: 64 }
         };
         let mut snapshot = full();
-        snapshot.apply(Fact::Address { address: address(1), secondary: true });
-        snapshot.apply(Fact::Address { address: address(2), secondary: false });
+        snapshot.apply(Fact::Address { address: address(1), rank: Rank::Deprecated });
+        snapshot.apply(Fact::Address { address: address(3), rank: Rank::Temporary });
+        snapshot.apply(Fact::Address { address: address(2), rank: Rank::Primary });
+        // The kernel tells again when it changes.
+        snapshot.apply(Fact::Address { address: address(4), rank: Rank::Temporary });
+        snapshot.apply(Fact::Address { address: address(4), rank: Rank::Deprecated });
         let last = |(ip, length): (Ipv6Addr, u8)| (ip.segments()[7], length);
-        assert_eq!(snapshot.ipv6_addresses(WAN).map(last).collect::<Vec<_>>(), [(2, 64), (1, 64)]);
+        let all: Vec<_> = snapshot.ipv6_addresses(WAN).map(last).collect();
+        assert_eq!(all, [(2, 64), (3, 64), (1, 64), (4, 64)]);
+        let ranks: Vec<_> = snapshot.ranked_ipv6_addresses(WAN).map(|(_, rank)| rank).collect();
+        let expected = [Rank::Primary, Rank::Temporary, Rank::Deprecated, Rank::Deprecated];
+        assert_eq!(ranks, expected);
         assert_eq!(snapshot.ipv4_addresses(WAN).count(), 1);
     }
 

@@ -144,23 +144,23 @@ mod tests {
     fn this_host_has_a_range_and_the_sockets_of_this_test() {
         let range = fs::read_to_string(LOCAL_RANGE).unwrap();
         let range = parse_local_range(&range).unwrap();
-        let free = |protocol: PortProtocol, port: u16| match protocol {
-            PortProtocol::Tcp => TcpListener::bind(("127.0.0.1", port)).map(|_| ()).is_ok(),
-            PortProtocol::Udp => UdpSocket::bind(("127.0.0.1", port)).map(|_| ()).is_ok(),
-        };
-        // A port that nothing but this test takes.
-        let outside = |protocol: PortProtocol| {
-            let mut ports = (1024..=u16::MAX).filter(|port| !range.contains(port));
-            ports.find(|port| free(protocol, *port)).expect("a port is free")
-        };
-        let (tcp, udp) = (outside(PortProtocol::Tcp), outside(PortProtocol::Udp));
-        let _listener = TcpListener::bind(("127.0.0.1", tcp)).unwrap();
-        let _socket = UdpSocket::bind(("127.0.0.1", udp)).unwrap();
+        // Ports that nothing but this test takes.
+        let mut ports = (1024..=u16::MAX).filter(|port| !range.contains(port));
+        let mut sockets = Vec::new();
+        for address in ["127.0.0.1", "::1"] {
+            let listener = ports.find_map(|port| TcpListener::bind((address, port)).ok()).unwrap();
+            let socket = ports.find_map(|port| UdpSocket::bind((address, port)).ok()).unwrap();
+            sockets.push((listener, socket));
+        }
         let set = read().unwrap();
         for protocol in PROTOCOLS {
             assert!(set.contains(protocol, *range.start()) && set.contains(protocol, *range.end()));
         }
-        assert!(set.contains(PortProtocol::Tcp, tcp), "{tcp} of {set:?}");
-        assert!(set.contains(PortProtocol::Udp, udp), "{udp} of {set:?}");
+        for (listener, socket) in sockets {
+            let tcp = listener.local_addr().unwrap().port();
+            let udp = socket.local_addr().unwrap().port();
+            assert!(set.contains(PortProtocol::Tcp, tcp), "{tcp} of {set:?}");
+            assert!(set.contains(PortProtocol::Udp, udp), "{udp} of {set:?}");
+        }
     }
 }

@@ -6,15 +6,8 @@ use std::net::{Ipv6Addr, TcpStream};
 use pointsman_lab::plan6::SERVER;
 
 use crate::hosts::{
-    Mode, SERVICE, client_by, connect, connection, exchange, gateway, udp, uplink_of,
+    Mode, SERVICE, client_by, connect, connection, cut, exchange, gateway, udp, uplink_of,
 };
-use crate::support::Gateway;
-
-/// Cuts an uplink, and waits until the daemon knows.
-fn cut(gateway: &Gateway, uplink: usize) {
-    gateway.site.uplinks[uplink].cut().unwrap();
-    gateway.wait_for("the uplink is down", |status| status.uplinks[uplink].state != "up");
-}
 
 /// Sends a word each way.
 fn talk((one, other): &(TcpStream, TcpStream), word: &[u8]) {

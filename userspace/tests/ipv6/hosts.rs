@@ -79,6 +79,12 @@ pub(crate) fn gateway_with(mode: Mode, more: impl Fn(usize) -> String) -> Gatewa
     gateway
 }
 
+/// Cuts an uplink, and waits until the daemon knows.
+pub(crate) fn cut(gateway: &Gateway, uplink: usize) {
+    gateway.site.uplinks[uplink].cut().unwrap();
+    gateway.wait_for("the uplink is down", |status| status.uplinks[uplink].state != "up");
+}
+
 /// A UDP socket of a host, which waits for packets no longer than is sensible.
 ///
 /// Its address may be that of a socket that was just closed, and is taken for as long as a process

@@ -1,52 +1,137 @@
-//! Hosts that share an address of an uplink with one another and with the gateway.
+//! Hosts that share an address of the uplink.
 
+use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::time::Duration;
 
-use pointsman_lab::Namespace;
 use pointsman_lab::plan6::{self, SERVER};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::hosts::{
-    CLIENTS, Mode, SERVICE, client_by, connection, exchange, gateway, gateway_with, ping_to, udp,
+    CLIENTS, Mode, SERVICE, client_by, connection, cut, exchange, gateway, gateway_with, ping_to,
+    udp,
 };
-use crate::support::Gateway;
 
-/// A port that several hosts send from.
-const PORT: u16 = 40_000;
+const PORT: u16 = 7001;
 
-/// Asks the server from sockets of the same port at every address of the client. Returns how they appear.
-fn appear(gateway: &Gateway) -> Vec<SocketAddrV6> {
-    let server = udp(&gateway.site.server, SERVER, SERVICE.port());
-    let clients: Vec<UdpSocket> = (0..CLIENTS)
-        .map(|number| udp(&gateway.site.client, Mode::Nat66.client(number, 0), PORT))
-        .collect();
-    clients.iter().map(|client| ipv6(exchange(client, &server, b"who am I?"))).collect()
+/// A protocol for experiments (RFC 3692 section 2.1).
+const EXPERIMENT: i32 = 253;
+
+/// How a host appears by an uplink.
+fn shared(uplink: usize, port: u16) -> SocketAddr {
+    SocketAddrV6::new(plan6::gateway(uplink), port, 0, 0).into()
 }
 
-fn ipv6(address: SocketAddr) -> SocketAddrV6 {
-    match address {
-        SocketAddr::V6(address) => address,
-        SocketAddr::V4(address) => panic!("{address} is not IPv6"),
-    }
-}
-
-/// Lets the gateway's own process ask the server by an uplink.
-fn exchange_of_gateway(gateway: &Gateway, address: Ipv6Addr, server: &Namespace) -> SocketAddrV6 {
-    let (own, server) =
-        (udp(&gateway.site.gateway, address, 0), udp(server, SERVER, SERVICE.port()));
-    ipv6(exchange(&own, &server, b"the gateway itself"))
+/// Sends until it is heard: the first one may find that a MAC, or a new socket's port, is not known yet.
+fn send_until_heard(from: &UdpSocket, to: SocketAddr, listener: &UdpSocket) -> SocketAddr {
+    listener.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let mut buffer = [0; 64];
+    let heard = (0..50).find_map(|_| {
+        from.send_to(b"knock", to).unwrap();
+        listener.recv_from(&mut buffer).ok()
+    });
+    heard.expect("it arrives").1
 }
 
 #[test]
 fn ports_tell_hosts_apart() {
     let gateway = gateway(Mode::Nat66, "");
-    let mut seen = appear(&gateway);
-    for peer in &seen {
-        assert!((0..2).any(|uplink| *peer.ip() == plan6::gateway(uplink)), "{peer}");
+    cut(&gateway, 1);
+    let server = udp(&gateway.site.server, SERVER, SERVICE.port());
+    let clients = (0..3).map(|number| Mode::Nat66.client(number, 0));
+    let clients: Vec<_> = clients.map(|client| udp(&gateway.site.client, client, PORT)).collect();
+    let mut peers: Vec<_> =
+        clients.iter().map(|client| exchange(client, &server, b"who am I?")).collect();
+    assert_eq!(peers[0], shared(0, PORT), "the first one keeps its port");
+    for (client, peer) in clients.iter().zip(&peers) {
+        assert_eq!(peer.ip(), IpAddr::V6(plan6::gateway(0)));
+        assert_eq!(exchange(client, &server, b"still?"), *peer);
     }
-    seen.sort_unstable();
-    seen.dedup();
-    assert_eq!(seen.len(), CLIENTS, "{seen:?}");
+    peers.sort_unstable();
+    peers.dedup();
+    assert_eq!(peers.len(), clients.len(), "{peers:?}");
+}
+
+#[test]
+fn a_flow_takes_the_other_uplink_when_its_own_dies() {
+    let gateway = gateway(Mode::Nat66, "");
+    let from = client_by(&gateway, Mode::Nat66, 0);
+    let server = udp(&gateway.site.server, SERVER, SERVICE.port());
+    let client = udp(&gateway.site.client, from, PORT);
+    assert_eq!(exchange(&client, &server, b"by the first"), shared(0, PORT));
+    cut(&gateway, 0);
+    assert_eq!(exchange(&client, &server, b"by the second"), shared(1, PORT));
+}
+
+#[test]
+fn a_stranger_reaches_the_host_that_has_the_port_and_nobody_else() {
+    let gateway = gateway(Mode::Nat66, "");
+    let from = client_by(&gateway, Mode::Nat66, 0);
+    let server = udp(&gateway.site.server, SERVER, SERVICE.port());
+    let client = udp(&gateway.site.client, from, PORT);
+    assert_eq!(exchange(&client, &server, b"who am I?"), shared(0, PORT));
+    let stranger = udp(&gateway.site.server, SERVER, 0);
+    let sender = send_until_heard(&stranger, shared(0, PORT), &client);
+    assert_eq!(sender, stranger.local_addr().unwrap());
+    stranger.send_to(b"knock", shared(0, PORT + 1)).unwrap();
+    gateway.wait_for("it is dropped", |status| status.drops["unsolicited"].packets == 1);
+}
+
+#[test]
+fn the_gateway_keeps_its_own_ports() {
+    let gateway = gateway(Mode::Nat66, "");
+    let from = client_by(&gateway, Mode::Nat66, 0);
+    let own = udp(&gateway.site.gateway, plan6::gateway(0), PORT);
+    let stranger = udp(&gateway.site.server, SERVER, 0);
+    // Until the socket is known, the port is one that hosts may have.
+    let sender = send_until_heard(&stranger, shared(0, PORT), &own);
+    assert_eq!(sender, stranger.local_addr().unwrap());
+    let server = udp(&gateway.site.server, SERVER, SERVICE.port());
+    let client = udp(&gateway.site.client, from, PORT);
+    let peer = exchange(&client, &server, b"who am I?");
+    assert_eq!(peer.ip(), IpAddr::V6(plan6::gateway(0)));
+    assert_ne!(peer.port(), PORT);
+}
+
+#[test]
+fn other_protocols_are_refused_aloud() {
+    let gateway = gateway(Mode::Nat66, "");
+    let from = client_by(&gateway, Mode::Nat66, 0);
+    let socket = gateway.site.client.run(|| {
+        let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::from(EXPERIMENT)))?;
+        socket.bind(&SocketAddrV6::new(from, 0, 0, 0).into())?;
+        socket.connect(&SocketAddrV6::new(SERVER, 0, 0, 0).into())?;
+        Ok::<_, std::io::Error>(socket)
+    });
+    let socket = socket.unwrap();
+    // The kernel takes no error that quotes less than 8 bytes of what is in the packet.
+    socket.send(b"some words").unwrap();
+    gateway.wait_for("it is answered", |status| status.answered["nat66_protocol"].packets == 1);
+    // Destination unreachable, code 1: the kernel makes EACCES of it.
+    let told = || socket.take_error().unwrap().map(|error| error.kind());
+    gateway.wait_for("the sender knows", |_| told() == Some(std::io::ErrorKind::PermissionDenied));
+}
+
+#[test]
+fn an_uplink_that_loses_its_address_is_left_until_it_has_another() {
+    let gateway = gateway(Mode::Nat66, "");
+    let from = client_by(&gateway, Mode::Nat66, 0);
+    let server = udp(&gateway.site.server, SERVER, SERVICE.port());
+    let client = udp(&gateway.site.client, from, PORT);
+    assert_eq!(exchange(&client, &server, b"by the first"), shared(0, PORT));
+    let of_gateway = |command: &str| gateway.site.gateway.ip6(command).unwrap();
+    of_gateway(&format!("address del {}/64 dev wan0", plan6::gateway(0)));
+    gateway.wait_for("it is noticed", |status| {
+        status.uplinks[0].ipv6.as_ref().is_some_and(|ipv6| ipv6.missing.is_some())
+    });
+    assert_eq!(exchange(&client, &server, b"by the second"), shared(1, PORT));
+    of_gateway(&format!("address add {}/64 dev wan0 nodad", plan6::gateway(0)));
+    gateway.wait_for("it is noticed", |status| {
+        status.uplinks[0].ipv6.as_ref().is_some_and(|ipv6| ipv6.address == Some(plan6::gateway(0)))
+    });
+    let new = udp(&gateway.site.client, from, PORT + 1);
+    assert_eq!(exchange(&new, &server, b"by the first"), shared(0, PORT + 1));
 }
 
 #[test]
@@ -56,9 +141,13 @@ fn an_address_of_ones_own_choice_is_shared() {
         Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0x66)
     };
     let gateway = gateway_with(Mode::Nat66, |uplink| format!(", address = \"{}\"", public(uplink)));
-    for peer in appear(&gateway) {
-        assert!((0..2).any(|uplink| *peer.ip() == public(uplink)), "{peer}");
-    }
+    let server = udp(&gateway.site.server, SERVER, SERVICE.port());
+    let peers = (0..CLIENTS).map(|number| {
+        let client = udp(&gateway.site.client, Mode::Nat66.client(number, 0), 0);
+        exchange(&client, &server, b"who am I?").ip()
+    });
+    let peers: HashSet<_> = peers.collect();
+    assert_eq!(peers, (0..2).map(|uplink| IpAddr::V6(public(uplink))).collect());
 }
 
 #[test]
@@ -67,8 +156,9 @@ fn the_gateway_has_its_address_for_itself_too() {
     let site = &gateway.site;
     let host = client_by(&gateway, Mode::Nat66, 0);
     let own = plan6::gateway(0);
-    let asks = exchange_of_gateway(&gateway, own, &site.server);
-    assert_eq!(*asks.ip(), own);
+    let server = udp(&site.server, SERVER, SERVICE.port());
+    let asks = exchange(&udp(&site.gateway, own, 0), &server, b"the gateway itself");
+    assert_eq!(asks.ip(), IpAddr::V6(own));
     let (worked, text) = ping_to(&site.gateway, own, SERVER, &["-c", "3", "-i", "0.2"]);
     assert!(worked, "{text}");
     // It is asked from both sides.
@@ -95,41 +185,4 @@ fn connections_live_side_by_side() {
     }
     let status = gateway.status();
     assert!(status.uplinks.iter().all(|uplink| uplink.out.packets > 0), "{status:#?}");
-}
-
-#[test]
-fn a_mapping_lets_anyone_in_and_the_answer_leaves_by_it() {
-    let gateway = gateway(Mode::Nat66, "");
-    let host = udp(&gateway.site.client, Mode::Nat66.client(0, 0), PORT);
-    let server = udp(&gateway.site.server, SERVER, SERVICE.port());
-    let public = exchange(&host, &server, b"who am I?");
-    let stranger = udp(&gateway.site.server, SERVER, SERVICE.port() + 1);
-    stranger.send_to(b"knock", public).unwrap();
-    let mut buffer = [0; 64];
-    let (length, peer) = host.recv_from(&mut buffer).unwrap();
-    assert_eq!((&buffer[..length], peer), (&b"knock"[..], stranger.local_addr().unwrap()));
-    host.send_to(b"come in", peer).unwrap();
-    let (length, from) = stranger.recv_from(&mut buffer).unwrap();
-    assert_eq!((&buffer[..length], from), (&b"come in"[..], public));
-}
-
-#[test]
-fn a_protocol_without_ports_is_refused() {
-    let gateway = gateway(Mode::Nat66, "");
-    let client = &gateway.site.client;
-    let refused = client.run(|| {
-        let socket = socket2::Socket::new(
-            socket2::Domain::IPV6,
-            socket2::Type::RAW,
-            Some(socket2::Protocol::from(132)),
-        )
-        .unwrap();
-        let from = SocketAddrV6::new(Mode::Nat66.client(0, 0), 0, 0, 0);
-        socket.bind(&from.into()).unwrap();
-        socket.connect(&SocketAddrV6::new(SERVER, 0, 0, 0).into()).unwrap();
-        socket.send(&[0; 32]).unwrap();
-        socket
-    });
-    gateway.wait_for("the host is told", |status| status.answered["nat66_protocol"].packets == 1);
-    drop(refused);
 }

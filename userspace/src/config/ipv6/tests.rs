@@ -22,6 +22,7 @@ fn reads_what_is_given() {
     let ipv6 = Ipv6 {
         mode: Ipv6Mode::Nptv6,
         prefixes: vec![net("2001:db8:1::/48")],
+        address: None,
         internal: Some(net("fd00:1::/48")),
         inbound: Inbound::All,
         gateway: Gateway6::Address(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)),
@@ -41,7 +42,7 @@ fn what_is_left_out_depends_on_the_mode() {
             config_with(&format!("ipv6 = {{ mode = \"{name}\", prefix = [\"2001:db8:1::/64\"] }}"));
         let prefixes = vec![net("2001:db8:1::/64")];
         let gateway = Gateway6::Auto;
-        let ipv6 = Ipv6 { mode, prefixes, internal: None, inbound, gateway };
+        let ipv6 = Ipv6 { mode, prefixes, address: None, internal: None, inbound, gateway };
         assert_eq!(config.uplinks[1].ipv6, Some(ipv6));
     }
 }
@@ -62,12 +63,8 @@ fn mode_and_prefix_are_given() {
     let of_mode =
         |mode| complaints(&format!("ipv6 = {{ prefix = \"2001:db8::/48\", mode = {mode} }}"));
     for (mode, found) in [
-        ("\"nat66\"", "\"nat66\" is not supported yet; use \"nptv6\", \"routed\" or \"source\""),
-        (
-            "\"nptv4\"",
-            "is \"nptv4\"; give \"nptv6\", \"routed\" or \"source\" (did you mean \"nptv6\"?)",
-        ),
-        ("6", "is a number; give \"nptv6\", \"routed\" or \"source\""),
+        ("\"nptv4\"", format!("is \"nptv4\"; {MODE} (did you mean \"nptv6\"?)")),
+        ("6", format!("is a number; {MODE}")),
     ] {
         assert_eq!(of_mode(mode), [format!("9:43: uplink \"cable\": ipv6.mode {found}")]);
     }
@@ -173,8 +170,8 @@ fn the_internal_prefix_is_translated_to_another() {
             complaints(&format!(
                 "ipv6.mode = \"{mode}\"\nipv6.prefix = \"2001:db8::/48\"\nipv6.internal = 1"
             )),
-            ["11:17: uplink \"cable\": ipv6.internal is for the mode \"nptv6\" only, where it \
-              is translated; remove it"]
+            ["11:17: uplink \"cable\": ipv6.internal is for the modes \"nptv6\" and \"nat66\", \
+              which translate it; remove it"]
         );
     }
 }

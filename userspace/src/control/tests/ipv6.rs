@@ -5,27 +5,27 @@ use pointsman_ebpf::abi::{Inbound, Ipv6, Ipv6Mode, PrefixTranslation, SitePrefix
 
 use super::*;
 
-const FIBER_GATEWAY6: &str = "fe80::1";
+pub(super) const FIBER_GATEWAY6: &str = "fe80::1";
 const CABLE_GATEWAY6: &str = "fe80::2";
 
-fn net(text: &str) -> Ipv6Net {
+pub(super) fn net(text: &str) -> Ipv6Net {
     text.parse().unwrap()
 }
 
-fn ip(text: &str) -> Ipv6Addr {
+pub(super) fn ip(text: &str) -> Ipv6Addr {
     text.parse().unwrap()
 }
 
-fn with(uplink: &str, ipv6: &str) -> String {
+pub(super) fn with(uplink: &str, ipv6: &str) -> String {
     format!("{uplink}ipv6 = {{ {ipv6} }}\n")
 }
 
-fn has_address6(index: u32, address: &str, prefix_length: u8) -> Fact {
+pub(super) fn has_address6(index: u32, address: &str, prefix_length: u8) -> Fact {
     let address = Address { index, address: ip(address).into(), prefix_length };
-    Fact::Address { address, secondary: false }
+    Fact::Address { address, rank: Rank::Primary }
 }
 
-fn resolved6(index: u32, address: &str) -> Fact {
+pub(super) fn resolved6(index: u32, address: &str) -> Fact {
     let neighbour = Neighbour { mac: Some(gateway_mac(index)), state: NeighbourState::Reachable };
     Fact::Neighbour { index, address: ip(address).into(), neighbour }
 }
@@ -35,7 +35,7 @@ fn route6(index: u32, gateway: &str) -> DefaultRoute {
 }
 
 /// The host of the others, with IPv6 on all its interfaces.
-fn host6() -> Snapshot {
+pub(super) fn host6() -> Snapshot {
     let mut snapshot = host();
     for fact in [
         has_address6(LAN, "fd00:1:0:1::1", 64),
@@ -51,15 +51,16 @@ fn host6() -> Snapshot {
     snapshot
 }
 
-fn running(fiber: &str, cable: &str) -> Gateway {
+pub(super) fn running(fiber: &str, cable: &str) -> Gateway {
     let uplinks = [with(FIBER_CONFIG, fiber), with(CABLE_CONFIG, cable)];
     let mut gateway = Gateway::bare(&[&uplinks[0], &uplinks[1]], Fake::default());
     assert!(gateway.update(Update::Resync(host6())).is_empty());
     gateway
 }
 
-const FIBER_NPTV6: &str = "mode = \"nptv6\", prefix = \"2001:db8:1::/48\"";
-const CABLE_NPTV6: &str = "mode = \"nptv6\", prefix = \"2001:db8:2::/56\", inbound = \"all\"";
+pub(super) const FIBER_NPTV6: &str = "mode = \"nptv6\", prefix = \"2001:db8:1::/48\"";
+pub(super) const CABLE_NPTV6: &str =
+    "mode = \"nptv6\", prefix = \"2001:db8:2::/56\", inbound = \"all\"";
 
 fn prefix(text: &str) -> (Ipv6, u8) {
     let net = net(text);
@@ -171,4 +172,18 @@ fn the_router_that_is_configured_counts() {
     gateway.fact(resolved6(FIBER, "fe80::77"));
     assert!(gateway.dataplane.uplinks6.contains_key(&0));
     assert_eq!(gateway.controller.uplinks()[0].gateway6(), Some(ip("fe80::77")));
+}
+
+#[test]
+fn what_is_known_of_another_mode_does_not_count() {
+    let routed = "mode = \"routed\", prefix = \"2001:db8:100::/48\"";
+    let mut gateway = running(routed, CABLE_NPTV6);
+    gateway.fact(Fact::NeighbourGone { index: FIBER, address: ip(FIBER_GATEWAY6).into() });
+    assert_eq!(gateway.dataplane.uplinks6[&0].mode, Ipv6Mode::Routed as u8);
+    gateway.reload(&[&with(FIBER_CONFIG, FIBER_NPTV6), &with(CABLE_CONFIG, CABLE_NPTV6)]);
+    // What it is to translate would leave as it is.
+    assert_eq!(gateway.dataplane.uplinks6[&0], Uplink6::default());
+    assert_eq!(gateway.dataplane.site_prefixes[&net("fd00:1::/48")].uplinks, 0b10);
+    gateway.fact(resolved6(FIBER, FIBER_GATEWAY6));
+    assert_eq!(gateway.dataplane.uplinks6[&0].mode, Ipv6Mode::Nptv6 as u8);
 }

@@ -94,7 +94,7 @@ fn a_forward_is_by_the_lan_interface_with_the_longest_prefix() {
     gateway.update(Update::Resync(host()));
     gateway.fact(Fact::AddressGone(address(LAN, [10, 1, 0, 1])));
     assert_eq!(reach(&gateway, WEB), "no LAN interface has a prefix with it");
-    gateway.fact(Fact::Address { address: other, secondary: false });
+    gateway.fact(Fact::Address { address: other, rank: Rank::Primary });
     assert_eq!(reach(&gateway, WEB), "its MAC is being asked for on lan0");
     gateway.fact(link(second, "lan1", true));
     gateway.fact(has_address(second, [10, 1, 0, 2]));

@@ -1,11 +1,10 @@
 //! Flows. One is judged by both its entries: it is in use as long as either direction is. What is
 //! left of a flow that has moved to another uplink is judged by itself.
 
-use pointsman_ebpf::abi::{
-    Direction, Flow, FlowKey, Host, Ipv4, L4Port, Mark, Opener, mapping_remote,
-};
+use pointsman_ebpf::abi::{Direction, Flow, FlowKey, Host, Ipv4, Mark, Opener};
 
 use super::mapping::Mapping;
+use super::nat44::Entry44;
 use super::nat64::Entry64;
 use super::{Pass, REMOVED_TOGETHER, SweptTable, TableError};
 
@@ -19,8 +18,14 @@ pub(super) enum Kind {
 
 /// What a flow's entries are judged by.
 pub(super) trait Judged: Copy {
+    /// What the table has under a key.
+    type Value: Copy;
+
+    /// Whether that is an entry of this kind of flow: one of another kind may have the key by now.
+    fn is_of_kind(value: &Self::Value) -> bool;
+
     /// The entry of this key.
-    fn new(pass: &Pass<'_>, key: &FlowKey, flow: &Flow) -> Self;
+    fn new(pass: &Pass<'_>, key: &FlowKey, value: &Self::Value) -> Self;
 
     /// The part that all kinds of flows have.
     fn entry(&self) -> &Entry;
@@ -32,33 +37,38 @@ pub(super) trait Judged: Copy {
     /// Under which key the remote end is permitted to send.
     fn permission(&self) -> FlowKey;
 
-    /// What the LAN's host is counted under, of an entry from the LAN.
-    fn host(&self) -> Ipv4;
+    /// What the LAN's host is counted under, of an unanswered entry from the LAN; none where those do
+    /// not count.
+    fn host(&self) -> Option<Ipv4>;
 
     /// The key of the other entry of the flow of an entry, if that tells.
-    fn peer_key(key: &FlowKey, flow: &Flow) -> Option<FlowKey>;
+    fn peer_key(pass: &Pass<'_>, key: &FlowKey, value: &Self::Value) -> Option<FlowKey>;
 
     /// Whether `peer` is that other entry, and not another flow's by now.
-    fn is_peer(pass: &Pass<'_>, own: (&FlowKey, &Flow), peer: (&FlowKey, &Flow)) -> bool;
+    fn is_peer(
+        pass: &Pass<'_>,
+        own: (&FlowKey, &Self::Value),
+        peer: (&FlowKey, &Self::Value),
+    ) -> bool;
 }
 
-/// What counts of a flow entry. A pass holds all of a table at once, so it is kept small.
+/// What counts of an entry of any kind of flow. A pass holds all of a table at once, so it is kept
+/// small.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
     /// A hash that both entries of a flow have in common.
-    flow: u64,
+    pub(super) flow: u64,
     pub(super) key: FlowKey,
-    pub(super) translated: (Ipv4, L4Port),
     /// In ticks.
-    last_used: u32,
+    pub(super) last_used: u32,
     /// The bits of a [`Mark`].
-    seen: u8,
+    pub(super) seen: u8,
     pub(super) uplink: u8,
-    direction: u8,
-    opener: u8,
+    pub(super) opener: u8,
+    pub(super) is_inward: bool,
 }
 
-const _: () = assert!(size_of::<Entry>() == 40);
+const _: () = assert!(size_of::<Entry>() == 32);
 
 impl Entry {
     /// The entry of this key, whose flow has what is hashed to `flow_hash` in common.
@@ -67,64 +77,14 @@ impl Entry {
         Self {
             flow: flow_hash,
             key: *key,
-            translated: (flow.address, flow.port),
             // One that no packet has taken yet has no mark.
             last_used: mark.last_seen().max(flow.created),
             seen: mark.seen() as u8,
             uplink: flow.uplink,
-            direction: flow.direction,
             opener: flow.opener,
+            is_inward: flow.direction == Direction::In as u8
+                || flow.direction == Direction::In64 as u8,
         }
-    }
-
-    pub(super) fn is_inward(&self) -> bool {
-        self.direction == Direction::In as u8 || self.direction == Direction::In64 as u8
-    }
-
-    /// The LAN host's end, the remote end's address, and the public end.
-    fn ends(&self) -> ((Ipv4, L4Port), Ipv4, (Ipv4, L4Port)) {
-        let key = &self.key;
-        if self.is_inward() {
-            (self.translated, key.source(), key.to())
-        } else {
-            (key.from(), key.destination(), self.translated)
-        }
-    }
-}
-
-impl Judged for Entry {
-    fn new(pass: &Pass<'_>, key: &FlowKey, flow: &Flow) -> Self {
-        let peer = key.peer(flow);
-        Self::of(pass.in_use.hash((peer.min(*key), peer.max(*key))), key, flow)
-    }
-
-    fn entry(&self) -> &Entry {
-        self
-    }
-
-    fn mapping(&self) -> Option<Mapping> {
-        let (end, remote, public) = self.ends();
-        let protocol = self.key.protocol();
-        let remote = mapping_remote(protocol, remote);
-        let inner = FlowKey::internal(end, remote, protocol, self.uplink);
-        (end != public).then_some(Mapping { inner, public })
-    }
-
-    fn permission(&self) -> FlowKey {
-        let (_, remote, public) = self.ends();
-        FlowKey::external(remote, public, self.key.protocol(), self.uplink)
-    }
-
-    fn host(&self) -> Ipv4 {
-        self.key.source()
-    }
-
-    fn peer_key(key: &FlowKey, flow: &Flow) -> Option<FlowKey> {
-        Some(key.peer(flow))
-    }
-
-    fn is_peer(_: &Pass<'_>, own: (&FlowKey, &Flow), (peer_key, peer): (&FlowKey, &Flow)) -> bool {
-        peer_key.peer(peer) == *own.0
     }
 }
 
@@ -147,14 +107,14 @@ impl Pass<'_> {
     fn read(
         &mut self,
         table: &mut dyn SweptTable<FlowKey, Flow>,
-    ) -> Result<(Vec<Entry>, Vec<Entry64>), TableError> {
+    ) -> Result<(Vec<Entry44>, Vec<Entry64>), TableError> {
         let (mut entries, mut entries64) = (Vec::new(), Vec::new());
         table.read(&mut |keys, flows| {
             for (key, flow) in keys.iter().zip(flows) {
-                if flow.is_nat64() {
+                if Entry64::is_of_kind(flow) {
                     entries64.push(Entry64::new(self, key, flow));
                 } else {
-                    entries.push(Entry::new(self, key, flow));
+                    entries.push(Entry44::new(self, key, flow));
                 }
             }
             (self.pause)();
@@ -164,10 +124,10 @@ impl Pass<'_> {
 
     /// Removes those of these entries whose flows are idle, and notes what the others need. Returns how
     /// many stay.
-    fn judge<E: Judged>(
+    pub(super) fn judge<E: Judged>(
         &mut self,
         kind: Kind,
-        table: &mut dyn SweptTable<FlowKey, Flow>,
+        table: &mut dyn SweptTable<FlowKey, E::Value>,
         mut entries: Vec<E>,
     ) -> Result<usize, TableError> {
         entries.sort_unstable_by_key(|entry| entry.entry().flow);
@@ -178,7 +138,7 @@ impl Pass<'_> {
             let pair = match others {
                 [] => (first, None),
                 // The outward one is to go first, so it comes first.
-                [other] if first.entry().is_inward() => (*other, Some(first)),
+                [other] if first.entry().is_inward => (*other, Some(first)),
                 [other] => (first, Some(*other)),
                 // Flows that have the hash in common by chance: the next pass tells them apart.
                 _ => {
@@ -202,7 +162,7 @@ impl Pass<'_> {
         let own = own.entry();
         // Both entries are made together, the inward one first. Without it no answer would find its
         // way, so the next packet is to open the flow anew.
-        if kind == Kind::Established && other.is_none() && !own.is_inward() {
+        if kind == Kind::Established && other.is_none() && !own.is_inward {
             return false;
         }
         let of_other = |other: &E| (other.entry().last_used, other.entry().seen);
@@ -215,7 +175,7 @@ impl Pass<'_> {
     /// Notes what a flow that stays needs, and what it is counted as.
     fn note<E: Judged>(&mut self, kind: Kind, (own, other): &Pair<E>) {
         // The two of a hairpin are not known by the same mapping.
-        let other_end = other.as_ref().filter(|other| !other.entry().is_inward());
+        let other_end = other.as_ref().filter(|other| !other.entry().is_inward);
         for entry in [Some(own), other_end].into_iter().flatten() {
             if let Some(mapping) = entry.mapping() {
                 self.in_use.note(&mapping, &entry.permission());
@@ -224,7 +184,9 @@ impl Pass<'_> {
         if kind == Kind::Unreplied {
             let opened = |entry: &&E| entry.entry().opener == Opener::Lan as u8;
             if let Some(opening) = [Some(own), other.as_ref()].into_iter().flatten().find(opened) {
-                self.host(opening.host()).unreplied += 1;
+                if let Some(host) = opening.host() {
+                    self.host(host).unreplied += 1;
+                }
                 let key = opening.entry().key;
                 self.unreplied.extend(opening.mapping().map(|mapping| (key, mapping)));
             }
@@ -240,26 +202,28 @@ impl Pass<'_> {
     fn remove_flows<E: Judged>(
         &mut self,
         kind: Kind,
-        table: &mut dyn SweptTable<FlowKey, Flow>,
+        table: &mut dyn SweptTable<FlowKey, E::Value>,
         idle: &[FlowKey],
     ) -> Result<usize, TableError> {
         let mut kept = 0;
         for keys in idle.chunks(REMOVED_TOGETHER) {
-            let (mut own, mut others) = (Vec::new(), Vec::new());
+            let (mut outward, mut inward) = (Vec::new(), Vec::new());
             for key in keys {
                 let Some(pair) = self.find::<E>(table, key)? else { continue };
                 if self.stays(kind, &pair) {
                     self.note(kind, &pair);
                     kept += 1 + usize::from(pair.1.is_some());
                 } else {
-                    own.push(*key);
-                    others.extend(pair.1.map(|other| other.entry().key));
+                    for entry in [Some(pair.0), pair.1].iter().flatten().map(E::entry) {
+                        let way = if entry.is_inward { &mut inward } else { &mut outward };
+                        way.push(entry.key);
+                    }
                 }
             }
             // Those of the outward direction first, so that no packet of the LAN leaves whose
             // answer would not get in.
-            own.append(&mut others);
-            table.remove(&own)?;
+            outward.append(&mut inward);
+            table.remove(&outward)?;
             (self.pause)();
         }
         Ok(kept)
@@ -268,15 +232,15 @@ impl Pass<'_> {
     /// The flow of this key as it is now.
     fn find<E: Judged>(
         &self,
-        table: &dyn SweptTable<FlowKey, Flow>,
+        table: &dyn SweptTable<FlowKey, E::Value>,
         key: &FlowKey,
     ) -> Result<Option<Pair<E>>, TableError> {
-        let Some(flow) = table.get(key)? else { return Ok(None) };
-        let own = E::new(self, key, &flow);
-        let Some(peer_key) = E::peer_key(key, &flow) else { return Ok(Some((own, None))) };
+        let Some(value) = table.get(key)?.filter(E::is_of_kind) else { return Ok(None) };
+        let own = E::new(self, key, &value);
+        let Some(peer_key) = E::peer_key(self, key, &value) else { return Ok(Some((own, None))) };
         let peer = table
             .get(&peer_key)?
-            .filter(|peer| E::is_peer(self, (key, &flow), (&peer_key, peer)))
+            .filter(|peer| E::is_peer(self, (key, &value), (&peer_key, peer)))
             .map(|peer| E::new(self, &peer_key, &peer));
         Ok(Some((own, peer)))
     }

@@ -1,7 +1,7 @@
 //! Mappings, and the senders that filtering by address lets in. What no flow needs goes when it was
 //! last used too long ago; of a mapping, both sides together.
 
-use pointsman_ebpf::abi::{Binding, FlowKey, Ipv4, L4Port, mapping_remote};
+use pointsman_ebpf::abi::{Binding, FlowKey, Ipv4, L4Port, NAT66_SIDE, mapping_remote};
 
 use super::{Pass, REMOVED_TOGETHER, SweptTable, TableError};
 
@@ -39,6 +39,11 @@ impl Mapping {
         FlowKey::external(remote, self.public, protocol, uplink)
     }
 
+    /// Whether it is one between IPv6 and IPv6.
+    fn is_nat66(&self) -> bool {
+        self.inner.realm() > NAT66_SIDE
+    }
+
     /// The side of this key, if it is there and not another mapping's by now.
     fn side(
         &self,
@@ -68,8 +73,11 @@ impl Pass<'_> {
             if mapping.side(mapping.outer(), table)?.is_none() {
                 let inner = mapping.side(mapping.inner, table)?;
                 table.remove(inner.map(|(key, _)| key).as_slice())?;
-                let host = self.host(mapping.inner.source());
-                host.unreplied = host.unreplied.saturating_sub(flows.len() as u64);
+                // Those of NAT66 have not been counted.
+                if !mapping.is_nat66() {
+                    let host = self.host(mapping.inner.source());
+                    host.unreplied = host.unreplied.saturating_sub(flows.len() as u64);
+                }
                 broken.extend(flows.iter().map(|(key, _)| *key));
             }
             if count % REMOVED_TOGETHER == REMOVED_TOGETHER - 1 {

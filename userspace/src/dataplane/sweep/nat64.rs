@@ -27,6 +27,12 @@ impl Entry64 {
 }
 
 impl Judged for Entry64 {
+    type Value = Flow;
+
+    fn is_of_kind(flow: &Flow) -> bool {
+        flow.is_nat64()
+    }
+
     fn new(pass: &Pass<'_>, key: &FlowKey, flow: &Flow) -> Self {
         if flow.direction == Direction::In64 as u8 {
             Self {
@@ -62,11 +68,11 @@ impl Judged for Entry64 {
         FlowKey::external(self.remote, self.public, self.protocol(), self.entry.uplink)
     }
 
-    fn host(&self) -> Ipv4 {
-        self.host.account()
+    fn host(&self) -> Option<Ipv4> {
+        Some(self.host.account())
     }
 
-    fn peer_key(key: &FlowKey, flow: &Flow) -> Option<FlowKey> {
+    fn peer_key(_: &Pass<'_>, key: &FlowKey, flow: &Flow) -> Option<FlowKey> {
         (flow.direction == Direction::Out64 as u8).then(|| key.inward64(flow))
     }
 

@@ -1,19 +1,25 @@
-//! Flows of IPv6: one entry is all there is of one.
+//! Flows of IPv6 whose ports stay as they are: one entry is all there is of one.
 
 use pointsman_ebpf::abi::{FlowKey, Mark, Pin};
 
+use super::flow::{Judged, Kind};
+use super::nat66::Entry66;
 use super::{Pass, REMOVED_TOGETHER, SweptTable, TableError};
 
 impl Pass<'_> {
-    /// Removes the idle flows of a table. Returns how many stay.
+    /// Removes the idle flows of a table of IPv6, and notes what the others need. Returns how many
+    /// entries stay.
     pub(super) fn sweep_pins(
         &mut self,
+        kind: Kind,
         table: &mut dyn SweptTable<FlowKey, Pin>,
     ) -> Result<usize, TableError> {
-        let (mut kept, mut idle) = (0, Vec::new());
+        let (mut kept, mut idle, mut entries66) = (0, Vec::new(), Vec::new());
         table.read(&mut |keys, pins| {
             for (key, pin) in keys.iter().zip(pins) {
-                if self.pin_stays(key, pin) {
+                if Entry66::is_of_kind(pin) {
+                    entries66.push(Entry66::new(self, key, pin));
+                } else if self.pin_stays(key, pin) {
                     kept += 1;
                 } else {
                     idle.push(*key);
@@ -21,11 +27,26 @@ impl Pass<'_> {
             }
             (self.pause)();
         })?;
+        kept += self.remove_pins(table, &idle)?;
+        Ok(kept + self.judge(kind, table, entries66)?)
+    }
+
+    /// Removes the pins of these keys that are still idle. Returns how many stay.
+    fn remove_pins(
+        &mut self,
+        table: &mut dyn SweptTable<FlowKey, Pin>,
+        idle: &[FlowKey],
+    ) -> Result<usize, TableError> {
+        let mut kept = 0;
         for keys in idle.chunks(REMOVED_TOGETHER) {
             let mut gone = Vec::new();
             for key in keys {
                 match table.get(key)? {
-                    Some(pin) if self.pin_stays(key, &pin) => kept += 1,
+                    // Where the flow has gone over to an uplink that translates ports, its marks are
+                    // to be read in another way: by the next pass.
+                    Some(pin) if Entry66::is_of_kind(&pin) || self.pin_stays(key, &pin) => {
+                        kept += 1;
+                    }
                     Some(_) => gone.push(*key),
                     None => {}
                 }

@@ -3,6 +3,7 @@ mod flow;
 mod host;
 mod mapping;
 mod nat64;
+mod nat66;
 mod pin;
 mod routed;
 mod timer;

@@ -48,7 +48,10 @@ pub(super) fn run<F: Frame, T: Tables6>(
     tables.replace_pin(FlowTable::Established, &in_key, pin).map_err(full)?;
     let pin = pin::new(tables, packet, (id, uplink.generation), lan, &mut place);
     mapped::make_outward(pin, host, (uplink.address, public_port));
-    tables.replace_pin(FlowTable::Established, &packet.key, pin).map_err(full)?;
+    if let Err(error) = tables.replace_pin(FlowTable::Established, &packet.key, pin) {
+        tables.retract_pin(FlowTable::Established, &in_key);
+        return Err(full(error));
+    }
     Err(Stop::Next(Stage::Outbound6, Note::OPENED))
 }
 

@@ -44,6 +44,15 @@ fn the_outward_entry_goes_first() {
 }
 
 #[test]
+fn the_outward_entry_goes_first_even_if_it_was_not_read() {
+    let [out, back] = pair(UDP, 1, mark(500, 1), mark(500, 1));
+    let mut tables = Fake::of_established([back]);
+    tables.established.after_reading = Some(Box::new(move |entries| entries.extend([out])));
+    tables.sweep_amid_changes();
+    assert_eq!(tables.established.removed, [out.0, back.0]);
+}
+
+#[test]
 fn a_hairpin_is_one_flow_too() {
     for (opening, answer, left) in [(121, 121, 0), (121, 120, 2), (120, 121, 2)] {
         let mut tables = Fake::of_established(hairpin(UDP, mark(opening, 1), mark(answer, 1)));

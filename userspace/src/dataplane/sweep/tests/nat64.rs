@@ -4,7 +4,7 @@ use super::*;
 
 const ICMPV6: u8 = 58;
 const ACK: u32 = Mark::ANY | Mark::ACK;
-const INSIDE: Ipv6 = Ipv6::new([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+pub(super) const INSIDE: Ipv6 = Ipv6::new([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
 
 fn digest() -> HostDigest {
     HostDigest::new(&DIGESTS, INSIDE)
@@ -12,7 +12,7 @@ fn digest() -> HostDigest {
 
 /// Both entries of a host's flow to the server by uplink 1, the outward one first. `protocol` is that of
 /// IPv6.
-fn pair64(protocol: u8, out: Mark, back: Mark) -> [(FlowKey, Flow); 2] {
+pub(super) fn pair64(protocol: u8, out: Mark, back: Mark) -> [(FlowKey, Flow); 2] {
     let prefix = Ipv6::new([0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     let nat64 = Nat64::new(prefix, 96).unwrap();
     let outside = (nat64.embed(SERVER), SERVICE);
@@ -46,7 +46,7 @@ fn pair64(protocol: u8, out: Mark, back: Mark) -> [(FlowKey, Flow); 2] {
 }
 
 /// Both sides of its mapping, last used so many ticks ago, the LAN's first.
-fn mapping64(protocol: u8, age: u32) -> [(FlowKey, Binding); 2] {
+pub(super) fn mapping64(protocol: u8, age: u32) -> [(FlowKey, Binding); 2] {
     let side = |(address, port)| Binding {
         used: u64::from(NOW - age),
         address,
