@@ -2,9 +2,10 @@
 
 use pointsman_ebpf::abi::{CounterId, Direction};
 use pointsman_ebpf::memory::sequence::Profile;
-use pointsman_ebpf::memory::sequence6::{Sequence6, generate};
+use pointsman_ebpf::memory::sequence6::{Player6, Sequence6, generate};
 use pointsman_ebpf::memory::site::PROVIDERS;
 use pointsman_ebpf::memory::{Counts, Random};
+use pointsman_ebpf::path::Tables as _;
 use pointsman_ebpf::verdict::{DropReason, PassReason, Verdict};
 
 use super::fuzz::{SEQUENCES, check_by, sequences};
@@ -32,6 +33,27 @@ fn path_and_model_agree() {
     }
     if count >= SEQUENCES && !cfg!(miri) {
         coverage(&all);
+    }
+}
+
+/// What the kernel is compared with must not depend on its random numbers.
+#[test]
+fn on_the_kernel_no_random_number_is_drawn() {
+    for number in 0..SEQUENCES.div_ceil(10) {
+        let sequence = generate(&mut Random::new(number), Profile::Kernel);
+        let undrawn = sequence.setup.tables().random();
+        let mut tables = sequence.setup.tables();
+        let mut player = Player6::default();
+        for step in &sequence.steps {
+            let input = player.frame(step);
+            let after = input.clone().map(|(came, mut frame)| {
+                let verdict = tables.run(&mut frame, came.ifindex());
+                (verdict, frame)
+            });
+            player.played(input, after.as_ref().map(|(verdict, frame)| (*verdict, &frame[..])));
+            step.apply(&mut tables);
+        }
+        assert_eq!(tables.random(), undrawn, "{sequence:?}\n{tables}");
     }
 }
 

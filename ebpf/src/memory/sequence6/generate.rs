@@ -4,6 +4,7 @@ use std::vec::Vec;
 
 use super::values::{
     EXTENSIONS, HOST_PORTS, ODD_ADDRESSES, ODD_SUFFIXES, SERVER_PORTS, SERVERS, TCP_OPTIONS,
+    number_of,
 };
 use super::{Address, End, Mappings6, Packet6, Sequence6, Setup6, Step6};
 use crate::memory::packet6::Body6;
@@ -14,8 +15,10 @@ use crate::memory::{Random, site6};
 
 /// A sequence.
 pub fn generate(random: &mut Random, profile: Profile) -> Sequence6 {
-    let mut generator = Generator { random, profile, steps: Vec::new(), fragments: Vec::new() };
+    let (steps, fragments) = (Vec::new(), Vec::new());
+    let mut generator = Generator { random, profile, steps, fragments, own_ports: false };
     let setup = generator.setup();
+    generator.own_ports = profile == Profile::Kernel && setup.carriage.contains(&Carriage::Nat66);
     let longest = if profile == Profile::Kernel { 200 } else { 100 };
     for _ in 0..10 + generator.below(longest) {
         let step = generator.step(&setup);
@@ -35,6 +38,8 @@ struct Generator<'a> {
     steps: Vec<Step6>,
     /// The steps of first fragments: later ones follow.
     fragments: Vec<Step6>,
+    /// Whether each host has ports, and identifiers, that no other has, so that none is drawn at random.
+    own_ports: bool,
 }
 
 impl Generator<'_> {
@@ -53,8 +58,6 @@ impl Generator<'_> {
 
     fn setup(&mut self) -> Setup6 {
         use Carriage::{Nat66, None, Nptv6, Routed, Source};
-        // How many of the first are not for the kernel, which would draw other ports at random.
-        const SHARED: usize = 6;
         const PAIRS: [[Carriage; 2]; 16] = [
             [Nat66, Nat66],
             [Nat66, Nat66],
@@ -76,8 +79,7 @@ impl Generator<'_> {
         const MANY: u32 = 1_000_000;
         let seldom = usize::from(!self.one_in(3));
         let kernel = self.profile == Profile::Kernel;
-        let first = if kernel { SHARED } else { 0 };
-        let place = first + self.below(PAIRS.len() - first - seldom);
+        let place = self.below(PAIRS.len() - seldom);
         let few = |generator: &mut Self| {
             if kernel || !generator.one_in(4) { MANY } else { 1 + generator.below(6) as u32 }
         };
@@ -91,19 +93,20 @@ impl Generator<'_> {
             one_first: self.one_in(2),
             neighbours: !self.one_in(8),
             tagging: self.tagging(),
-            mappings: if kernel { Mappings6::default() } else { self.mappings() },
+            mappings: self.mappings(),
         }
     }
 
     fn mappings(&mut self) -> Mappings6 {
-        const MANY: u32 = 1_000_000;
-        let few = |generator: &mut Self, most: usize| {
-            if generator.one_in(3) { 1 + generator.below(most) as u32 } else { MANY }
+        let kernel = self.profile == Profile::Kernel;
+        let few = |generator: &mut Self, most: usize| match kernel || !generator.one_in(3) {
+            true => 1_000_000,
+            false => 1 + generator.below(most) as u32,
         };
         Mappings6 {
             drawn: self.below(200) as u8,
             filtering: self.pick(&[0, 0, 1, 2]),
-            nat_ports: if self.one_in(3) { (4000, 4007) } else { (1024, 65535) },
+            nat_ports: if !kernel && self.one_in(3) { (4000, 4003) } else { (1024, 65535) },
             of_host: few(self, 6),
             entries: few(self, 24),
         }
@@ -157,7 +160,8 @@ impl Generator<'_> {
             6 => self.hairpin(body, setup),
             _ => self.unasked(body, setup),
         };
-        if self.one_in(20) {
+        let keeps_ports = self.own_ports && packet.interface == Interface::Lan;
+        if self.one_in(20) && !keeps_ports {
             packet.source.0 = self.pick(&ODD_ADDRESSES);
         }
         if self.one_in(20) {
@@ -178,8 +182,10 @@ impl Generator<'_> {
             7..=10 => Body6::Udp,
             11..=13 => Body6::Echo { reply: self.one_in(4) },
             14 => {
+                // An echo's identifier would be no port that is handed out.
+                let echo = if self.own_ports { 127 } else { 128 };
                 let icmp_type =
-                    self.pick(&[135, 136, 133, 137, 143, 130, 100, 128, 129, 127, 1, 4]);
+                    self.pick(&[135, 136, 133, 137, 143, 130, 100, echo, 129, 127, 1, 4]);
                 Body6::Message([icmp_type, self.pick(&[0, 1])], [0; 4])
             }
             _ => Body6::Other(self.pick(&[47, 50, 59, 132, 4, 1])),
@@ -196,7 +202,13 @@ impl Generator<'_> {
             Carriage::Nptv6(_) | Carriage::Nat66 | Carriage::None => site6::INTERNAL,
         };
         let suffix = self.suffix();
-        (site6::within(prefix, suffix).segments(), self.pick(&HOST_PORTS))
+        (site6::within(prefix, suffix).segments(), self.port_of(suffix))
+    }
+
+    /// A port of the host with this suffix.
+    fn port_of(&mut self, suffix: [u16; 5]) -> u16 {
+        let own = if self.own_ports { 100 * number_of(suffix) } else { 0 };
+        own + self.pick(&HOST_PORTS)
     }
 
     fn suffix(&mut self) -> [u16; 5] {
@@ -220,7 +232,7 @@ impl Generator<'_> {
             Carriage::Nat66 => site6::own(&provider).segments(),
             Carriage::None => site6::within(site6::INTERNAL, suffix).segments(),
         };
-        (interface, (address, self.pick(&HOST_PORTS)))
+        (interface, (address, self.port_of(suffix)))
     }
 
     /// From a LAN host to a server.
@@ -298,6 +310,7 @@ impl Generator<'_> {
             1 => 54 + self.below(20) as u16,
             _ => self.below(110) as u16,
         };
+        let at = if self.own_ports && at >= 20 { 21 } else { at };
         packet.damage = [Some((at, value)).filter(|_| !matches!(at, 12 | 13)), None];
         packet.repaired = self.one_in(2);
         match self.below(8) {

@@ -41,6 +41,12 @@ pub(super) const ODD_SUFFIXES: [[u16; 5]; 8] = [
     [0x100, 0, 0, 0, 3],
 ];
 
+/// A number for hosts with this suffix: each has another.
+pub(super) fn number_of(suffix: [u16; 5]) -> u16 {
+    let odd = ODD_SUFFIXES.iter().position(|odd| *odd == suffix);
+    odd.map_or_else(|| suffix[0] * 10 + suffix[4], |place| 20 + place as u16)
+}
+
 /// TCP options: segment sizes alone, behind others, at odd places, cut short, and malformed.
 pub(super) const TCP_OPTIONS: [&[u8]; 8] = [
     &[],
