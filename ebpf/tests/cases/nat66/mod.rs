@@ -13,4 +13,5 @@ mod mapping;
 mod mixed;
 mod moves;
 mod translation;
+mod translation_only;
 mod vlan;
