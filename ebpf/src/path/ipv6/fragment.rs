@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 
 use super::parse::Packet6;
 use super::{admission, send};
-use crate::abi::{Flow, FlowKey, Ipv6, LanSide, Port, SharedU64, ticks};
+use crate::abi::{Flow, FlowKey, Ipv6, Ipv6Mode, LanSide, Port, SharedU64, Uplink6, ticks};
 use crate::path::{FlowTable, Note, Stop, Tables6};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{Frame, Protocol};
@@ -30,6 +30,11 @@ pub(super) fn run<F: Frame, T: Tables6>(
         return Err(DropReason::FragmentOverlap.into());
     }
     if !packet.from_lan {
+        let is_shared = |uplink: &Uplink6| uplink.mode == Ipv6Mode::Nat66 as u8;
+        // What is for an address of one uplink's comes by no other.
+        if first.uplink != port.uplink && tables.uplink6(first.uplink).is_some_and(is_shared) {
+            return Err(DropReason::FragmentWithoutFirst.into());
+        }
         send::check_inward(frame, packet, first.lan)?;
         return send::write_inward(frame, packet, (first.inside(), first.lan), port.uplink);
     }

@@ -57,7 +57,8 @@ fn find<T: Tables6>(tables: &T, quote: &Quote, by: (u8, &Uplink6)) -> Option<Hos
     let (public, outside) = (quote.source, quote.destination);
     let key = FlowKey::pinned(tables.digest_key(), public, outside, quote.protocol);
     let ends = (public.0, outside.0);
-    if let Some(pin) = pin::of_key(tables, FlowTable::Established, &key, false, ends) {
+    let established = pin::of_key(tables, FlowTable::Established, &key, false, ends);
+    if let Some(pin) = established.filter(|pin| pin::may_come_by(pin, by.0)) {
         return Some(Host {
             end: (pin.inside, pin.port),
             lan: pin.lan,

@@ -5,6 +5,9 @@
 //! same tables ([`NAT66_SIDE`]). A flow has two pins, one for each direction ([`Masquerade`]); one that is
 //! not answered has that from the LAN only, which the answer finds by the mapping.
 //!
+//! The identification of a datagram in fragments stays, so those of two hosts to one destination may have one
+//! in common, as rarely as two of one host.
+//!
 //! An established packet takes the stages of IPv6, and so does what needs no more than its pin: [`Rewrite`]
 //! is all that is different there.
 //!

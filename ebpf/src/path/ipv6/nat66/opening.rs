@@ -1,7 +1,7 @@
 //! 4. From the LAN, of no flow, by an uplink whose address LAN hosts share: its mapping and its pin.
 
 use super::mapped;
-use crate::abi::{HostDigest, Port, Track, Uplink6, ticks, to_ipv4};
+use crate::abi::{HostDigest, Ipv6Mode, MAX_UPLINKS, Port, Track, Uplink6, ticks, to_ipv4};
 use crate::path::ipv6::pin::{self, Place};
 use crate::path::ipv6::send;
 use crate::path::mapping::{self, Wanted};
@@ -72,8 +72,12 @@ pub(super) fn map<F: Frame, T: Tables6>(
 /// The uplink that the stage before has chosen.
 #[inline(always)]
 fn chosen<T: Tables6>(tables: &T, note: Note) -> Result<(u8, &Uplink6), DropReason> {
-    let (id, _) = note.wanted_mapping();
-    Ok((id, tables.uplink6(id).ok_or(DropReason::NoUplink)?))
+    // The compiler would ask whether it is one before it takes the rest off, which the verifier does not follow.
+    let id = note.wanted_mapping().0 & (MAX_UPLINKS as u8 - 1);
+    // The daemon may have given it another mode since.
+    let is_shared =
+        |uplink: &&Uplink6| uplink.mode == Ipv6Mode::Nat66 as u8 && uplink.generation != 0;
+    Ok((id, tables.uplink6(id).filter(is_shared).ok_or(DropReason::NoUplink)?))
 }
 
 /// The sender's mapping.
