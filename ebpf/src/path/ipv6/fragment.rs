@@ -21,7 +21,10 @@ pub(super) fn run<F: Frame, T: Tables6>(
     _note: Note,
 ) -> Result<Verdict, Stop> {
     let key = key(frame, tables, packet).ok_or(DropReason::Truncated)?;
-    let Some(first) = tables.flow(FlowTable::Fragments, &key) else {
+    let known = tables
+        .flow(FlowTable::Fragments, &key)
+        .filter(|first| packet.from_lan || may_come_by(tables, first, port.uplink));
+    let Some(first) = known else {
         admission::of_no_flow(frame, tables, packet)?;
         return Err(DropReason::FragmentWithoutFirst.into());
     };
@@ -30,11 +33,6 @@ pub(super) fn run<F: Frame, T: Tables6>(
         return Err(DropReason::FragmentOverlap.into());
     }
     if !packet.from_lan {
-        let is_shared = |uplink: &Uplink6| uplink.mode == Ipv6Mode::Nat66 as u8;
-        // What is for an address of one uplink's comes by no other.
-        if first.uplink != port.uplink && tables.uplink6(first.uplink).is_some_and(is_shared) {
-            return Err(DropReason::FragmentWithoutFirst.into());
-        }
         send::check_inward(frame, packet, first.lan)?;
         return send::write_inward(frame, packet, (first.inside(), first.lan), port.uplink);
     }
@@ -44,6 +42,13 @@ pub(super) fn run<F: Frame, T: Tables6>(
     }
     let source = send::check_outward(frame, packet, uplink)?;
     send::write_outward(frame, packet, (first.uplink, uplink), source)
+}
+
+/// What is for an address that LAN hosts share comes by the uplink whose it is.
+#[inline(always)]
+fn may_come_by<T: Tables6>(tables: &T, first: &Flow<SharedU64>, uplink: u8) -> bool {
+    let is_shared = |uplink: &Uplink6| uplink.mode == Ipv6Mode::Nat66 as u8;
+    first.uplink == uplink || !tables.uplink6(first.uplink).is_some_and(is_shared)
 }
 
 #[inline(always)]

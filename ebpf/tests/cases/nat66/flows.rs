@@ -4,7 +4,7 @@ use pointsman_ebpf::abi::{L4Port, Mark, Masquerade, Opener};
 use pointsman_ebpf::memory::site::{A, B, lan};
 use pointsman_ebpf::memory::site6::{entry, own};
 use pointsman_ebpf::memory::{Body6, DIGEST_KEY, PacketBuilder6};
-use pointsman_ebpf::path::FlowTable;
+use pointsman_ebpf::path::{FlowTable, Tables6 as _};
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 use pointsman_ebpf::wire::tcp_flags::{ACK, FIN, RST, SYN};
 
@@ -235,4 +235,19 @@ fn each_host_has_its_mac() {
     gateway.sends66(&theirs, &A, 6000);
     gateway.delivers66(&answer(&A), &A, HOST);
     gateway.delivers66(&answer(&A).to(public(&A, 6000)), &A, (OTHER.0, 6000));
+}
+
+/// A packet of the flow that had this place in the table before may be noted in it late.
+#[test]
+fn what_is_noted_in_the_place_of_the_address_does_no_harm() {
+    let gateway = gateway();
+    gateway.sends66(&request(), &A, HOST.1);
+    let (key, _) = gateway.pin66(FlowTable::Unreplied, Masquerade::Out);
+    let pin = gateway.tables.pin(FlowTable::Unreplied, &key).expect("it is there");
+    pin.into.mark.store(0x1234);
+    gateway.delivers66(&answer(&A), &A, HOST);
+    let (_, out) = gateway.pin66(FlowTable::Established, Masquerade::Out);
+    assert_eq!(out.into.to_address(), entry(own(&A)));
+    gateway.delivers66(&answer(&A), &A, HOST);
+    gateway.holds66([2, 0, 0], 2);
 }

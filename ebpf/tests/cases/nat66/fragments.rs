@@ -3,13 +3,14 @@
 
 use pointsman_ebpf::abi::PortRange;
 use pointsman_ebpf::memory::PacketBuilder6;
-use pointsman_ebpf::memory::site::{A, B, lan};
+use pointsman_ebpf::memory::site::{self, A, B, lan};
+use pointsman_ebpf::memory::site6::{self, Carriage};
 use pointsman_ebpf::path::FlowTable;
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 use pointsman_ebpf::wire::tcp_flags::ACK;
 
 use super::harness::{
-    Gateway, HOST, OTHER, STRANGER, answer, echo, gateway, leaving, other_request, public,
+    Gateway, HOST, OTHER, STRANGER, answer, coming, echo, gateway, leaving, other_request, public,
     reaching, reply, request, segment, unasked,
 };
 
@@ -255,4 +256,19 @@ fn each_is_answered_like_any() {
             gateway.tells6(lan::IFINDEX, fragment, reason, [2, 0], [0, 0, 5, 0]);
         }
     }
+}
+
+/// What is for an address of an uplink's comes by no other.
+#[test]
+fn a_later_one_by_another_uplink() {
+    let carriages = [Carriage::Nat66, Carriage::Routed];
+    let mut gateway = Gateway::of(site6::gateway(site::prefer_a, carriages));
+    gateway.settings().nat_ports = PortRange { first: SHIFTED, last: SHIFTED + 1 };
+    gateway.sends66(&request(), &A, SHIFTED);
+    let input = large_answer().fragments(3);
+    let output = reaching(&large_answer(), HOST).fragments(3);
+    gateway.forwards_in(&input[0], &A, &output[0]);
+    let astray = coming(large_answer(), &B).fragments(3);
+    gateway.passes(B.ifindex, &astray[1], PassReason::Local);
+    gateway.forwards_in(&input[1], &A, &output[1]);
 }

@@ -380,3 +380,14 @@ fn from_a_martian() {
     }
     gateway.delivers66(&unasked(&A), &A, HOST);
 }
+
+/// The address is another uplink's by now, which the flow is not by.
+#[test]
+fn about_a_flow_of_another_uplink() {
+    let mut gateway = gateway();
+    gateway.establish66();
+    gateway.uplink6(&B).address = site6::entry(own(&A));
+    let quote = leaving(&request(), &A, HOST.1).quoted(ALL);
+    let packet = PacketBuilder6::error(ROUTER, own(&A), [3, 0], [0; 4], &quote);
+    mismatches(&gateway, &B, &coming(packet, &B));
+}
