@@ -290,7 +290,16 @@ impl Dataplane for Kernel {
     }
 
     fn set_uplink6(&mut self, id: u8, uplink: &Uplink6) -> Result<(), TableError> {
-        self.uplinks6.set(u32::from(id), *uplink).map_err(TableError::writing(UPLINKS6))
+        let known = self.uplinks6.get(u32::from(id)).map(|known| known.generation);
+        let mut set = |uplink| {
+            self.uplinks6.set(u32::from(id), uplink).map_err(TableError::writing(UPLINKS6))
+        };
+        if known != Some(uplink.generation) {
+            // A packet that comes meanwhile may read of both, and what it notes would stay. The generation
+            // is the first that is written: it notes the one before, or none, while the rest changes.
+            set(Uplink6 { generation: 0, ..*uplink })?;
+        }
+        set(*uplink)
     }
 
     fn set_nat64(&mut self, nat64: &Nat64) -> Result<(), TableError> {

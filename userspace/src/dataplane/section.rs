@@ -10,6 +10,11 @@ pub(super) struct Section<T: Pod, const N: usize> {
 }
 
 impl<T: Pod + Default, const N: usize> Section<T, N> {
+    /// The element of this index, if there is one.
+    pub(super) fn get(&self, index: u32) -> Option<&T> {
+        self.elements.get(index as usize)
+    }
+
     /// Replaces an element.
     ///
     /// The kernel writes the others also, as they are: nobody who reads them meanwhile sees that.
