@@ -343,7 +343,7 @@ fn missing6(uplink: &ControlledUplink, config: &Ipv6) -> String {
         (Some(gateway), None) => format!("the router {gateway} does not answer"),
         _ if config.mode == Ipv6Mode::Nat66 && uplink.address6().is_none() => format!(
             "{interface} has no IPv6 address for hosts to share, other than link-local, tentative and \
-             deprecated ones; give it one (`ip address add ADDRESS/LENGTH dev {interface}`), or set \
+             deprecated ones, and those of other uplinks; give it one (`ip address add ADDRESS/LENGTH dev {interface}`), or set \
              ipv6.address"
         ),
         _ => "no LAN interface has a unique local address, whose prefix would be translated; add one, \

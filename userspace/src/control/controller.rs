@@ -8,6 +8,7 @@ use super::forward::Target;
 use super::prefixes::internal_prefix;
 use super::register::Register;
 use super::uplink::ControlledUplink;
+use super::uplink6::Surroundings;
 use crate::config::{self, Config};
 use crate::netlink::{Link, Snapshot, Update};
 use crate::ports::PortSet;
@@ -132,8 +133,11 @@ impl Controller {
             generation
         };
         let internal = internal_prefix(&self.config, &self.facts);
+        let mut taken = Vec::new();
         for uplink in &mut self.uplinks {
-            uplink.refresh(&self.facts, internal, now, &mut generation);
+            let around = Surroundings { internal, taken: &taken };
+            uplink.refresh(&self.facts, around, now, &mut generation);
+            taken.extend(uplink.address6());
         }
         for target in self.targets.values_mut() {
             target.refresh(&self.facts, lan_links(&self.config, &self.facts));

@@ -2,13 +2,12 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use ipnet::Ipv6Net;
 use pointsman_ebpf::abi::{self, Ipv4, Mac, MacPair};
 
 use super::attachment::Attachment;
 use super::inquiry::Inquiry;
 use super::routed::RoutedSide;
-use super::uplink6::Ipv6Side;
+use super::uplink6::{Ipv6Side, Surroundings};
 use crate::config::{self, Gateway};
 use crate::netlink::{Resolution, Snapshot};
 use crate::probe::{Outcome, ProbeEvent};
@@ -87,7 +86,7 @@ impl ControlledUplink {
     pub(super) fn refresh(
         &mut self,
         facts: &Snapshot,
-        internal: Option<Ipv6Net>,
+        around: Surroundings<'_>,
         now: Instant,
         generation: &mut impl FnMut() -> u32,
     ) {
@@ -113,7 +112,7 @@ impl ControlledUplink {
         self.record(&attachment, generation);
         if let Some(config) = &self.config.ipv6 {
             let mac = self.config.gateway_mac;
-            self.ipv6.refresh(config, internal, facts, &attachment, mac, generation);
+            self.ipv6.refresh(config, around, facts, &attachment, mac, generation);
         }
     }
 

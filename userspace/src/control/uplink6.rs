@@ -24,13 +24,23 @@ pub(super) struct Ipv6Side {
     record: Option<Uplink6>,
 }
 
+/// What counts for an uplink that is not its own.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    /// The LAN's prefix, where the configuration does not say it.
+    pub(super) internal: Option<Ipv6Net>,
+    /// The addresses that hosts share on the uplinks before this one. What comes in for an address is
+    /// known by that alone.
+    pub(super) taken: &'a [Ipv6Addr],
+}
+
 impl Ipv6Side {
-    /// Takes in what the kernel knows of the uplink's interface. `internal` is the LAN's prefix, where
-    /// the configuration does not say it, and `gateway_mac` the next hop's where it does.
+    /// Takes in what the kernel knows of the uplink's interface. `gateway_mac` is the next hop's where the
+    /// configuration says it.
     pub(super) fn refresh(
         &mut self,
         config: &config::Ipv6,
-        internal: Option<Ipv6Net>,
+        Surroundings { internal, taken }: Surroundings<'_>,
         facts: &Snapshot,
         attachment: &Attachment<'_>,
         gateway_mac: Option<[u8; 6]>,
@@ -41,7 +51,7 @@ impl Ipv6Side {
             Gateway6::Address(address) => Some(address),
             Gateway6::Auto => self.ifindex.and_then(|index| facts.default_gateway6(index)),
         };
-        self.address = self.choose_address(config, facts);
+        self.address = self.choose_address(config, facts, taken);
         // By another mode would leave what this one is to translate.
         self.record = self.record.filter(|record| record.mode == mode_of(config) as u8);
         let running = attachment.is(|link| link.admin_up && link.carrier);
@@ -73,13 +83,20 @@ impl Ipv6Side {
         });
     }
 
-    /// The address that is configured, or one of the interface's, if hosts share one.
-    fn choose_address(&self, config: &config::Ipv6, facts: &Snapshot) -> Option<Ipv6Addr> {
+    /// The address that is configured, or one of the interface's, if hosts share one; none that is `taken`.
+    fn choose_address(
+        &self,
+        config: &config::Ipv6,
+        facts: &Snapshot,
+        taken: &[Ipv6Addr],
+    ) -> Option<Ipv6Addr> {
+        let is_free = |address: &Ipv6Addr| !taken.contains(address);
         match (config.mode, config.address) {
             (config::Ipv6Mode::Nat66, None) => {
-                address6::choose(facts.ranked_ipv6_addresses(self.ifindex?), self.address)
+                let addresses = facts.ranked_ipv6_addresses(self.ifindex?);
+                address6::choose(addresses.filter(|(address, _)| is_free(address)), self.address)
             }
-            (config::Ipv6Mode::Nat66, address) => address,
+            (config::Ipv6Mode::Nat66, address) => address.filter(is_free),
             _ => None,
         }
     }

@@ -134,8 +134,8 @@ fn an_uplink_without_an_address_is_not_chosen_until_it_has_one() {
         missing.as_deref(),
         Some(
             "wan0 has no IPv6 address for hosts to share, other than link-local, tentative and \
-             deprecated ones; give it one (`ip address add ADDRESS/LENGTH dev wan0`), or set \
-             ipv6.address"
+             deprecated ones, and those of other uplinks; give it one (`ip address add \
+             ADDRESS/LENGTH dev wan0`), or set ipv6.address"
         )
     );
     gateway.fact(ranked(OWN, Rank::Primary));
@@ -186,4 +186,22 @@ fn nothing_is_translated_where_the_lans_prefix_is_not_known() {
     assert!(missing.starts_with("no LAN interface has a unique local address"), "{missing}");
     gateway.fact(Fact::Address { address: lan, rank: Rank::Primary });
     assert_eq!(fiber(&gateway).address, entry(OWN));
+}
+
+#[test]
+fn an_address_is_of_one_uplink_only() {
+    let mut gateway = running(NAT66, NAT66);
+    let nowhere = Ipv6::default();
+    let cable = |gateway: &Gateway| {
+        gateway.dataplane.uplinks6.get(&1).map_or(nowhere, |uplink| uplink.address)
+    };
+    gateway.fact(has_address6(CABLE, OWN, 64));
+    assert_eq!((fiber(&gateway).address, cable(&gateway)), (entry(OWN), nowhere));
+    assert_eq!(sources(&gateway, "fd00:1::/48"), 0b01);
+    gateway.fact(has_address6(CABLE, "2001:db8:c::2", 64));
+    assert_eq!(cable(&gateway), entry("2001:db8:c::2"));
+    // Also where the configuration gives it to the other one.
+    let given = format!("{NAT66}, address = \"{OWN}\"");
+    gateway.reload(&[&with(FIBER_CONFIG, NAT66), &with(CABLE_CONFIG, &given)]);
+    assert_eq!((fiber(&gateway).address, cable(&gateway)), (entry(OWN), nowhere));
 }
