@@ -7,7 +7,7 @@ use crate::{
     chain::Chain,
     flows::{Flows, Lan},
     gateway::Kind,
-    report::{Row, ServiceRow, median},
+    report::{Row, ServiceRow},
     service::Service,
 };
 
@@ -102,7 +102,7 @@ fn row(chains: &mut [Chain], flows: Flows, effort: &Effort) -> Result<Row> {
     }
     Ok(Row::new(flows.count, |kind| {
         let (.., rates) = turns.iter().find(|(chain, ..)| chain.kind() == kind)?;
-        median(rates)
+        Some(rates)
     }))
 }
 

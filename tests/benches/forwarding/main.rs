@@ -90,6 +90,8 @@ enum Part {
     Flood,
     /// How fast packets of known flows are forwarded
     Forwarding,
+    /// The same, of all that is not NAT44
+    Services,
 }
 
 /// How much is measured.
@@ -140,7 +142,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         let (rows, unanswered) = on_one_cpu(|| bench.measure(&effort))?;
         report.rows = rows;
         report.unanswered = Some(unanswered);
-        drop(bench);
+    }
+    if wanted(Part::Forwarding) || arguments.only == Some(Part::Services) {
         let mut benches = forwarding::ServiceBench::all()?;
         let measure = |bench: &mut forwarding::ServiceBench| bench.measure(&effort);
         let rows: Vec<_> = on_one_cpu(|| benches.iter_mut().map(measure).collect::<Result<_>>())?;

@@ -15,7 +15,8 @@ pub(crate) struct Report {
     pub(crate) floods: Vec<Flood>,
 }
 
-/// Millions of frames a second at one number of flows.
+/// Millions of frames a second at one number of flows, the middle values of all rounds, and how they
+/// compare: the middle values of what is compared round by round, for the machine's speed drifts.
 #[derive(Serialize)]
 pub(crate) struct Row {
     flows: u32,
@@ -24,6 +25,10 @@ pub(crate) struct Row {
     pointsman_mpps: Option<f64>,
     tagged_mpps: Option<f64>,
     masquerade_mpps: Option<f64>,
+    pointsman_of_bare: Option<f64>,
+    pointsman_of_minimal: Option<f64>,
+    pointsman_of_masquerade: Option<f64>,
+    tagged_of_pointsman: Option<f64>,
 }
 
 /// A row of another service than NAT44.
@@ -35,9 +40,14 @@ pub(crate) struct ServiceRow {
 }
 
 impl Row {
-    /// `rate` is in frames a second.
-    pub(crate) fn new(flows: u32, rate: impl Fn(Kind) -> Option<f64>) -> Self {
-        let mpps = |kind| rate(kind).map(millions);
+    /// `rates` are in frames a second, of every round.
+    pub(crate) fn new<'a>(flows: u32, rates: impl Fn(Kind) -> Option<&'a [f64]>) -> Self {
+        let mpps = |kind| rates(kind).and_then(median).map(millions);
+        let compare = |of, to| {
+            let (of, to) = rates(of).zip(rates(to))?;
+            let rounds: Vec<_> = of.iter().zip(to).map(|(of, to)| of / to).collect();
+            median(&rounds).map(thousandths)
+        };
         Self {
             flows,
             bare_mpps: mpps(Kind::Bare),
@@ -45,20 +55,25 @@ impl Row {
             pointsman_mpps: mpps(Kind::Pointsman),
             tagged_mpps: mpps(Kind::Tagged),
             masquerade_mpps: mpps(Kind::Masquerade),
+            pointsman_of_bare: compare(Kind::Pointsman, Kind::Bare),
+            pointsman_of_minimal: compare(Kind::Pointsman, Kind::Minimal),
+            pointsman_of_masquerade: compare(Kind::Pointsman, Kind::Masquerade),
+            tagged_of_pointsman: compare(Kind::Tagged, Kind::Pointsman),
         }
     }
 
     fn print(&self, what: &str) {
         eprintln!(
-            "{what:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
+            "{what:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}  {:>15}",
             figure(self.bare_mpps),
             figure(self.minimal_mpps),
             figure(self.pointsman_mpps),
             figure(self.tagged_mpps),
             figure(self.masquerade_mpps),
-            ratio(self.pointsman_mpps, self.bare_mpps),
-            ratio(self.pointsman_mpps, self.minimal_mpps),
-            ratio(self.pointsman_mpps, self.masquerade_mpps),
+            ratio(self.pointsman_of_bare),
+            ratio(self.pointsman_of_minimal),
+            ratio(self.pointsman_of_masquerade),
+            ratio(self.tagged_of_pointsman),
         );
     }
 }
@@ -67,7 +82,7 @@ impl Report {
     /// Tables on standard error, and, if so, the JSON on standard output.
     pub(crate) fn print(&self, json: bool) -> Result<()> {
         eprintln!(
-            "{:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
+            "{:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}  {:>15}",
             "flows",
             "bare",
             "minimal",
@@ -76,7 +91,8 @@ impl Report {
             "masquerade",
             "of bare",
             "of minimal",
-            "of masquerade"
+            "of masquerade",
+            "tagged/untagged"
         );
         for row in &self.rows {
             row.print(&row.flows.to_string());
@@ -108,7 +124,7 @@ impl Opening {
         let Self { new_mappings, pointsman_mfps, masquerade_mfps } = *self;
         let what = if new_mappings { "new, and mapping" } else { "new" };
         eprintln!(
-            "{what:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}",
+            "{what:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}  {:>15}",
             "-",
             "-",
             figure(Some(pointsman_mfps)),
@@ -116,7 +132,8 @@ impl Opening {
             figure(Some(masquerade_mfps)),
             "-",
             "-",
-            ratio(Some(pointsman_mfps), Some(masquerade_mfps)),
+            ratio(Some(pointsman_mfps / masquerade_mfps)),
+            "-",
         );
     }
 }
@@ -140,15 +157,19 @@ impl Flood {
 
 /// A rate a second in millions, as exact as it is worth.
 pub(crate) fn millions(rate: f64) -> f64 {
-    (rate / 1e3).round() / 1e3
+    thousandths(rate / 1e6)
+}
+
+fn thousandths(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
 }
 
 fn figure(mpps: Option<f64>) -> String {
     mpps.map_or_else(|| "-".to_owned(), |mpps| format!("{mpps:.3} ({:.0} ns)", 1e3 / mpps))
 }
 
-fn ratio(of: Option<f64>, to: Option<f64>) -> String {
-    of.zip(to).map_or_else(|| "-".to_owned(), |(of, to)| format!("{:.2}", of / to))
+fn ratio(ratio: Option<f64>) -> String {
+    ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"))
 }
 
 /// The middle value, or the mean of the two in the middle.
