@@ -2,6 +2,7 @@
 //!
 //! TCP and UDP without extension headers and in one buffer have code of their own, as those of IPv4 have.
 
+use core::hint::black_box;
 use core::mem::MaybeUninit;
 
 use super::parse::{self, Packet6};
@@ -87,46 +88,46 @@ fn shaped<'p, F: Frame, T: Tables6, E: End>(
         Ok(parsed) => parsed,
         Err(stop) => return Step::Done(end.done(frame, refused(stop))),
     };
+    let (stage, note) = match send(frame, tables, port, packet, foreign) {
+        Ok(Ok(verdict)) => return Step::Done(end.done(frame, verdict)),
+        Ok(Err(Stop::Answer(reason, mtu))) => (Stage::Answer6, Note::dropped(reason, mtu)),
+        Ok(Err(stop)) => return Step::Done(end.done(frame, refused(stop))),
+        Err(next) => next,
+    };
+    // The compiler would join these ends of all shapes, and have every packet get ready for that at each
+    // branch that leads there: some 60 stores to the stack.
+    Step::Next(black_box(stage), packet, note)
+}
+
+/// Sends a packet of an established flow.
+///
+/// # Errors
+/// Where to go on, where there is none, or the packet needs more.
+#[inline(always)]
+fn send<F: Frame, T: Tables6>(
+    frame: &mut F,
+    tables: &T,
+    port: &Port,
+    packet: &Packet6,
+    foreign: bool,
+) -> Result<Result<Verdict, Stop>, (Stage, Note)> {
     if packet.from_lan && tables.nat64().contains(&packet.outside) {
-        return match nat64::established(frame, tables, port, packet) {
-            Some(sent) => conclude(frame, sent, packet, end),
-            None => Step::Next(Stage::Outbound64, packet, Note::NOTHING),
-        };
+        return nat64::established(frame, tables, port, packet)
+            .ok_or((Stage::Outbound64, Note::NOTHING));
     }
     if foreign {
-        return Step::Next(Stage::Inbound6, packet, Note::NOTHING);
+        return Err((Stage::Inbound6, Note::NOTHING));
     }
-    let pin = match find(tables, port, packet) {
-        Ok(pin) => pin,
-        Err((stage, note)) => return Step::Next(stage, packet, note),
-    };
+    let pin = find(tables, port, packet)?;
     // Either direction is sent by code of its own.
-    let sent = if !packet.from_lan {
-        send::inward(frame, tables, packet, pin, port)
+    if !packet.from_lan {
+        Ok(send::inward(frame, tables, packet, pin, port))
     } else if let Some(uplink) = pin::sending(tables, pin)
         && packet.is_from(frame, port, pin.lan)
     {
-        send::outward(frame, tables, packet, pin, uplink)
+        Ok(send::outward(frame, tables, packet, pin, uplink))
     } else {
-        return Step::Next(Stage::Outbound6, packet, Note::NOTHING);
-    };
-    conclude(frame, sent, packet, end)
-}
-
-/// What this stage ends in, of a packet that is sent, or is not.
-#[inline(always)]
-fn conclude<'p, F: Frame, E: End>(
-    frame: &F,
-    sent: Result<Verdict, Stop>,
-    packet: &'p Packet6,
-    end: &E,
-) -> Step<'p, E::Done, Packet6> {
-    match sent {
-        Ok(verdict) => Step::Done(end.done(frame, verdict)),
-        Err(Stop::Answer(reason, mtu)) => {
-            Step::Next(Stage::Answer6, packet, Note::dropped(reason, mtu))
-        }
-        Err(stop) => Step::Done(end.done(frame, refused(stop))),
+        Err((Stage::Outbound6, Note::NOTHING))
     }
 }
 
