@@ -79,56 +79,81 @@ fn shaped<'p, F: Frame, T: Tables6, E: End>(
     place: &'p mut MaybeUninit<Packet6>,
     end: &E,
 ) -> Step<'p, E::Done, Packet6> {
-    let parsed = if port.role == PortRole::Lan as u8 {
-        outgoing(frame, tables, header, upper, place)
+    // Either direction is sent by code of its own.
+    if port.role == PortRole::Lan as u8 {
+        match outgoing(frame, tables, header, upper, place) {
+            Ok(packet) => {
+                let sent = send_out(frame, tables, port, packet);
+                conclude(frame, sent, packet, end)
+            }
+            Err(stop) => Step::Done(end.done(frame, refused(stop))),
+        }
     } else {
-        incoming(frame, tables, port, header, upper, place)
-    };
-    let (packet, foreign) = match parsed {
-        Ok(parsed) => parsed,
-        Err(stop) => return Step::Done(end.done(frame, refused(stop))),
-    };
-    let (stage, note) = match send(frame, tables, port, packet, foreign) {
+        match incoming(frame, tables, port, header, upper, place) {
+            Ok((packet, foreign)) => {
+                let sent = send_in(frame, tables, port, packet, foreign);
+                conclude(frame, sent, packet, end)
+            }
+            Err(stop) => Step::Done(end.done(frame, refused(stop))),
+        }
+    }
+}
+
+/// What has become of a packet in this stage, or where it goes on.
+type Sent = Result<Result<Verdict, Stop>, (Stage, Note)>;
+
+/// What this stage ends in.
+#[inline(always)]
+fn conclude<'p, F: Frame, E: End>(
+    frame: &F,
+    sent: Sent,
+    packet: &'p Packet6,
+    end: &E,
+) -> Step<'p, E::Done, Packet6> {
+    let (stage, note) = match sent {
         Ok(Ok(verdict)) => return Step::Done(end.done(frame, verdict)),
         Ok(Err(Stop::Answer(reason, mtu))) => (Stage::Answer6, Note::dropped(reason, mtu)),
         Ok(Err(stop)) => return Step::Done(end.done(frame, refused(stop))),
         Err(next) => next,
     };
-    // The compiler would join these ends of all shapes, and have every packet get ready for that at each
-    // branch that leads there: some 60 stores to the stack.
+    // The compiler would join these ends of all shapes and directions, and have every packet get ready for
+    // that at each branch that leads there: some 60 stores to the stack.
     Step::Next(black_box(stage), packet, note)
 }
 
-/// Sends a packet of an established flow.
-///
-/// # Errors
-/// Where to go on, where there is none, or the packet needs more.
+/// Sends a packet of an established flow from the LAN.
 #[inline(always)]
-fn send<F: Frame, T: Tables6>(
+fn send_out<F: Frame, T: Tables6>(
+    frame: &mut F,
+    tables: &T,
+    port: &Port,
+    packet: &Packet6,
+) -> Sent {
+    if tables.nat64().contains(&packet.outside) {
+        return nat64::established(frame, tables, port, packet)
+            .ok_or((Stage::Outbound64, Note::NOTHING));
+    }
+    let pin = find(tables, port, packet)?;
+    let uplink = pin::sending(tables, pin)
+        .filter(|_| packet.is_from(frame, port, pin.lan))
+        .ok_or((Stage::Outbound6, Note::NOTHING))?;
+    Ok(send::outward(frame, tables, packet, pin, uplink))
+}
+
+/// The same to the LAN, unless it is for no address there.
+#[inline(always)]
+fn send_in<F: Frame, T: Tables6>(
     frame: &mut F,
     tables: &T,
     port: &Port,
     packet: &Packet6,
     foreign: bool,
-) -> Result<Result<Verdict, Stop>, (Stage, Note)> {
-    if packet.from_lan && tables.nat64().contains(&packet.outside) {
-        return nat64::established(frame, tables, port, packet)
-            .ok_or((Stage::Outbound64, Note::NOTHING));
-    }
+) -> Sent {
     if foreign {
         return Err((Stage::Inbound6, Note::NOTHING));
     }
     let pin = find(tables, port, packet)?;
-    // Either direction is sent by code of its own.
-    if !packet.from_lan {
-        Ok(send::inward(frame, tables, packet, pin, port))
-    } else if let Some(uplink) = pin::sending(tables, pin)
-        && packet.is_from(frame, port, pin.lan)
-    {
-        Ok(send::outward(frame, tables, packet, pin, uplink))
-    } else {
-        Err((Stage::Outbound6, Note::NOTHING))
-    }
+    Ok(send::inward(frame, tables, packet, pin, port))
 }
 
 /// Parses a packet from the LAN.
@@ -139,7 +164,7 @@ fn outgoing<'p, F: Frame, T: Tables6>(
     header: &Ipv6Header,
     upper: Upper,
     place: &'p mut MaybeUninit<Packet6>,
-) -> Result<(&'p Packet6, bool), Stop> {
+) -> Result<&'p Packet6, Stop> {
     parse::check_header(frame, header)?;
     let (inside, outside) = (header.source(), header.destination());
     let key = |transport: Transport| {
@@ -147,7 +172,7 @@ fn outgoing<'p, F: Frame, T: Tables6>(
         let ends = ((inside, source), (outside, destination));
         (key(tables, ends, upper.protocol()), inside, outside, transport)
     };
-    Ok((parse::packet(frame, header, upper, true, key, place)?, false))
+    parse::packet(frame, header, upper, true, key, place)
 }
 
 /// Parses a packet from an uplink, and says whether it is for no address of the LAN.
