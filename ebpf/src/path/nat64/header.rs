@@ -45,6 +45,10 @@ pub(super) fn to_v4<F: Frame>(
         addresses,
     );
     frame.replace_front(packet.transport(), ETHERNET_LEN + IPV4_LEN)?;
+    // So the compiler asks once where the frame ends.
+    if !frame.holds(ETHERNET_LEN + IPV4_LEN) {
+        return None;
+    }
     frame.write(0, macs.words())?;
     frame.write(ETHERNET_LEN - size_of_val(&EtherType::IPV4), EtherType::IPV4)?;
     frame.write(ETHERNET_LEN, translated)

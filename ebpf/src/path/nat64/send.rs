@@ -106,7 +106,8 @@ pub(super) fn outward<F: Frame, M>(
     header::to_v4(frame, packet, uplink.macs, addresses).ok_or(DropReason::Truncated)?;
     if packet.kind != Kind::Tail {
         let transport = ETHERNET_LEN + IPV4_LEN;
-        write_transport(frame, transport, protocol, flow, len).ok_or(DropReason::Truncated)?;
+        write_transport(frame, (transport, true), protocol, flow, len)
+            .ok_or(DropReason::Truncated)?;
     }
     Ok(Verdict::Forward { egress: uplink.egress, uplink: flow.uplink, direction: Direction::Out })
 }
@@ -130,7 +131,8 @@ pub(super) fn inward<F: Frame, M>(
     let transport =
         header::to_v6(frame, packet, flow.lan.macs(), addresses).ok_or(DropReason::Truncated)?;
     if packet.kind != Kind::Tail {
-        write_transport(frame, transport, protocol, flow, len).ok_or(DropReason::Truncated)?;
+        write_transport(frame, (transport, false), protocol, flow, len)
+            .ok_or(DropReason::Truncated)?;
         if protocol == Protocol::UDP {
             sum_udp(frame, transport, addresses, len).ok_or(DropReason::Truncated)?;
         }
@@ -149,18 +151,17 @@ fn segment_limit(lan: LanSide, uplink: &Uplink) -> u16 {
 }
 
 /// Writes port, or identifier, and checksum of a transport header of `protocol`, which may be that of
-/// either version, of a message of `len` bytes.
+/// either version, of a message of `len` bytes, on its way out or not.
 #[inline(always)]
 fn write_transport<F: Frame, M>(
     frame: &mut F,
-    transport: usize,
+    (transport, is_out): (usize, bool),
     protocol: u8,
     flow: &Flow<M>,
     len: usize,
 ) -> Option<()> {
-    let is_out = flow.direction == Direction::Out64 as u8;
     if protocol == Protocol::ICMP || protocol == Protocol::ICMPV6 {
-        return write_echo(frame, transport, flow, len);
+        return write_echo(frame, (transport, is_out), flow, len);
     }
     let at = transport
         + if protocol == Protocol::TCP { offset::TCP_CHECKSUM } else { offset::UDP_CHECKSUM };
@@ -180,12 +181,11 @@ fn write_transport<F: Frame, M>(
 #[inline(always)]
 fn write_echo<F: Frame, M>(
     frame: &mut F,
-    transport: usize,
+    (transport, is_out): (usize, bool),
     flow: &Flow<M>,
     len: usize,
 ) -> Option<()> {
     let [old_type, _] = frame.read::<[u8; 2]>(transport)?;
-    let is_out = flow.direction == Direction::Out64 as u8;
     let new_type = match old_type {
         icmpv6_type::ECHO_REQUEST => icmp_type::ECHO_REQUEST,
         icmpv6_type::ECHO_REPLY => icmp_type::ECHO_REPLY,
