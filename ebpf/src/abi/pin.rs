@@ -162,7 +162,7 @@ impl FlowKey {
     }
 }
 
-/// The sum over pairs of halves of words, each half added to a word of the key.
+/// The sum over words of the product of each and its upper half, to both of which a word of the key is added.
 #[inline(always)]
 const fn sum([a, b, c, d]: [u64; 4], [i, j, k, l, m, n, o, p]: [u64; 8]) -> u64 {
     pair(a, i, j)
@@ -173,5 +173,5 @@ const fn sum([a, b, c, d]: [u64; 4], [i, j, k, l, m, n, o, p]: [u64; 8]) -> u64 
 
 #[inline(always)]
 const fn pair(word: u64, low: u64, high: u64) -> u64 {
-    low.wrapping_add(word & 0xffff_ffff).wrapping_mul(high.wrapping_add(word >> 32))
+    low.wrapping_add(word).wrapping_mul(high.wrapping_add(word >> 32))
 }

@@ -294,12 +294,16 @@ impl Places {
 /// universal string hashing is fast", The Computer Journal 57, 2014: "multilinear-HM"), so any two
 /// keys have it in common once in 2^32 times. Another multiplication spreads keys that are like each
 /// other: their sums may differ by the same amount all along.
+///
+/// The lower half of a word is not cut out of it, as it is there, which changes nothing of the proof: words
+/// of which the upper halves differ are told apart by the key that is added to the other factor, and those
+/// of which only the lower ones do differ by less than 2^32.
 #[inline(always)]
 fn hash(by: HashKey, key: &FlowKey) -> u64 {
     let [a, b, c, d, e] = by;
     let [addresses, transport] = key.words();
     let pair = |word: u64, low: u64, high: u64| {
-        low.wrapping_add(word & 0xffff_ffff).wrapping_mul(high.wrapping_add(word >> 32))
+        low.wrapping_add(word).wrapping_mul(high.wrapping_add(word >> 32))
     };
     let sum = a.wrapping_add(pair(addresses, b, c)).wrapping_add(pair(transport, d, e));
     (sum ^ sum >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd)
