@@ -1,9 +1,10 @@
 //! NAT66: hosts of the LAN share an address of an uplink, and ports tell them apart, for providers that give
 //! no prefix to translate to.
 //!
-//! Mappings, ports, filtering and limits of hosts are those of IPv4 (RFC 4787, RFC 5382, RFC 5508), by the
-//! same tables ([`NAT66_SIDE`]). A flow has two pins, one for each direction ([`Masquerade`]); one that is
-//! not answered has that from the LAN only, which the answer finds by the mapping.
+//! Mappings, ports, filtering and how many mappings a host may have are those of IPv4 (RFC 4787, RFC 5382,
+//! RFC 5508), by the same tables ([`NAT66_SIDE`]). A flow has two pins, one for each direction
+//! ([`Masquerade`]); one that is not answered has that from the LAN only, which the answer finds by the
+//! mapping.
 //!
 //! The identification of a datagram in fragments stays, so those of two hosts to one destination may have one
 //! in common, as rarely as two of one host.
