@@ -119,6 +119,10 @@ impl Frame for TaggedPacketFrame {
 
     #[inline(always)]
     fn insert_tags(&mut self, vlan: Vlan, came: Tags) -> Option<()> {
+        // The most frequent ones, without the call of a function.
+        if self.hidden == TAG_LEN && vlan.count() == 1 {
+            return Tags::to_vlan(vlan, came).replace(self);
+        }
         let (context, hidden) = (self.packet.context, self.hidden as u32);
         (insert_tags(context, hidden, vlan.to_bits(), came.to_bits()) == 0).then_some(())
     }

@@ -15,7 +15,7 @@ use crate::abi::{
     Direction, Flow, LAN_REALM, Port, PortKey, PortRole, ROUTED_REALM, SharedU64, Uplink,
 };
 use crate::verdict::{DropReason, PassReason, Verdict};
-use crate::wire::{ETHERNET_LEN, EtherType, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp};
+use crate::wire::{ETHERNET_LEN, EtherType, Ethernet, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp};
 
 /// [`Stage::Established`]. What is parsed of the packet is in `place`.
 ///
@@ -32,11 +32,12 @@ pub fn established<'p, F: Frame, T: Tables, E: End>(
     place: &'p mut MaybeUninit<Packet>,
     end: &E,
 ) -> Result<Step<'p, E::Done>, Stage> {
+    // Before the port is looked up: of an interface that has VLANs only, there is none without a tag.
+    if frame.read(Ethernet::TYPE).is_some_and(EtherType::is_tag) {
+        return Err(Stage::Tagged);
+    }
     let Some(port) = tables.port(PortKey::untagged(ifindex)) else {
-        return match frame.ethernet() {
-            Some(ethernet) if EtherType::is_tag(ethernet.ether_type) => Err(Stage::Tagged),
-            _ => Ok(Step::Done(end.done(frame, Verdict::Pass(PassReason::UnknownPort)))),
-        };
+        return Ok(Step::Done(end.done(frame, Verdict::Pass(PassReason::UnknownPort))));
     };
     of_port(frame, tables, port, place, end)
 }

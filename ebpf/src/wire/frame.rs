@@ -216,6 +216,16 @@ impl Frame for MemoryFrame<'_> {
         Some(())
     }
 
+    /// As the kernel's frame does it.
+    fn insert_tags(&mut self, vlan: Vlan, came: Tags) -> Option<()> {
+        let tags = Tags::to_vlan(vlan, came);
+        if self.hidden == TAG_LEN && vlan.count() == 1 {
+            tags.replace(self)
+        } else {
+            tags.insert(self)
+        }
+    }
+
     fn truncate(&mut self, len: usize) -> Option<()> {
         self.bytes.truncate(self.hidden + len);
         Some(())

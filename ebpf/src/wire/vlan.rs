@@ -124,21 +124,34 @@ impl Tags {
     #[must_use]
     #[inline(always)]
     pub fn insert<F: Frame>(self, frame: &mut F) -> Option<()> {
-        let len = self.len();
-        frame.grow_front(len)?;
+        frame.grow_front(self.len())?;
         if self.is_empty() {
             return Some(());
         }
+        self.write(frame, self.len())?;
+        if self.inner() != 0 {
+            frame.write(Ethernet::TYPE + TAG_LEN, self.inner().to_le_bytes())?;
+        }
+        Some(())
+    }
+
+    /// The same of one tag that takes the place of the only one that is hidden: nothing else moves.
+    #[must_use]
+    #[inline(always)]
+    pub fn replace<F: Frame>(self, frame: &mut F) -> Option<()> {
+        frame.grow_front(TAG_LEN)?;
+        self.write(frame, TAG_LEN)
+    }
+
+    /// Moves the MACs `len` bytes towards the start, and puts the outer tag behind them.
+    #[inline(always)]
+    fn write<F: Frame>(self, frame: &mut F, len: usize) -> Option<()> {
         // Word by word: the compiler has a function for what overlaps otherwise.
         for at in [0, 4, 8] {
             let word: [u8; 4] = frame.read(len + at)?;
             frame.write(at, word)?;
         }
-        frame.write(Ethernet::TYPE, self.outer().to_le_bytes())?;
-        if self.inner() != 0 {
-            frame.write(Ethernet::TYPE + TAG_LEN, self.inner().to_le_bytes())?;
-        }
-        Some(())
+        frame.write(Ethernet::TYPE, self.outer().to_le_bytes())
     }
 }
 
