@@ -20,6 +20,8 @@ use crate::{
 pub(crate) enum Kind {
     /// XDP redirect of whatever comes, without a look-up: the limit for anything in XDP.
     Bare,
+    /// The same, where all frames have a VLAN tag, which stays.
+    BareTagged,
     /// One look-up in a hash map of the kernel, one change of the entry, redirect: the limit for any
     /// flow table on such a map.
     Minimal,
@@ -50,8 +52,14 @@ pub(crate) trait Gateway: Send {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Bare, Self::Minimal, Self::Pointsman, Self::Tagged, Self::Masquerade];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Bare,
+        Self::BareTagged,
+        Self::Minimal,
+        Self::Pointsman,
+        Self::Tagged,
+        Self::Masquerade,
+    ];
 
     /// Starts it, for what it is to do and what the LAN is like.
     pub(crate) fn start(
@@ -61,7 +69,7 @@ impl Kind {
         lan: Lan,
     ) -> Result<Box<dyn Gateway>> {
         Ok(match self {
-            Self::Bare => Box::new(Bare::start(hosts)?),
+            Self::Bare | Self::BareTagged => Box::new(Bare::start(hosts)?),
             Self::Minimal => Box::new(Minimal::start(hosts)?),
             Self::Pointsman => Box::new(Daemon::start(hosts, service, lan)?),
             Self::Tagged => {
@@ -80,7 +88,11 @@ impl Kind {
 
     /// The VLANs of the frames in the LAN and at the uplink, or zero where frames have no tags.
     pub(crate) fn vlans(self) -> [u16; 2] {
-        if self == Self::Tagged { [10, 35] } else { [0, 0] }
+        match self {
+            Self::BareTagged => [10, 10],
+            Self::Tagged => [10, 35],
+            _ => [0, 0],
+        }
     }
 
     /// The IPv4 source addresses that it sends from: a prefix and its mask, in host byte order.
@@ -94,6 +106,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Bare => "bare",
+            Self::BareTagged => "bare tagged",
             Self::Minimal => "minimal",
             Self::Pointsman => "pointsman",
             Self::Tagged => "tagged",

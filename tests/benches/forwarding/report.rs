@@ -21,6 +21,7 @@ pub(crate) struct Report {
 pub(crate) struct Row {
     flows: u32,
     bare_mpps: Option<f64>,
+    bare_tagged_mpps: Option<f64>,
     minimal_mpps: Option<f64>,
     pointsman_mpps: Option<f64>,
     tagged_mpps: Option<f64>,
@@ -29,6 +30,7 @@ pub(crate) struct Row {
     pointsman_of_minimal: Option<f64>,
     pointsman_of_masquerade: Option<f64>,
     tagged_of_pointsman: Option<f64>,
+    bare_tagged_of_bare: Option<f64>,
 }
 
 /// A row of another service than NAT44.
@@ -51,6 +53,7 @@ impl Row {
         Self {
             flows,
             bare_mpps: mpps(Kind::Bare),
+            bare_tagged_mpps: mpps(Kind::BareTagged),
             minimal_mpps: mpps(Kind::Minimal),
             pointsman_mpps: mpps(Kind::Pointsman),
             tagged_mpps: mpps(Kind::Tagged),
@@ -59,12 +62,13 @@ impl Row {
             pointsman_of_minimal: compare(Kind::Pointsman, Kind::Minimal),
             pointsman_of_masquerade: compare(Kind::Pointsman, Kind::Masquerade),
             tagged_of_pointsman: compare(Kind::Tagged, Kind::Pointsman),
+            bare_tagged_of_bare: compare(Kind::BareTagged, Kind::Bare),
         }
     }
 
     fn print(&self, what: &str) {
         eprintln!(
-            "{what:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}  {:>15}",
+            "{what:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}  {:>15}  {:>11}",
             figure(self.bare_mpps),
             figure(self.minimal_mpps),
             figure(self.pointsman_mpps),
@@ -74,6 +78,7 @@ impl Row {
             ratio(self.pointsman_of_minimal),
             ratio(self.pointsman_of_masquerade),
             ratio(self.tagged_of_pointsman),
+            ratio(self.bare_tagged_of_bare),
         );
     }
 }
@@ -82,7 +87,7 @@ impl Report {
     /// Tables on standard error, and, if so, the JSON on standard output.
     pub(crate) fn print(&self, json: bool) -> Result<()> {
         eprintln!(
-            "{:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}  {:>15}",
+            "{:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}  {:>15}  {:>11}",
             "flows",
             "bare",
             "minimal",
@@ -92,7 +97,8 @@ impl Report {
             "of bare",
             "of minimal",
             "of masquerade",
-            "tagged/untagged"
+            "tagged/untagged",
+            "of the bare"
         );
         for row in &self.rows {
             row.print(&row.flows.to_string());
@@ -124,7 +130,7 @@ impl Opening {
         let Self { new_mappings, pointsman_mfps, masquerade_mfps } = *self;
         let what = if new_mappings { "new, and mapping" } else { "new" };
         eprintln!(
-            "{what:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}  {:>15}",
+            "{what:>18}  {:>16}  {:>16}  {:>16}  {:>16}  {:>16}  {:>7}  {:>10}  {:>13}  {:>15}  {:>11}",
             "-",
             "-",
             figure(Some(pointsman_mfps)),
@@ -133,6 +139,7 @@ impl Opening {
             "-",
             "-",
             ratio(Some(pointsman_mfps / masquerade_mfps)),
+            "-",
             "-",
         );
     }
