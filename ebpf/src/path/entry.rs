@@ -6,8 +6,8 @@ use core::mem::MaybeUninit;
 use super::parse::Packet;
 use super::{FlowTable, InsertError, Tables};
 use crate::abi::{
-    Binding, Direction, Flow, FlowKey, Forward, HostDigest, Ipv4, Ipv6, L4Port, LanSide, MacPair,
-    Opener, Port, SharedU64, Uplink, ticks,
+    Binding, DigestKey, Direction, Flow, FlowKey, Forward, HostDigest, Ipv4, Ipv6, L4Port, LanSide,
+    MacPair, Opener, Port, SharedU64, Uplink, ticks,
 };
 use crate::verdict::DropReason;
 use crate::wire::{Frame, Protocol, checksum::Delta};
@@ -50,10 +50,12 @@ impl Inside {
         Self::new((binding.address, binding.port), binding.lan)
     }
 
-    /// A host of IPv6: what stands for its address, and how its neighbours are asked for it.
+    /// A host of IPv6: what stands for its address, and how its neighbours are asked for it; and the digest
+    /// of that.
     #[inline(always)]
-    pub(super) fn of_ipv6(digest: HostDigest, (address, port): (Ipv6, L4Port)) -> Self {
-        Self::new((digest.account(), port), LanSide::of_ipv6(address))
+    pub(super) fn of_ipv6(key: &DigestKey, (address, port): (Ipv6, L4Port)) -> (Self, HostDigest) {
+        let digest = HostDigest::new(key, address);
+        (Self::new((digest.account(), port), LanSide::of_ipv6(address)), digest)
     }
 
     /// Who is behind a public port that is forwarded.

@@ -3,6 +3,7 @@ use crate::abi::{
     Ipv6, LanNetwork, LanSide, LocalAddress, Nat64, Pin, Port, PortKey, Settings, SharedU64,
     SitePrefix, Uplink, Uplink6, Vlan,
 };
+use crate::verdict::DropReason;
 
 /// What the path looks things up in: BPF maps in the kernel, ordinary collections elsewhere.
 ///
@@ -164,6 +165,21 @@ pub enum NextHop {
     Unknown,
     /// By no LAN interface.
     Nowhere,
+}
+
+impl NextHop {
+    /// The side of the LAN, for what is to be sent there.
+    ///
+    /// # Errors
+    /// Why it is not.
+    #[inline(always)]
+    pub(super) fn side(self) -> Result<LanSide, DropReason> {
+        match self {
+            Self::Lan(lan) => Ok(lan),
+            Self::Unknown => Err(DropReason::NeighbourUnknown),
+            Self::Nowhere => Err(DropReason::NoLanRoute),
+        }
+    }
 }
 
 /// A table of flows.

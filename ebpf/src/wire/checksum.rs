@@ -3,7 +3,7 @@
 //! The sum does not depend on byte order (RFC 1071 section 2(B)): everything here works on words as
 //! the machine loads them, and what it gives is stored the same way.
 
-use super::Frame;
+use super::{Frame, Protocol};
 use crate::abi::{Ipv4, Ipv6, L4Port};
 
 /// Folds a sum of words to 16 bits, carries added back in.
@@ -102,6 +102,15 @@ impl Delta {
 pub const fn update(field: u16, delta: u16) -> u16 {
     let sum = !field as u32 + delta as u32;
     !((sum >> 16) + sum) as u16
+}
+
+/// The checksum field of TCP, UDP, or ICMP of either version, after a change by `delta`.
+#[inline(always)]
+pub const fn update_of(protocol: u8, field: u16, delta: u16) -> u16 {
+    match protocol {
+        Protocol::UDP => update_udp(field, delta),
+        _ => update(field, delta),
+    }
 }
 
 /// As [`update`], for UDP over IPv4: zero says that there is no checksum, which stays so, and a

@@ -220,6 +220,8 @@ pub mod unreachable_code {
 
 /// Where the fields that translation writes stand, from the start of the transport header.
 pub mod offset {
+    use super::Protocol;
+
     /// The source port of TCP and UDP.
     pub const SOURCE_PORT: usize = 0;
     /// The destination port of TCP and UDP.
@@ -232,4 +234,25 @@ pub mod offset {
     pub const ICMP_CHECKSUM: usize = 2;
     /// The identifier of an ICMP echo.
     pub const ICMP_IDENTIFIER: usize = 4;
+
+    /// The port of TCP or UDP at the source's end, or at the destination's; of an echo, of either version,
+    /// its identifier.
+    #[inline(always)]
+    pub const fn port(protocol: u8, is_source: bool) -> usize {
+        match protocol {
+            Protocol::TCP | Protocol::UDP if is_source => SOURCE_PORT,
+            Protocol::TCP | Protocol::UDP => DESTINATION_PORT,
+            _ => ICMP_IDENTIFIER,
+        }
+    }
+
+    /// The checksum of TCP, UDP, or ICMP of either version.
+    #[inline(always)]
+    pub const fn checksum(protocol: u8) -> usize {
+        match protocol {
+            Protocol::TCP => TCP_CHECKSUM,
+            Protocol::UDP => UDP_CHECKSUM,
+            _ => ICMP_CHECKSUM,
+        }
+    }
 }

@@ -9,7 +9,8 @@ use crate::abi::{FlowKey, Ipv6, Ipv6Mode, L4Port, Masquerade, Port, Uplink6};
 use crate::path::{FlowTable, Note, Stage, Stop, Tables6};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{
-    Echo, Frame, ICMP_LEN, IPV6_LEN, Ipv6Header, Ports, Protocol, Upper, icmpv6_type, is_extension,
+    ETHERNET_LEN, Echo, Frame, ICMP_LEN, IPV6_LEN, Ipv6Header, Ports, Protocol, Upper, checksum,
+    icmpv6_type, is_extension,
 };
 
 /// The stage.
@@ -116,6 +117,23 @@ pub(super) fn rewrite_hairpin<F: Frame>(
         .write(quote.at + Ipv6Header::SOURCE, source.to_wire())
         .and_then(|()| frame.write(quote.at + Ipv6Header::DESTINATION, destination.to_wire()))
         .ok_or(DropReason::Truncated.into())
+}
+
+/// Checks the ICMPv6 checksum of an error of `body` bytes, which is to get another one.
+#[inline(always)]
+pub(in crate::path) fn check_sum<F: Frame>(
+    frame: &F,
+    packet: &Packet6,
+    body: usize,
+) -> Result<(), DropReason> {
+    let header: Ipv6Header = frame.read(ETHERNET_LEN).ok_or(DropReason::Truncated)?;
+    let (source, destination) = (header.source(), header.destination());
+    let pseudo = Ipv6Header::pseudo_header(source, destination, Protocol::ICMPV6, body as u16);
+    match frame.sum(packet.transport(), body) {
+        Some(sum) if checksum::is_right(sum + pseudo) => Ok(()),
+        Some(_) => Err(DropReason::BadChecksum),
+        None => Err(DropReason::Truncated),
+    }
 }
 
 /// The packet that an error quotes, as far as it does.

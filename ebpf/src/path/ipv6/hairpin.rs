@@ -7,7 +7,7 @@ use super::parse::Packet6;
 use super::{error, send, translate};
 use crate::abi::{Direction, Port};
 use crate::path::parse::Kind;
-use crate::path::{NextHop, Note, Stop, Tables6, forward, lan};
+use crate::path::{Note, Stop, Tables6, forward, lan};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{ETHERNET_LEN, Frame, Ipv6Header};
 
@@ -51,11 +51,7 @@ fn translated<F: Frame, T: Tables6>(
     let uplink = tables.uplink6(id).ok_or(DropReason::NoUplink)?;
     let destination = translate::internal(uplink, packet.outside)?;
     let source = translate::external(uplink, packet.inside)?;
-    let lan = match tables.lan_next_hop(&destination) {
-        NextHop::Lan(lan) => lan,
-        NextHop::Unknown => return Err(DropReason::NeighbourUnknown.into()),
-        NextHop::Nowhere => return Err(DropReason::NoLanRoute.into()),
-    };
+    let lan = tables.lan_next_hop(&destination).side()?;
     send::check_inward(frame, packet, lan)?;
     if packet.kind == Kind::Error {
         error::rewrite_hairpin(frame, packet, uplink)?;

@@ -7,7 +7,7 @@ use super::send::{self, Delivery};
 use super::{admission, inbound};
 use crate::abi::{Inbound, Port};
 use crate::path::parse::Kind;
-use crate::path::{FlowTable, NextHop, Note, Stop, Tables6};
+use crate::path::{FlowTable, Note, Stop, Tables6};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::Frame;
 
@@ -27,11 +27,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
     if packet.kind != Kind::Opens {
         return Err(DropReason::Unsolicited.into());
     }
-    let lan = match tables.lan_next_hop(&packet.inside) {
-        NextHop::Lan(lan) => lan,
-        NextHop::Unknown => return Err(DropReason::NeighbourUnknown.into()),
-        NextHop::Nowhere => return Err(DropReason::NoLanRoute.into()),
-    };
+    let lan = tables.lan_next_hop(&packet.inside).side()?;
     send::check_inward(frame, packet, lan)?;
     let mut place = Place::uninit();
     let new = pin::new(tables, packet, (port.uplink, uplink.generation), lan, &mut place);

@@ -7,7 +7,7 @@
 use super::icmp::{self, Message, Mtus};
 use super::{admission, entry, send};
 use crate::abi::{Direction, Flow, FlowKey, Port, SharedU64, Uplink, to_ipv4};
-use crate::path::ipv6::error::Quote;
+use crate::path::ipv6::error::{self, Quote};
 use crate::path::{FlowTable, Note, Packet6, Stop, Tables6};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{
@@ -27,7 +27,8 @@ pub(super) fn run<F: Frame, T: Tables6>(
     packet: &Packet6,
     _note: Note,
 ) -> Result<Verdict, Stop> {
-    check_sum(frame, packet)?;
+    let body = packet.body(frame).ok_or(DropReason::Truncated)?;
+    error::check_sum(frame, packet, body)?;
     let quote = Quote::read(frame, packet)?;
     // An error goes back to who sent what it quotes.
     if quote.source.0 != packet.outside {
@@ -61,20 +62,6 @@ fn find<'a, T: Tables6>(tables: &'a T, key: &FlowKey) -> Option<(&'a Flow<Shared
             Some((flow, entry::sending(tables, flow)?))
         },
     )
-}
-
-/// Checks the ICMPv6 checksum, for the error gets a new one.
-#[inline(always)]
-fn check_sum<F: Frame>(frame: &F, packet: &Packet6) -> Result<(), DropReason> {
-    let body = packet.body(frame).ok_or(DropReason::Truncated)?;
-    let header: Ipv6Header = frame.read(ETHERNET_LEN).ok_or(DropReason::Truncated)?;
-    let (source, destination) = (header.source(), header.destination());
-    let pseudo = Ipv6Header::pseudo_header(source, destination, Protocol::ICMPV6, body as u16);
-    match frame.sum(packet.transport(), body) {
-        Some(sum) if checksum::is_right(sum + pseudo) => Ok(()),
-        Some(_) => Err(DropReason::BadChecksum),
-        None => Err(DropReason::Truncated),
-    }
 }
 
 /// The error's own header.
@@ -158,11 +145,7 @@ fn write_quoted<F: Frame>(
     whole: u16,
     flow: &Flow<SharedU64>,
 ) -> Option<()> {
-    let (port, at) = match protocol {
-        Protocol::TCP => (offset::DESTINATION_PORT, offset::TCP_CHECKSUM),
-        Protocol::UDP => (offset::DESTINATION_PORT, offset::UDP_CHECKSUM),
-        _ => (offset::ICMP_IDENTIFIER, offset::ICMP_CHECKSUM),
-    };
+    let (port, at) = (offset::port(protocol, false), offset::checksum(protocol));
     let mut delta = Delta::NONE.word(0, flow.transport_delta);
     if protocol == Protocol::ICMP {
         let old: u8 = frame.read(QUOTED)?;
@@ -179,9 +162,6 @@ fn write_quoted<F: Frame>(
         return Some(());
     }
     let old = u16::from_ne_bytes(frame.read(QUOTED + at)?);
-    let new = match protocol {
-        Protocol::UDP => checksum::update_udp(old, delta.fold()),
-        _ => checksum::update(old, delta.fold()),
-    };
+    let new = checksum::update_of(protocol, old, delta.fold());
     frame.write(QUOTED + at, new.to_ne_bytes())
 }

@@ -33,7 +33,12 @@ pub(super) fn to_v4<F: Frame>(
         let more = if packet.fragment & 1 != 0 { Ipv4Header::MORE_FRAGMENTS } else { 0 };
         (identification.to_host(), packet.fragment >> 3 | more)
     } else if total_len <= FRAGMENTABLE_MAX {
-        (u16::from_be_bytes(frame.read(packet.transport() + checksum_at(packet))?), 0)
+        (
+            u16::from_be_bytes(
+                frame.read(packet.transport() + offset::checksum(packet.key.protocol()))?,
+            ),
+            0,
+        )
     } else {
         (0, Ipv4Header::DONT_FRAGMENT)
     };
@@ -52,16 +57,6 @@ pub(super) fn to_v4<F: Frame>(
     frame.write(0, macs.words())?;
     frame.write(ETHERNET_LEN - size_of_val(&EtherType::IPV4), EtherType::IPV4)?;
     frame.write(ETHERNET_LEN, translated)
-}
-
-/// Where the transport checksum stands in its header.
-#[inline(always)]
-fn checksum_at(packet: &Packet6) -> usize {
-    match packet.key.protocol() {
-        Protocol::TCP => offset::TCP_CHECKSUM,
-        Protocol::UDP => offset::UDP_CHECKSUM,
-        _ => offset::ICMP_CHECKSUM,
-    }
 }
 
 /// Puts an IPv6 header, a fragment header where it is a fragment, and MACs, before what the packet of

@@ -3,10 +3,10 @@
 use super::entry::{self, Common};
 use super::reply::{ends, out_key, target};
 use super::send;
-use crate::abi::{Filtering, HostDigest, Ipv6, L4Port, LanSide, Opener, Port, Uplink, ticks};
+use crate::abi::{Filtering, HostDigest, Ipv6, L4Port, Opener, Port, Uplink, ticks};
 use crate::path::entry::{Inside, Place};
 use crate::path::inbound::{is_permitted, is_spoofed};
-use crate::path::{FlowTable, NextHop, Note, Packet, Stage, Stop, Tables6, flow};
+use crate::path::{FlowTable, Note, Packet, Stage, Stop, Tables6, flow};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::Frame;
 
@@ -27,7 +27,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
     let by = (port.uplink, uplink);
     let inside = target(tables, &packet.key, by).ok_or(DropReason::Unsolicited)?;
     admit(tables, packet, by, inside)?;
-    let lan = next_hop(tables, &inside.0)?;
+    let lan = tables.lan_next_hop(&inside.0).side()?;
     send::check_inward(frame, packet, lan)?;
     let digest = HostDigest::new(tables.digest_key(), inside.0);
     let common = Common::new(by, lan, Opener::Remote as u8, ticks(tables.now()));
@@ -48,7 +48,7 @@ fn admit<T: Tables6>(
     tables: &T,
     packet: &Packet,
     (id, uplink): (u8, &Uplink),
-    (address, inside_port): (Ipv6, L4Port),
+    inside: (Ipv6, L4Port),
 ) -> Result<(), DropReason> {
     let key = &packet.key;
     // Nobody could answer who has no address in the prefix.
@@ -57,19 +57,9 @@ fn admit<T: Tables6>(
     }
     let settings = tables.settings().ok_or(DropReason::NotReady)?;
     let filtering = settings.filtering;
-    let digest = HostDigest::new(tables.digest_key(), address);
-    let inside = Inside::of_ipv6(digest, (address, inside_port));
+    let (inside, _) = Inside::of_ipv6(tables.digest_key(), inside);
     let is_let_in = filtering == Filtering::Endpoint as u8
         || filtering == Filtering::Address as u8
             && is_permitted(tables, key, &inside, (id, uplink.generation));
     if is_let_in && !packet.is_reset() { Ok(()) } else { Err(DropReason::Filtered) }
-}
-
-#[inline(always)]
-fn next_hop<T: Tables6>(tables: &T, address: &Ipv6) -> Result<LanSide, DropReason> {
-    match tables.lan_next_hop(address) {
-        NextHop::Lan(lan) => Ok(lan),
-        NextHop::Unknown => Err(DropReason::NeighbourUnknown),
-        NextHop::Nowhere => Err(DropReason::NoLanRoute),
-    }
 }

@@ -81,6 +81,5 @@ fn chosen<T: Tables6>(tables: &T, note: Note) -> Result<(u8, &Uplink), DropReaso
 /// The sender as mappings have it.
 #[inline(always)]
 fn sender<T: Tables6>(tables: &T, packet: &Packet6) -> (Inside, HostDigest) {
-    let digest = HostDigest::new(tables.digest_key(), packet.inside);
-    (Inside::of_ipv6(digest, (packet.inside, packet.key.source_port())), digest)
+    Inside::of_ipv6(tables.digest_key(), (packet.inside, packet.key.source_port()))
 }

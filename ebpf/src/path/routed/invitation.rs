@@ -6,7 +6,7 @@ use crate::path::entry::{Common, Inside, Place};
 use crate::path::forward::{self, Way};
 use crate::path::inbound::is_spoofed;
 use crate::path::parse::{Kind, Packet};
-use crate::path::{FlowTable, NextHop, Note, Stop, Tables6, flow};
+use crate::path::{FlowTable, Note, Stop, Tables6, flow};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::Frame;
 
@@ -39,11 +39,7 @@ pub(in crate::path) fn run<F: Frame, T: Tables6>(
         Kind::Opens => {}
         _ => return Err(DropReason::Unsolicited.into()),
     }
-    let lan = match tables.lan_next_hop(&key.destination().into()) {
-        NextHop::Lan(lan) => lan,
-        NextHop::Unknown => return Err(DropReason::NeighbourUnknown.into()),
-        NextHop::Nowhere => return Err(DropReason::NoLanRoute.into()),
-    };
+    let lan = tables.lan_next_hop(&key.destination().into()).side()?;
     let way = Way::to_lan(lan, Direction::In);
     way.check(frame, packet)?;
     let inside = Inside::new(key.to(), lan);

@@ -3,9 +3,10 @@
 
 use super::mapped;
 use crate::abi::{Filtering, HostDigest, Ipv6, L4Port, Port, Uplink6};
+use crate::path::entry::Inside;
 use crate::path::ipv6::pin::{self, Place};
 use crate::path::ipv6::{admission, send};
-use crate::path::{FlowTable, NextHop, Note, Packet6, Stage, Stop, Tables6};
+use crate::path::{FlowTable, Note, Packet6, Stage, Stop, Tables6};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::Frame;
 
@@ -29,11 +30,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
         .ok_or(DropReason::Unsolicited)?;
     admission::check_outside(tables, &packet.outside)?;
     admit(tables, packet, by, host)?;
-    let lan = match tables.lan_next_hop(&host.0) {
-        NextHop::Lan(lan) => lan,
-        NextHop::Unknown => return Err(DropReason::NeighbourUnknown.into()),
-        NextHop::Nowhere => return Err(DropReason::NoLanRoute.into()),
-    };
+    let lan = tables.lan_next_hop(&host.0).side()?;
     send::check_inward(frame, packet, lan)?;
     let mut place = Place::uninit();
     let pin = pin::new(tables, packet, (port.uplink, uplink.generation), lan, &mut place);
@@ -71,7 +68,7 @@ fn is_permitted<T: Tables6>(
     host: (Ipv6, L4Port),
 ) -> bool {
     let sender = HostDigest::new(tables.digest_key(), packet.outside).sender();
-    let (inside, _) = mapped::inside(tables, host);
+    let (inside, _) = Inside::of_ipv6(tables.digest_key(), host);
     let key = mapped::outer_key(sender, mapped::public_port(packet), packet.key.protocol(), id);
     tables.binding(&key).is_some_and(|permission| {
         (permission.address, permission.port) == inside.end() && permission.generation == generation

@@ -1,10 +1,8 @@
 //! Whose a public port is, and what is written down of a flow by it.
 
 use crate::abi::{
-    FlowKey, HostDigest, Ipv4, Ipv6, L4Port, Masquerade, NAT66_SIDE, Pin, SharedU64, Track,
-    Uplink6, to_ipv4,
+    FlowKey, Ipv4, Ipv6, L4Port, Masquerade, NAT66_SIDE, Pin, SharedU64, Track, Uplink6, to_ipv4,
 };
-use crate::path::entry::Inside;
 use crate::path::{FlowTable, Packet6, Tables6, ipv6::pin};
 use crate::wire::checksum::Delta;
 
@@ -54,13 +52,6 @@ pub(super) fn unanswered<'a, T: Tables6>(
             && pin.uplink == id
             && pin.generation == uplink.generation
     })
-}
-
-/// The LAN host as mappings have it, and its digest.
-#[inline(always)]
-pub(super) fn inside<T: Tables6>(tables: &T, host: (Ipv6, L4Port)) -> (Inside, HostDigest) {
-    let digest = HostDigest::new(tables.digest_key(), host.0);
-    (Inside::of_ipv6(digest, host), digest)
 }
 
 /// Makes a new pin one of what a LAN host sends that appears as `public`.

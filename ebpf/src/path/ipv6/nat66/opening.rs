@@ -2,6 +2,7 @@
 
 use super::mapped;
 use crate::abi::{HostDigest, Ipv6Mode, MAX_UPLINKS, Port, Track, Uplink6, ticks, to_ipv4};
+use crate::path::entry::Inside;
 use crate::path::ipv6::pin::{self, Place};
 use crate::path::ipv6::send;
 use crate::path::mapping::{self, Wanted};
@@ -83,7 +84,8 @@ fn chosen<T: Tables6>(tables: &T, note: Note) -> Result<(u8, &Uplink6), DropReas
 /// The sender's mapping.
 #[inline(always)]
 fn wanted<T: Tables6>(tables: &T, packet: &Packet6, by: (u8, &Uplink6)) -> Wanted {
-    let (inside, digest) = mapped::inside(tables, (packet.inside, packet.key.source_port()));
+    let (inside, digest) =
+        Inside::of_ipv6(tables.digest_key(), (packet.inside, packet.key.source_port()));
     let protocol = to_ipv4(packet.key.protocol());
     Wanted::of_nat66(&inside, digest, protocol, by, ticks(tables.now()))
 }

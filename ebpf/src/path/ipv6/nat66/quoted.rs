@@ -1,12 +1,11 @@
 //! ICMPv6 errors, and what they quote: their checksum, and its change.
 
-use super::rewrite::{checksum_of, port_of, updated};
 use crate::abi::{Ipv6, L4Port};
 use crate::path::Packet6;
-use crate::path::ipv6::error::Quote;
+use crate::path::ipv6::error::{self, Quote};
 use crate::verdict::DropReason;
 use crate::wire::checksum::{self, Delta};
-use crate::wire::{ETHERNET_LEN, Frame, Ipv6Header, Protocol, offset};
+use crate::wire::{Frame, Ipv6Header, offset};
 
 /// Checks the checksum (RFC 5508 section 4.1, REQ-3). It cannot be checked of a fragment, and is not of more
 /// than an Ethernet frame carries.
@@ -16,14 +15,7 @@ pub(super) fn check_sum<F: Frame>(frame: &F, packet: &Packet6) -> Result<(), Dro
     if packet.is_first_fragment() || body > checksum::SUMMED_MAX {
         return Ok(());
     }
-    let header: Ipv6Header = frame.read(ETHERNET_LEN).ok_or(DropReason::Truncated)?;
-    let ends = (header.source(), header.destination());
-    let pseudo = Ipv6Header::pseudo_header(ends.0, ends.1, Protocol::ICMPV6, body as u16);
-    match frame.sum(packet.transport(), body) {
-        Some(sum) if checksum::is_right(sum + pseudo) => Ok(()),
-        Some(_) => Err(DropReason::BadChecksum),
-        None => Err(DropReason::Truncated),
-    }
+    error::check_sum(frame, packet, body)
 }
 
 /// One end of a quoted packet, and what it becomes.
@@ -48,13 +40,13 @@ pub(super) fn rewrite<F: Frame>(
 ) -> Option<()> {
     let address = if end.is_source { Ipv6Header::SOURCE } else { Ipv6Header::DESTINATION };
     frame.write(quote.at + address, end.new.0.to_wire())?;
-    let port = quote.transport + port_of(quote.protocol, end.is_source);
+    let port = quote.transport + offset::port(quote.protocol, end.is_source);
     frame.write(port, end.new.1.octets())?;
     let mut change = outer.without(end.old.0).with(end.new.0).port(end.old.1, end.new.1);
-    let at = checksum_of(quote.protocol);
+    let at = offset::checksum(quote.protocol);
     if at + size_of::<u16>() <= quote.len {
         let old = u16::from_ne_bytes(frame.read(quote.transport + at)?);
-        let new = updated(quote.protocol, old, end.delta);
+        let new = checksum::update_of(quote.protocol, old, end.delta);
         frame.write(quote.transport + at, new.to_ne_bytes())?;
         change = change.word(old, new);
     }

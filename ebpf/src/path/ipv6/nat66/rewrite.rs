@@ -2,7 +2,7 @@
 
 use crate::abi::{L4Port, Masquerade, Pin};
 use crate::path::Packet6;
-use crate::wire::{Frame, Protocol, checksum, offset};
+use crate::wire::{Frame, checksum, offset};
 
 /// How a packet's upper layer is written anew, if it is.
 #[derive(Clone, Copy)]
@@ -40,40 +40,10 @@ impl Rewrite {
         let protocol = packet.key.protocol();
         let transport = packet.transport();
         let is_out = self.masquerade == Masquerade::Out as u8;
-        let at = transport + checksum_of(protocol);
+        let at = transport + offset::checksum(protocol);
         let old = u16::from_ne_bytes(frame.read(at)?);
-        let new = updated(protocol, old, self.delta);
-        frame.write(transport + port_of(protocol, is_out), self.port.octets())?;
+        let new = checksum::update_of(protocol, old, self.delta);
+        frame.write(transport + offset::port(protocol, is_out), self.port.octets())?;
         frame.write(at, new.to_ne_bytes())
-    }
-}
-
-/// Where in the upper layer's header the port is that tells LAN hosts apart: that of the source, or of the
-/// destination, or the echo identifier.
-#[inline(always)]
-pub(super) fn port_of(protocol: u8, is_source: bool) -> usize {
-    match protocol {
-        Protocol::TCP | Protocol::UDP if is_source => offset::SOURCE_PORT,
-        Protocol::TCP | Protocol::UDP => offset::DESTINATION_PORT,
-        _ => offset::ICMP_IDENTIFIER,
-    }
-}
-
-/// Where in it the checksum is.
-#[inline(always)]
-pub(super) fn checksum_of(protocol: u8) -> usize {
-    match protocol {
-        Protocol::TCP => offset::TCP_CHECKSUM,
-        Protocol::UDP => offset::UDP_CHECKSUM,
-        _ => offset::ICMP_CHECKSUM,
-    }
-}
-
-/// The checksum after the change. UDP in tunnels may do without (RFC 6935).
-#[inline(always)]
-pub(super) fn updated(protocol: u8, old: u16, delta: u16) -> u16 {
-    match protocol {
-        Protocol::UDP => checksum::update_udp(old, delta),
-        _ => checksum::update(old, delta),
     }
 }
