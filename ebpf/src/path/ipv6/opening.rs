@@ -47,11 +47,11 @@ fn old<'a, T: Tables6>(
     note: Note,
 ) -> (Option<&'a Pin<SharedU64>>, FlowTable) {
     if !note.is_missed()
-        && let Some(pin) = pin::find_outward(tables, FlowTable::Established, packet)
+        && let Some(pin) = pin::find(tables, FlowTable::Established, packet)
     {
         return (Some(pin), FlowTable::Established);
     }
-    (pin::find_outward(tables, FlowTable::Invited, packet), FlowTable::Unreplied)
+    (pin::find(tables, FlowTable::Invited, packet), FlowTable::Unreplied)
 }
 
 /// The uplink that a new flow takes, or one of `old` that leaves the uplink it was pinned to.

@@ -21,14 +21,13 @@ pub(super) fn run<F: Frame, T: Tables6>(
 ) -> Result<Verdict, Stop> {
     let of_flow = matches!(packet.kind, Kind::Opens | Kind::Continues);
     let established = if of_flow && !note.is_missed() {
-        pin::find_outward(tables, FlowTable::Established, packet)
+        pin::find(tables, FlowTable::Established, packet)
     } else {
         None
     };
     let (mut known, mut table) = (established, FlowTable::Established);
     if known.is_none() && of_flow {
-        (known, table) =
-            (pin::find_outward(tables, FlowTable::Unreplied, packet), FlowTable::Unreplied);
+        (known, table) = (pin::find(tables, FlowTable::Unreplied, packet), FlowTable::Unreplied);
     }
     if let Some(pin) = known
         && let Some(uplink) = pin::sending(tables, pin)
@@ -39,7 +38,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
             }
             follow(tables, table, packet, pin, packet.sender(frame, port)?);
             // The entry may be another one now.
-            let moved = pin::find_outward(tables, table, packet).unwrap_or(pin);
+            let moved = pin::find(tables, table, packet).unwrap_or(pin);
             return send_known(frame, tables, packet, moved, uplink);
         }
         return send_known(frame, tables, packet, pin, uplink);
@@ -51,7 +50,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
     if let Site::Lan = admission::of_lan(tables, packet)? {
         return Err(Stop::to(Stage::Hairpin6));
     }
-    if let Some(pin) = pin::find_outward(tables, FlowTable::Invited, packet)
+    if let Some(pin) = pin::find(tables, FlowTable::Invited, packet)
         && let Some(uplink) = pin::sending(tables, pin)
     {
         return accept(frame, tables, packet, pin, uplink);

@@ -22,16 +22,6 @@ pub(super) fn find<'a, T: Tables6>(
     of_key(tables, table, &packet.key, packet.from_lan, (packet.inside, packet.outside))
 }
 
-/// The pin in this table of the flow of a packet from the LAN.
-#[inline(always)]
-pub(super) fn find_outward<'a, T: Tables6>(
-    tables: &'a T,
-    table: FlowTable,
-    packet: &Packet6,
-) -> Option<&'a Pin<SharedU64>> {
-    of_key(tables, table, &packet.key, true, (packet.inside, packet.outside))
-}
-
 /// The pin of this key between these addresses, which the key has only a digest of.
 #[inline(always)]
 pub(super) fn of_key<'a, T: Tables6>(

@@ -17,11 +17,11 @@ pub(super) fn run<F: Frame, T: Tables6>(
 ) -> Result<Verdict, Stop> {
     let lan = packet.sender(frame, port)?;
     let key = &packet.key;
-    if let Some(pin) = pin::find_outward(tables, FlowTable::Established, packet) {
+    if let Some(pin) = pin::find(tables, FlowTable::Established, packet) {
         let peer = pin.map(SharedU64::load).peer(tables.digest_key(), key);
         move_to(tables, (FlowTable::Established, &peer), packet, lan);
         move_to(tables, (FlowTable::Established, key), packet, lan);
-    } else if pin::find_outward(tables, FlowTable::Unreplied, packet).is_some() {
+    } else if pin::find(tables, FlowTable::Unreplied, packet).is_some() {
         move_to(tables, (FlowTable::Unreplied, key), packet, lan);
     } else {
         return Err(DropReason::NoUplink.into());

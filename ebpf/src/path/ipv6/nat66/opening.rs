@@ -31,7 +31,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
         .find_permitting(tables, settings, remote)
         .map_err(refused)?
         .ok_or(Stop::Next(Stage::Mapping66, note))?;
-    let moves = pin::find_outward(tables, FlowTable::Established, packet).is_some();
+    let moves = pin::find(tables, FlowTable::Established, packet).is_some();
     let lan = packet.sender(frame, port)?;
     let host = (packet.inside, packet.key.source_port());
     let mut place = Place::uninit();

@@ -18,7 +18,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
     _note: Note,
 ) -> Result<Verdict, Stop> {
     if packet.from_lan {
-        let opened = pin::find_outward(tables, FlowTable::Invited, packet)
+        let opened = pin::find(tables, FlowTable::Invited, packet)
             .filter(|pin| pin.masquerade == Masquerade::Out as u8);
         establish(tables, packet, (FlowTable::Invited, &packet.key), opened)?;
         return Err(Stop::to(Stage::Outbound6));
