@@ -8,15 +8,19 @@ use pointsman_ebpf::verdict::Verdict;
 use super::harness::{Gateway, HOST, answer, leaving, reaching, request};
 use pointsman_ebpf::abi::Direction;
 
-const NEW_MAC: [u8; 6] = [2, 0, 0, 1, 0, 77];
+pub(crate) const NEW_MAC: [u8; 6] = [2, 0, 0, 1, 0, 77];
 
 /// Another LAN interface.
-const IFINDEX: u32 = 5;
-const EGRESS: u16 = 15;
-const MAC: [u8; 6] = [2, 0, 0, 5, 0, 1];
+pub(crate) const IFINDEX: u32 = 5;
+pub(crate) const EGRESS: u16 = 15;
+pub(crate) const MAC: [u8; 6] = [2, 0, 0, 5, 0, 1];
 
 fn gateway() -> Gateway {
-    let mut gateway = Gateway::new();
+    with_another_port(Gateway::new())
+}
+
+/// The gateway with the other interface.
+pub(crate) fn with_another_port(mut gateway: Gateway) -> Gateway {
     let port = Port {
         ifindex: IFINDEX,
         egress: EGRESS,

@@ -15,10 +15,11 @@ use super::harness::{
 };
 
 /// A router between the provider and the server.
-const ROUTER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xeeee, 0, 0, 0, 0, 1);
+pub(crate) const ROUTER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xeeee, 0, 0, 0, 0, 1);
 
-/// Every error, with what the rest of its header may say (RFC 4443 section 3).
-const ERRORS: [([u8; 2], [u8; 4]); 6] = [
+/// Every error, with what the rest of its header may say (RFC 4443 section 3): of a packet
+/// too big, the MTU.
+pub(crate) const ERRORS: [([u8; 2], [u8; 4]); 6] = [
     ([1, 0], [0; 4]),
     ([1, 4], [0; 4]),
     ([2, 0], [0, 0, 5, 0]),

@@ -18,3 +18,4 @@ mod translation;
 mod vlan;
 
 pub(crate) use harness::{HOST, HOST_A, OTHER, SERVER, STRANGER, coming, from_other};
+pub(crate) use icmp_errors::{ERRORS, ROUTER};

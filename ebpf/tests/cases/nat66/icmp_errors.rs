@@ -10,23 +10,11 @@ use pointsman_ebpf::memory::{Body6, PacketBuilder6, verify6};
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 use pointsman_ebpf::wire::tcp_flags::{RST, SYN};
 
+use super::super::ipv6::{ERRORS, ROUTER};
 use super::harness::{
     Gateway, HOST, OTHER, SERVER, STRANGER, answer, coming, echo, gateway, leaving, other_request,
     public, reaching, request, segment, translated, unasked,
 };
-
-/// A router between the provider and the server.
-const ROUTER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xeeee, 0, 0, 0, 0, 1);
-
-/// Every error, with what the rest of its header may say (RFC 4443 section 3): of a packet too big, the MTU.
-const ERRORS: [([u8; 2], [u8; 4]); 6] = [
-    ([1, 0], [0; 4]),
-    ([1, 4], [0; 4]),
-    ([2, 0], [0, 0, 5, 0]),
-    ([3, 0], [0; 4]),
-    ([4, 1], [0, 0, 0, 6]),
-    ([4, 250], [1, 2, 3, 4]),
-];
 
 const ALL: usize = usize::MAX;
 

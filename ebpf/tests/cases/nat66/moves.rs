@@ -1,20 +1,13 @@
 //! A host of the LAN that is plugged in elsewhere, or has another MAC: what comes for it follows it.
 
-use pointsman_ebpf::abi::{Ipv4, LanSide, Mac, MacPair, Masquerade, Port, PortRole};
+use pointsman_ebpf::abi::{Direction, LanSide, Mac, MacPair, Masquerade};
 use pointsman_ebpf::memory::PacketBuilder6;
 use pointsman_ebpf::memory::site::{A, MTU, lan};
 use pointsman_ebpf::path::FlowTable;
 use pointsman_ebpf::verdict::Verdict;
 
+use super::super::moves::{EGRESS, IFINDEX, MAC, NEW_MAC, with_another_port};
 use super::harness::{Gateway, HOST, STRANGER, answer, gateway, leaving, reaching, request};
-use pointsman_ebpf::abi::Direction;
-
-const NEW_MAC: [u8; 6] = [2, 0, 0, 1, 0, 77];
-
-/// Another LAN interface.
-const IFINDEX: u32 = 5;
-const EGRESS: u16 = 15;
-const MAC: [u8; 6] = [2, 0, 0, 5, 0, 1];
 
 /// A packet of the host's, from its new MAC.
 fn moved(packet: PacketBuilder6) -> PacketBuilder6 {
@@ -70,17 +63,7 @@ fn an_invited_flow_follows_it() {
 /// By another interface.
 #[test]
 fn to_another_port() {
-    let mut gateway = gateway();
-    let port = Port {
-        ifindex: IFINDEX,
-        egress: EGRESS,
-        mtu: MTU,
-        mac: Mac::new(MAC),
-        role: PortRole::Lan as u8,
-        address: Ipv4::new([10, 5, 0, 1]),
-        ..Port::default()
-    };
-    gateway.tables.ports.insert(IFINDEX, port);
+    let gateway = with_another_port(gateway());
     gateway.establish66();
     let packet = request().macs(lan::HOST_MAC, MAC);
     let verdict = Verdict::Forward { egress: A.egress, uplink: A.id, direction: Direction::Out };

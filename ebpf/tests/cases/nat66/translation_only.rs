@@ -10,14 +10,12 @@ use pointsman_ebpf::memory::{Body6, PacketBuilder6, verify6};
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 use pointsman_ebpf::wire::tcp_flags::{ACK, SYN};
 
+use super::super::ipv6::ROUTER;
 use super::harness::{
     Gateway, HOST, SERVER, STRANGER, answer, echo, leaving, reply, request, segment, segment_back,
 };
 
 const PUBLIC: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xfa, 0, 0, 0, 0, 0x77);
-
-/// A router beyond A.
-const ROUTER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xeeee, 0, 0, 0, 0, 1);
 
 fn gateway() -> Gateway {
     let mut gateway = super::harness::gateway();
