@@ -51,8 +51,9 @@ impl Mode {
     }
 }
 
-/// How many addresses the client has in each prefix.
-pub(crate) const CLIENTS: usize = 16;
+/// How many addresses the client has in each prefix: so many that it cannot happen that one uplink,
+/// even that of three times the weight, takes them all.
+pub(crate) const CLIENTS: usize = 64;
 
 /// A running gateway whose uplinks carry IPv6 in this mode, with `more` in the table of each.
 pub(crate) fn gateway(mode: Mode, more: &str) -> Gateway {
