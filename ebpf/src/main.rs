@@ -26,7 +26,7 @@ use pointsman_ebpf::{
     wire::{Frame, TaggedFrame as _, Tags, hidden},
 };
 
-/// The program that is attached to every interface of the gateway: [`path::Stage::Established`].
+/// The program that is attached to an interface of the gateway: [`path::Stage::Established`].
 #[xdp(frags)]
 pub(crate) fn pointsman(context: XdpContext) -> u32 {
     let mut frame = PacketFrame::<false>::new(&context);
@@ -36,8 +36,8 @@ pub(crate) fn pointsman(context: XdpContext) -> u32 {
     let end = First { context: &context, tables: &tables, came: Tags::NONE, hidden: 0 };
     let step = match path::established(&mut frame, &tables, ifindex, &mut place, &end) {
         Ok(step) => step,
-        Err(Stage::Tagged) => return end.begin(Stage::Tagged),
-        Err(_) => return end.begin(Stage::Ipv6),
+        Err(Stage::Tagged) => return begin(Stage::Tagged, &context),
+        Err(_) => return begin(Stage::Ipv6, &context),
     };
     if let Step::Next(_, packet, _) = step {
         leave(packet, PortKey::untagged(ifindex), Tags::NONE, frame.len());
@@ -60,7 +60,9 @@ pub(crate) fn pointsman_ipv6(context: XdpContext) -> u32 {
     end.go_on(step)
 }
 
-/// The program that frames with VLAN tags go to from the first: [`path::Stage::Tagged`].
+/// The program that frames with VLAN tags go to from the first: [`path::Stage::Tagged`]. It is attached itself
+/// where all that concerns the gateway has tags, and then it is the others that go to the first. Without
+/// that way round, a tagged packet costs as much as an untagged one.
 #[xdp(frags)]
 pub(crate) fn pointsman_tagged(context: XdpContext) -> u32 {
     tagged::<false>(context, Stage::Tagged6)
@@ -90,14 +92,16 @@ fn tagged<const STACKED: bool>(context: XdpContext, ipv6: Stage) -> u32 {
     let mut frame = TaggedPacketFrame::new(&context);
     let mut place = MaybeUninit::uninit();
     let ifindex = context.ingress_ifindex() as u32;
-    let came = frame.hide_tags::<STACKED>();
+    let Some(came) = frame.hide_tags::<STACKED>() else {
+        return begin(Stage::Established, &context);
+    };
     let tables = KernelTables::<{ look_up::IN_PLACE }>::new();
     let hidden = hidden::<STACKED>();
     let end = First { context: &context, tables: &tables, came, hidden };
     let step = match path::tagged(&mut frame, &tables, (ifindex, came), &mut place, &end) {
         Ok(step) => step,
-        Err(Stage::Stacked) if !STACKED => return end.begin(Stage::Stacked),
-        Err(_) => return end.begin(ipv6),
+        Err(Stage::Stacked) if !STACKED => return begin(Stage::Stacked, &context),
+        Err(_) => return begin(ipv6, &context),
     };
     if let Step::Next(_, packet, _) = step {
         leave(packet, PortKey::new(ifindex, came.vlan()), came, frame.len());
@@ -113,7 +117,9 @@ fn tagged<const STACKED: bool>(context: XdpContext, ipv6: Stage) -> u32 {
 fn tagged6<const STACKED: bool>(context: XdpContext) -> u32 {
     let mut frame = TaggedPacketFrame::new(&context);
     let mut place = MaybeUninit::uninit();
-    let came = frame.hide_tags::<STACKED>();
+    let Some(came) = frame.hide_tags::<STACKED>() else {
+        return begin(Stage::Established, &context);
+    };
     let port = PortKey::new(context.ingress_ifindex() as u32, came.vlan());
     let tables = KernelTables::<{ look_up::IN_PLACE }, _>::with_routes(&context);
     let hidden = hidden::<STACKED>();
@@ -260,6 +266,13 @@ fn go_on<D, P: Carried>(step: Step<'_, D, P>, context: &XdpContext) -> Result<D,
     }
 }
 
+/// Begins anew with the program of another stage.
+#[inline(always)]
+fn begin(stage: Stage, context: &XdpContext) -> u32 {
+    enter(stage, context);
+    act(Verdict::Drop(DropReason::NotReady), whole_len(context.ctx), |_| Some(()))
+}
+
 /// The end of a packet that one of the first stages decides, its tags hidden.
 struct First<'a, T> {
     context: &'a XdpContext,
@@ -281,13 +294,6 @@ impl<T: Tables> First<'_, T> {
     #[inline(always)]
     fn refuse(&self, verdict: Verdict, without: usize) -> u32 {
         act(verdict, whole_len(self.context.ctx) + without, |_| Some(()))
-    }
-
-    /// Begins anew with the program of another stage.
-    #[inline(always)]
-    fn begin(&self, stage: Stage) -> u32 {
-        enter(stage, self.context);
-        self.refuse(Verdict::Drop(DropReason::NotReady), 0)
     }
 }
 

@@ -32,7 +32,9 @@ fn process_tagged<F: TaggedFrame, T: Tables6, const STACKED: bool>(
     ifindex: u32,
 ) -> Verdict {
     let mut place = MaybeUninit::uninit();
-    let came = frame.hide_tags::<STACKED>();
+    let Some(came) = frame.hide_tags::<STACKED>() else {
+        return process(frame, tables, ifindex);
+    };
     match tagged(frame, tables, (ifindex, came), &mut place, &NoEnd) {
         Ok(step) => go_on(frame, tables, (ifindex, came), step, stage),
         Err(Stage::Stacked) => process_tagged::<_, _, true>(frame, tables, ifindex),

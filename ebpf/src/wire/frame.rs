@@ -1,4 +1,4 @@
-use super::{ETHERNET_LEN, Ethernet, TAG_LEN, Tags, checksum, ipv6, mss};
+use super::{ETHERNET_LEN, EtherType, Ethernet, TAG_LEN, Tags, checksum, ipv6, mss};
 use crate::abi::Vlan;
 
 /// A type that can be copied out of and into a packet.
@@ -125,16 +125,18 @@ pub trait TaggedFrame: Frame {
     /// Hides so many bytes behind the MACs, and no others.
     fn hide(&mut self, bytes: usize);
 
-    /// Hides the first tag, or the first two, and says which they are: [`Tags::read`].
+    /// Hides the first tag, or the first two, and says which they are, [`Tags::NONE`] where the frame ends
+    /// before they do: [`Tags::read`]. Nothing where it begins with none: then, it is all there.
     #[inline(always)]
-    fn hide_tags<const STACKED: bool>(&mut self) -> Tags
+    fn hide_tags<const STACKED: bool>(&mut self) -> Option<Tags>
     where
         Self: Sized,
     {
         self.hide(0);
+        self.read(Ethernet::TYPE).filter(|kind| EtherType::is_tag(*kind))?;
         let tags = Tags::read::<STACKED>(self).unwrap_or_default();
         self.hide(hidden::<STACKED>());
-        tags
+        Some(tags)
     }
 
     /// Takes out what is hidden.

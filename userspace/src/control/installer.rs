@@ -8,7 +8,7 @@ use pointsman_ebpf::abi::{
 
 use super::buckets::Ranking;
 use super::policy::{Interface, Policy};
-use crate::dataplane::{AttachError, Dataplane, TableError};
+use crate::dataplane::{AttachError, Dataplane, Frames, TableError};
 
 /// Something of a policy that could not be installed. The next installation tries again.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +49,8 @@ pub struct Installer {
     addresses6: BTreeMap<u16, Ipv6>,
     site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
     lan_networks: BTreeMap<Ipv4Net, LanNetwork>,
-    /// Interfaces that the program is attached to, by index, with their names.
-    attached: BTreeMap<u32, String>,
+    /// Interfaces that the program is attached to, by index, and for which frames.
+    attached: BTreeMap<u32, Frames>,
     /// Those that it could not be attached to, which the data plane may have changed for that.
     refused: BTreeSet<u32>,
 }
@@ -236,16 +236,21 @@ impl Installer {
             .map(|interface| (interface.port.ifindex, interface))
             .collect();
         for (ifindex, interface) in interfaces {
-            if self.attached.contains_key(&ifindex) {
+            let frames = policy.frames(ifindex);
+            let before = self.attached.get(&ifindex).copied();
+            if before == Some(frames) {
                 continue;
             }
-            match dataplane.attach(&interface.name, ifindex) {
+            match dataplane.attach(&interface.name, ifindex, frames) {
                 Ok(mode) => {
-                    log::info!("{}: attached ({mode})", interface.name);
-                    self.attached.insert(ifindex, interface.name.clone());
+                    if before.is_none() {
+                        log::info!("{}: attached ({mode})", interface.name);
+                    }
+                    self.attached.insert(ifindex, frames);
                     self.refused.remove(&ifindex);
                 }
                 Err(error) => {
+                    self.attached.remove(&ifindex);
                     self.refused.insert(ifindex);
                     errors.push(error.into());
                 }

@@ -2,11 +2,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
-    AddressOwner, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64, Port, PortRole,
-    Settings, SitePrefix, Uplink, Uplink6, Vlan,
+    AddressOwner, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64, Port, PortKey,
+    PortRole, Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 use super::Ranking;
+use crate::dataplane::Frames;
 use crate::ports::PortSet;
 
 /// An interface that the program is to be attached to.
@@ -68,6 +69,16 @@ impl Policy {
     pub fn vlans(&self) -> BTreeMap<u16, Vlan> {
         let vlans = self.interfaces.iter().map(|(slot, interface)| (*slot, interface.port.vlan));
         vlans.filter(|(_, vlan)| *vlan != Vlan::NONE).collect()
+    }
+
+    /// Which frames of the interface with this index are the gateway's.
+    pub fn frames(&self, ifindex: u32) -> Frames {
+        let mut ports = self.interfaces.values().map(|interface| interface.port);
+        if ports.any(|port| port.key() == PortKey::untagged(ifindex)) {
+            Frames::Any
+        } else {
+            Frames::Tagged
+        }
     }
 
     /// The table of ports by slot. An interface finds no place where too many others have an index

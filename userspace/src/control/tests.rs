@@ -15,7 +15,7 @@ use pointsman_ebpf::abi::{BUCKETS_PER_GROUP, Ipv4, LocalAddress, Mac, MacPair, P
 
 use super::*;
 use crate::config;
-use crate::dataplane::Fake;
+use crate::dataplane::{Fake, Frames};
 use crate::netlink::{
     Address, DefaultRoute, Fact, Family, Link, Neighbour, NeighbourState, Rank, Snapshot, Update,
 };
@@ -159,7 +159,7 @@ fn all_is_in_place_before_anything_is_alive() {
     let Fake { settings, ports, uplinks, groups, buckets, local, egress, attached, .. } =
         &gateway.dataplane;
     assert_eq!(settings.hash_key, [1, 2]);
-    assert_eq!(attached.iter().copied().collect::<Vec<_>>(), [LAN, FIBER, CABLE]);
+    assert_eq!(*attached, [LAN, FIBER, CABLE].map(|ifindex| (ifindex, Frames::Any)).into());
     let fiber = uplinks[&0];
     assert_eq!((fiber.generation, fiber.mtu), (100, 1500));
     assert_eq!(fiber.address, Ipv4::new([203, 0, 113, 2]));
@@ -242,14 +242,14 @@ fn an_interface_that_returns_is_attached_again() {
     gateway.fact(Fact::LinkGone { index: CABLE });
     assert_eq!(gateway.dataplane.alive, 0b01);
     assert_eq!(gateway.state(1), (State::Down, "there is no interface wan1".into()));
-    assert!(!gateway.dataplane.attached.contains(&CABLE));
+    assert!(!gateway.dataplane.attached.contains_key(&CABLE));
     let again = CABLE + 5;
     gateway.fact(link(again, "wan1", true));
     gateway.fact(has_address(again, [198, 51, 100, 2]));
     gateway.fact(Fact::DefaultRoute(DefaultRoute { index: again, ..cable_route(CABLE_GATEWAY) }));
     gateway.fact(resolved(again, CABLE_GATEWAY));
     assert_eq!(gateway.dataplane.alive, BOTH);
-    assert!(gateway.dataplane.attached.contains(&again));
+    assert!(gateway.dataplane.attached.contains_key(&again));
     let cable = gateway.dataplane.uplinks[&1];
     assert_eq!(gateway.dataplane.egress[&cable.egress], again);
     assert_eq!(gateway.dataplane.ports[&again].uplink, 1);
@@ -300,7 +300,7 @@ fn a_reload_adds_and_removes_uplinks() {
     assert_eq!(gateway.dataplane.alive, 0b10);
     assert_eq!(gateway.dataplane.uplinks[&0].generation, 0);
     assert_eq!(gateway.dataplane.groups[&0].usable, 0b110);
-    assert!(!gateway.dataplane.attached.contains(&FIBER));
+    assert!(!gateway.dataplane.attached.contains_key(&FIBER));
     assert!(!gateway.dataplane.buckets.values().any(|bucket| bucket.ranking().any(|id| id == 0)));
 
     let lte = 9;
@@ -308,7 +308,7 @@ fn a_reload_adds_and_removes_uplinks() {
     gateway.fact(has_address(lte, [100, 64, 0, 2]));
     gateway.fact(resolved(lte, Ipv4Addr::new(100, 64, 0, 1)));
     assert_eq!(gateway.dataplane.alive, 0b110);
-    assert!(gateway.dataplane.attached.contains(&lte));
+    assert!(gateway.dataplane.attached.contains_key(&lte));
 
     gateway.reload(&[FIBER_CONFIG, CABLE_CONFIG]);
     assert_eq!(gateway.dataplane.alive, 0b1010, "an identifier that was used comes last");

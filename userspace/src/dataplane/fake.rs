@@ -7,7 +7,7 @@ use pointsman_ebpf::abi::{
     Nat64, Port, Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 
-use super::{AttachError, Dataplane, Mode, TableError};
+use super::{AttachError, Dataplane, Frames, Mode, TableError};
 
 /// A data plane that remembers what it was told, and in which order.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(crate) struct Fake {
     pub(crate) alive: u64,
     /// What was done, in words, without the writes of buckets.
     pub(crate) log: Vec<String>,
-    pub(crate) attached: BTreeSet<u32>,
+    pub(crate) attached: BTreeMap<u32, Frames>,
     /// Interfaces that have a program already.
     pub(crate) busy: BTreeSet<u32>,
     /// Whether writes of uplinks fail.
@@ -47,12 +47,18 @@ impl Dataplane for Fake {
         self.alive = alive;
     }
 
-    fn attach(&mut self, interface: &str, ifindex: u32) -> Result<Mode, AttachError> {
+    fn attach(
+        &mut self,
+        interface: &str,
+        ifindex: u32,
+        frames: Frames,
+    ) -> Result<Mode, AttachError> {
         if self.busy.contains(&ifindex) {
+            self.attached.remove(&ifindex);
             return Err(AttachError::Busy { interface: interface.to_owned(), occupant: None });
         }
         self.log.push(format!("attach {interface}"));
-        self.attached.insert(ifindex);
+        self.attached.insert(ifindex, frames);
         Ok(Mode::Native)
     }
 

@@ -1,9 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray};
-use aya::programs::Xdp;
-use aya::programs::xdp::XdpLink;
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -12,13 +10,13 @@ use pointsman_ebpf::abi::{
     LocalFilter, MAX_UPLINKS, Nat64, PORT_SLOTS, Port, Settings, SitePrefix, UPLINK_SIDES, Uplink,
     Uplink6, Vlan,
 };
-use pointsman_ebpf::path::Stage;
 
 use super::Dataplane;
-use super::attach::{self, AttachError, Mode};
+use super::attach::{AttachError, Mode};
 use super::error::{LoadError, TableError, errno};
+use super::links::{Frames, Links};
 use super::section::Section;
-use super::stages::{self, load_stages};
+use super::stages::load_stages;
 use super::swept::SweptMaps;
 use super::switch::Switch;
 use super::tables::Layout;
@@ -28,9 +26,6 @@ use crate::nic::{Ethtool, Keeper, Remark};
 
 /// The XDP object, as the build script has made it, for aya's loader.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pointsman-xdp"));
-
-/// The stage whose program is attached: where every packet starts.
-const FIRST: Stage = Stage::Established;
 
 /// The sections of the object's data with the [`Port`]s and the [`Uplink`]s.
 const PORTS: &str = ".data.ports";
@@ -46,13 +41,9 @@ const KERNEL: (u8, u8, u16) = (5, 18, 0);
 /// The data plane in the kernel. All of it ends with this value: programs detach and maps go.
 pub struct Kernel {
     object: Ebpf,
-    links: BTreeMap<u32, Attached>,
+    links: Links,
     /// After `links`: a NIC is put back as it was when the program has left it.
     offloads: Keeper<Ethtool>,
-    /// Whether an interface has had to be attached generically, so that all are, until the daemon
-    /// ends. A program that runs natively cannot send a packet to an interface whose driver has no
-    /// XDP: the kernel drops it after the program has returned.
-    generic: bool,
     switch: Switch,
     settings: Array<MapData, Settings>,
     ports: Section<Port, PORT_SLOTS>,
@@ -76,14 +67,6 @@ pub struct Kernel {
     egress: DevMap<MapData>,
     /// Never written again, but kept: without a descriptor of it the kernel empties it.
     _stages: ProgramArray<MapData>,
-}
-
-/// An interface that the program is attached to.
-struct Attached {
-    name: String,
-    mode: Mode,
-    /// None where it was detached to go over to another mode, and that failed.
-    link: Option<XdpLink>,
 }
 
 impl Kernel {
@@ -111,9 +94,8 @@ impl Kernel {
         };
         let swept = SweptMaps::take(&mut object, layout.hash_key, layout.digest_key)?;
         let kernel = Self {
-            links: BTreeMap::new(),
+            links: Links::default(),
             offloads: Keeper::new(Ethtool),
-            generic: false,
             switch: Switch::new(&switch).map_err(LoadError::Switch)?,
             settings: take(&mut object, "SETTINGS")?,
             ports: take(&mut object, PORTS)?,
@@ -173,53 +155,24 @@ fn take<T: TryFrom<Map>>(object: &mut Ebpf, name: &'static str) -> Result<T, Loa
     object.take_map(name).and_then(|map| T::try_from(map).ok()).ok_or(LoadError::Map(name))
 }
 
-/// Attaches an interface anew where it is not attached generically yet, because of the interface
-/// `cause`.
-fn go_generic(
-    program: &mut Xdp,
-    ifindex: u32,
-    attached: &mut Attached,
-    cause: &str,
-) -> Result<(), AttachError> {
-    if attached.mode == Mode::Generic && attached.link.is_some() {
-        return Ok(());
-    }
-    // An interface does not have programs of both modes at a time.
-    attached.link = None;
-    let (link, mode) = attach::attach(program, &attached.name, ifindex, true)?;
-    log::warn!("{}: attached anew ({mode}), because {cause} is", attached.name);
-    attached.mode = mode;
-    attached.link = Some(link);
-    Ok(())
-}
-
 impl Dataplane for Kernel {
     fn set_alive(&mut self, alive: u64) {
         self.switch.store(alive);
     }
 
-    fn attach(&mut self, interface: &str, ifindex: u32) -> Result<Mode, AttachError> {
+    fn attach(
+        &mut self,
+        interface: &str,
+        ifindex: u32,
+        frames: Frames,
+    ) -> Result<Mode, AttachError> {
         // First, for drivers refuse a program while they merge packets.
         self.offloads.take(interface, ifindex).iter().for_each(Remark::log);
-        let program =
-            stages::program(&mut self.object, FIRST).ok_or_else(|| AttachError::Refused {
-                interface: interface.to_owned(),
-                reason: format!("the object has no program {}", FIRST.program()),
-            })?;
-        let (link, mode) = attach::attach(program, interface, ifindex, self.generic)?;
-        if mode == Mode::Generic {
-            self.generic = true;
-            // Where this fails, the next call goes on with what is left.
-            for (ifindex, attached) in &mut self.links {
-                go_generic(program, *ifindex, attached, interface)?;
-            }
-        }
-        self.links.insert(ifindex, Attached { name: interface.to_owned(), mode, link: Some(link) });
-        Ok(mode)
+        self.links.attach(&mut self.object, interface, ifindex, frames)
     }
 
     fn detach(&mut self, ifindex: u32) {
-        self.links.remove(&ifindex);
+        self.links.detach(ifindex);
         self.offloads.release(ifindex).iter().for_each(Remark::log);
     }
 

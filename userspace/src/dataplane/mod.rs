@@ -10,6 +10,7 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod kernel;
+mod links;
 mod occupant;
 mod section;
 mod set_table;
@@ -33,6 +34,7 @@ pub use error::{LoadError, TableError};
 #[cfg(test)]
 pub(crate) use fake::Fake;
 pub use kernel::{Kernel, OBJECT};
+pub use links::Frames;
 pub use occupant::Occupant;
 pub use set_table::SetTable;
 pub use stages::load_stages;
@@ -49,11 +51,17 @@ pub trait Dataplane {
     /// nanoseconds, and holds from the next packet on.
     fn set_alive(&mut self, alive: u64);
 
-    /// Attaches the program to the interface with this index. The name is for messages.
+    /// Attaches to the interface with this index the program for such frames, or, where there is the other
+    /// of the two, puts it in its place. The name is for messages.
     ///
     /// # Errors
     /// Why not, with the fix.
-    fn attach(&mut self, interface: &str, ifindex: u32) -> Result<Mode, AttachError>;
+    fn attach(
+        &mut self,
+        interface: &str,
+        ifindex: u32,
+        frames: Frames,
+    ) -> Result<Mode, AttachError>;
 
     /// Says that frames with VLAN tags come in by an interface that the program is attached to: its
     /// driver is to leave the tags on. To say it again changes nothing.

@@ -6,6 +6,11 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
+use super::Frames;
+
+/// How long the kernel lets names of programs be, in bytes, with a zero at the end.
+const BPF_OBJ_NAME_LEN: usize = 16;
+
 /// The XDP program that is attached to an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Occupant {
@@ -23,6 +28,13 @@ impl fmt::Display for Occupant {
 }
 
 impl Occupant {
+    /// Whether it is one of Pointsman's, by its name.
+    pub fn is_ours(&self) -> bool {
+        // As much of it as the kernel keeps.
+        let kept = |program: &str| program.bytes().take(BPF_OBJ_NAME_LEN - 1).eq(self.name.bytes());
+        Frames::ALL.iter().any(|frames| kept(frames.first().program()))
+    }
+
     /// Whose program the interface with this index has. It is for a message only, so nothing is
     /// said of what goes wrong. A process that may not look at programs gets no name.
     pub fn of(ifindex: u32) -> Option<Self> {

@@ -1,7 +1,5 @@
 use std::fmt;
 
-use pointsman_ebpf::path::Stage;
-
 use super::{Presence, Survey};
 use crate::dataplane::{NATIVE_MTU, Occupant};
 use crate::nic::Feature;
@@ -57,7 +55,7 @@ fn finding(severity: Severity, text: impl Into<String>) -> Finding {
 }
 
 fn of_occupant(name: &str, occupant: &Occupant) -> Finding {
-    if occupant.name == Stage::Established.program() {
+    if occupant.is_ours() {
         return finding(Severity::Note, format!("a running Pointsman has it ({occupant})"));
     }
     if occupant.name.is_empty() {
@@ -217,11 +215,13 @@ mod tests {
 
     #[test]
     fn a_program_of_ones_own_is_none_of_another() {
-        let own = Occupant { id: 7, name: "pointsman".into() };
-        assert_eq!(
-            only(&nic(|nic| nic.occupant = Some(own))),
-            "note: a running Pointsman has it (pointsman, id 7)"
-        );
+        for name in ["pointsman", "pointsman_tagge"] {
+            let own = Occupant { id: 7, name: name.into() };
+            assert_eq!(
+                only(&nic(|nic| nic.occupant = Some(own))),
+                format!("note: a running Pointsman has it ({name}, id 7)")
+            );
+        }
         let unknown = Occupant { id: 7, name: String::new() };
         assert!(only(&nic(|nic| nic.occupant = Some(unknown))).starts_with("warning: "));
     }

@@ -39,10 +39,19 @@ fn host() -> Snapshot {
     snapshot
 }
 
-fn controller(uplinks: &[&str]) -> Controller {
+fn configuration(uplinks: &[&str]) -> config::Config {
     let text = format!("[lan]\ninterfaces = [\"staff\"]\n{}", uplinks.concat());
-    let config = config::parse("test.toml", &text).expect("the configuration is good").0;
-    Controller::new(config, [1, 2], 100, Instant::now())
+    config::parse("test.toml", &text).expect("the configuration is good").0
+}
+
+fn controller(uplinks: &[&str]) -> Controller {
+    Controller::new(configuration(uplinks), [1, 2], 100, Instant::now())
+}
+
+/// Goes over to other uplinks, and returns what did not work.
+fn reload(gateway: &mut Gateway, uplinks: &[&str]) -> Vec<InstallError> {
+    gateway.controller.configure(configuration(uplinks), gateway.now);
+    gateway.install()
 }
 
 fn running(uplinks: &[&str]) -> Gateway {
@@ -69,7 +78,8 @@ fn both_tags() -> Vlan {
 fn uplinks_share_an_interface() {
     let mut gateway = running(&[FIBER_TAGGED, CABLE_TAGGED]);
     assert_eq!(gateway.dataplane.alive, BOTH);
-    assert_eq!(gateway.dataplane.attached, [LAN, FIBER].into());
+    let attached = [LAN, FIBER].map(|ifindex| (ifindex, Frames::Tagged));
+    assert_eq!(gateway.dataplane.attached, attached.into());
     let tags: Vec<String> =
         gateway.log().into_iter().filter(|done| done.starts_with("tags")).collect();
     assert_eq!(tags, [format!("tags {LAN}"), format!("tags {FIBER}")]);
@@ -123,14 +133,48 @@ fn a_vlan_is_down_with_the_interface_below() {
 fn one_of_two_vlans_can_be_removed() {
     let mut gateway = running(&[FIBER_TAGGED, CABLE_TAGGED]);
     let slot = gateway.dataplane.uplinks[&1].egress;
-    let text = format!("[lan]\ninterfaces = [\"staff\"]\n{FIBER_TAGGED}");
-    let config = config::parse("test.toml", &text).expect("the configuration is good").0;
-    gateway.controller.configure(config, gateway.now);
-    assert!(gateway.install().is_empty());
+    assert!(reload(&mut gateway, &[FIBER_TAGGED]).is_empty());
     assert_eq!(port(&gateway, PortKey::new(FIBER, both_tags())), None);
     assert_eq!(gateway.dataplane.vlans[&slot], Vlan::NONE);
     assert_eq!(gateway.dataplane.alive, 1);
-    assert_eq!(gateway.dataplane.attached, [LAN, FIBER].into());
+    let attached = [LAN, FIBER].map(|ifindex| (ifindex, Frames::Tagged));
+    assert_eq!(gateway.dataplane.attached, attached.into());
+}
+
+/// With tags only, frames begin with another program than with and without. An interface goes over from one
+/// to the other, and is not detached for that.
+#[test]
+fn an_interface_has_the_program_for_its_frames() {
+    let mut gateway = running(&[FIBER_TAGGED]);
+    assert_eq!(gateway.dataplane.attached[&FIBER], Frames::Tagged);
+    gateway.log();
+    let untagged = CABLE_TAGGED.replace("vlan = [\"100ad\", 7]\n", "");
+    for (uplinks, frames) in
+        [(&[FIBER_TAGGED, &untagged][..], Frames::Any), (&[FIBER_TAGGED], Frames::Tagged)]
+    {
+        assert!(reload(&mut gateway, uplinks).is_empty());
+        assert_eq!(gateway.dataplane.attached[&FIBER], frames);
+        assert_eq!(gateway.dataplane.attached[&LAN], Frames::Tagged);
+        let log = gateway.log();
+        let about = |what: &str| log.iter().filter(|done| done.starts_with(what)).count();
+        assert_eq!((about("attach"), about("detach")), (1, 0), "{log:?}");
+    }
+}
+
+/// What fails then is as if it had failed at first.
+#[test]
+fn an_interface_that_loses_its_program_is_not_alive() {
+    let mut gateway = running(&[FIBER_TAGGED]);
+    gateway.dataplane.busy.insert(FIBER);
+    let untagged = FIBER_TAGGED.replace("vlan = 35\n", "gateway_mac = \"02:00:00:00:01:03\"\n");
+    let untagged = format!("{untagged}ipv4 = {{ addresses = [\"203.0.113.2\"] }}\n");
+    let errors = reload(&mut gateway, &[&untagged]);
+    assert!(matches!(errors[..], [InstallError::Attach(_)]), "{errors:?}");
+    assert_eq!(gateway.dataplane.alive, 0);
+    gateway.dataplane.busy.clear();
+    assert!(gateway.install().is_empty());
+    assert_eq!(gateway.dataplane.attached[&FIBER], Frames::Any);
+    assert_eq!(gateway.dataplane.alive, 1);
 }
 
 #[test]

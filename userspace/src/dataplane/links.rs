@@ -1,0 +1,136 @@
+use std::collections::BTreeMap;
+
+use aya::Ebpf;
+use aya::programs::Xdp;
+use aya::programs::xdp::XdpLink;
+use pointsman_ebpf::path::Stage;
+
+use super::attach::{self, AttachError, Mode};
+use super::stages;
+
+/// Which frames of an interface are the gateway's: with which program they begin. Other frames are seen to
+/// as well, after one program more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frames {
+    /// Those without VLAN tags, and others perhaps.
+    Any,
+    /// Those with tags only.
+    Tagged,
+}
+
+impl Frames {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Any, Self::Tagged];
+
+    /// The stage whose program is attached.
+    pub const fn first(self) -> Stage {
+        match self {
+            Self::Any => Stage::Established,
+            Self::Tagged => Stage::Tagged,
+        }
+    }
+}
+
+/// The interfaces that the programs are attached to. They detach with this value.
+#[derive(Default)]
+pub(super) struct Links {
+    attached: BTreeMap<u32, Attached>,
+    /// Whether an interface has had to be attached generically, so that all are, until the daemon
+    /// ends. A program that runs natively cannot send a packet to an interface whose driver has no
+    /// XDP: the kernel drops it after the program has returned.
+    generic: bool,
+}
+
+struct Attached {
+    name: String,
+    frames: Frames,
+    mode: Mode,
+    /// None where it was detached to go over to another mode, and that failed.
+    link: Option<XdpLink>,
+}
+
+impl Links {
+    /// Attaches a program of the object, all of which are loaded; or, where one is attached already, puts the
+    /// other in its place, between two packets.
+    ///
+    /// # Errors
+    /// As for [`Dataplane::attach`](super::Dataplane::attach). The interface has no program then.
+    pub(super) fn attach(
+        &mut self,
+        object: &mut Ebpf,
+        interface: &str,
+        ifindex: u32,
+        frames: Frames,
+    ) -> Result<Mode, AttachError> {
+        let program = first(object, interface, frames)?;
+        if let Some(Attached { mode, link: Some(link), .. }) = self.attached.remove(&ifindex) {
+            // Where this fails, the old link has gone with it, and the interface is like any other.
+            if let Ok(link) = attach::replace(program, link) {
+                self.insert(interface, ifindex, frames, (link, mode));
+                return Ok(mode);
+            }
+        }
+        let (link, mode) = attach::attach(program, interface, ifindex, self.generic)?;
+        if mode == Mode::Generic {
+            self.generic = true;
+            // Where this fails, the next call goes on with what is left.
+            for (ifindex, attached) in &mut self.attached {
+                attached.go_generic(object, *ifindex, interface)?;
+            }
+        }
+        self.insert(interface, ifindex, frames, (link, mode));
+        Ok(mode)
+    }
+
+    fn insert(
+        &mut self,
+        interface: &str,
+        ifindex: u32,
+        frames: Frames,
+        (link, mode): (XdpLink, Mode),
+    ) {
+        let attached = Attached { name: interface.to_owned(), frames, mode, link: Some(link) };
+        self.attached.insert(ifindex, attached);
+    }
+
+    /// Detaches from an interface, if one is.
+    pub(super) fn detach(&mut self, ifindex: u32) {
+        self.attached.remove(&ifindex);
+    }
+}
+
+impl Attached {
+    /// Attaches the program anew where it is not attached generically yet, because of the interface
+    /// `cause`.
+    fn go_generic(
+        &mut self,
+        object: &mut Ebpf,
+        ifindex: u32,
+        cause: &str,
+    ) -> Result<(), AttachError> {
+        if self.mode == Mode::Generic && self.link.is_some() {
+            return Ok(());
+        }
+        // An interface does not have programs of both modes at a time.
+        self.link = None;
+        let program = first(object, &self.name, self.frames)?;
+        let (link, mode) = attach::attach(program, &self.name, ifindex, true)?;
+        log::warn!("{}: attached anew ({mode}), because {cause} is", self.name);
+        self.mode = mode;
+        self.link = Some(link);
+        Ok(())
+    }
+}
+
+/// The program that is attached where these frames are expected.
+fn first<'a>(
+    object: &'a mut Ebpf,
+    interface: &str,
+    frames: Frames,
+) -> Result<&'a mut Xdp, AttachError> {
+    let stage = frames.first();
+    stages::program(object, stage).ok_or_else(|| AttachError::Refused {
+        interface: interface.to_owned(),
+        reason: format!("the object has no program {}", stage.program()),
+    })
+}
