@@ -20,6 +20,7 @@ mod flows;
 mod forwarding;
 mod gateway;
 mod generator;
+mod link;
 mod nptv6;
 mod object;
 mod opening;

@@ -7,7 +7,10 @@ use aya::{
 };
 use pointsman_ebpf::abi::{PORT_SLOTS, Port, PortRole, Vlan};
 
-/// Has the data plane that was loaded last serve these VLANs: in the LAN, and at its uplink.
+use crate::link;
+
+/// Has the data plane that was loaded last serve these VLANs, in the LAN and at its uplink, and nothing else:
+/// so its interfaces have the program of tagged frames, as the daemon would see to.
 pub(crate) fn serve([lan, wan]: [u16; 2]) -> Result<()> {
     let mut ports = section::<Port>(".data.ports")?;
     let mut vlans = section::<Vlan>(".data.vlans")?;
@@ -20,7 +23,9 @@ pub(crate) fn serve([lan, wan]: [u16; 2]) -> Result<()> {
         tags[usize::from(port.egress)] = port.vlan;
     }
     vlans.set(0, tags, 0)?;
-    Ok(ports.set(0, served, 0)?)
+    ports.set(0, served, 0)?;
+    // A name is as long as the kernel keeps.
+    link::replace("pointsman", "pointsman_tagge")
 }
 
 /// The only element of a section of the data, of the object that was loaded last.

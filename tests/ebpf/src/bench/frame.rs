@@ -75,17 +75,21 @@ struct Headers {
     destination_port: u16,
 }
 
-/// A whole frame with a datagram of UDP. The flow's number is the payload, and zeros.
+/// A whole frame with a datagram of UDP. The flow's number is the payload, as often as it fits: of zeros in
+/// its place, the compiler makes a call, and that in frames with a tag only.
 #[repr(C, packed)]
 struct Datagram {
     headers: Headers,
     length: u16,
     checksum: u16,
-    number: u32,
-    zeros: [u16; 7],
+    numbers: [u32; NUMBERS],
+    zeros: u16,
 }
 
-/// A whole frame with a segment of TCP, likewise.
+/// How often a datagram has its flow's number.
+const NUMBERS: usize = 4;
+
+/// A whole frame with a segment of TCP, which has it once.
 #[repr(C, packed)]
 struct Segment {
     headers: Headers,
@@ -148,15 +152,16 @@ pub(crate) fn write_datagram(
     flow: &Flow,
     number: u32,
 ) -> Option<()> {
-    let sum = transport_sum(flow, UDP) + u32::from(TRANSPORT_LENGTH) + words(number);
+    let payload = NUMBERS as u32 * words(number);
+    let sum = transport_sum(flow, UDP) + u32::from(TRANSPORT_LENGTH) + payload;
     let checksum = checksum(sum);
     let datagram = Datagram {
         headers: headers(link.macs, flow, UDP),
         length: TRANSPORT_LENGTH.to_be(),
         // Zero would say that there is none (RFC 768).
         checksum: if checksum == 0 { 0xffff } else { checksum.to_be() },
-        number: number.to_be(),
-        zeros: [0; 7],
+        numbers: [number.to_be(); NUMBERS],
+        zeros: 0,
     };
     write(context, link, datagram)
 }
