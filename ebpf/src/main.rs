@@ -98,13 +98,19 @@ fn tagged<const STACKED: bool>(context: XdpContext, ipv6: Stage) -> u32 {
     let tables = KernelTables::<{ look_up::IN_PLACE }>::new();
     let hidden = hidden::<STACKED>();
     let end = First { context: &context, tables: &tables, came, hidden };
-    let step = match path::tagged(&mut frame, &tables, (ifindex, came), &mut place, &end) {
+    let step = match path::tagged::<_, _, _, STACKED>(
+        &mut frame,
+        &tables,
+        (ifindex, came),
+        &mut place,
+        &end,
+    ) {
         Ok(step) => step,
         Err(Stage::Stacked) if !STACKED => return begin(Stage::Stacked, &context),
         Err(_) => return begin(ipv6, &context),
     };
     if let Step::Next(_, packet, _) = step {
-        leave(packet, PortKey::new(ifindex, came.vlan()), came, frame.len());
+        leave(packet, PortKey::new(ifindex, came.known_vlan::<STACKED>()), came, frame.len());
         if frame.strip().is_none() {
             return end.done(&frame, Verdict::Drop(DropReason::NotReady));
         }
@@ -120,7 +126,7 @@ fn tagged6<const STACKED: bool>(context: XdpContext) -> u32 {
     let Some(came) = frame.hide_tags::<STACKED>() else {
         return begin(Stage::Established, &context);
     };
-    let port = PortKey::new(context.ingress_ifindex() as u32, came.vlan());
+    let port = PortKey::new(context.ingress_ifindex() as u32, came.known_vlan::<STACKED>());
     let tables = KernelTables::<{ look_up::IN_PLACE }, _>::with_routes(&context);
     let hidden = hidden::<STACKED>();
     let end = First { context: &context, tables: &tables, came, hidden };

@@ -6,13 +6,13 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use pointsman_ebpf::abi::{
     AddressOwner, Binding, Bucket, DigestKey, Direction, Epoch, Flow, FlowKey, Forward, Group,
     Host, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64, Pin, Port, PortKey, PortRange, Settings,
-    SharedU64, SitePrefix, Uplink, Uplink6, Vlan,
+    SharedU64, SitePrefix, Uplink, Uplink6,
 };
 use pointsman_ebpf::memory::site::{self, A, B, SERVER, lan};
 use pointsman_ebpf::memory::{MemoryTables, PacketBuilder};
 use pointsman_ebpf::path::{FlowTable, InsertError, NextHop, Tables, Tables6, process};
 use pointsman_ebpf::verdict::{DropReason, Verdict};
-use pointsman_ebpf::wire::MemoryFrame;
+use pointsman_ebpf::wire::{MemoryFrame, Tags};
 
 /// How many writes a packet makes at most that is no collision of ports.
 const WRITES: u32 = 6;
@@ -55,8 +55,8 @@ impl Tables for Racing<'_> {
         self.tables.port(key)
     }
 
-    fn vlan(&self, egress: u16) -> Vlan {
-        self.tables.vlan(egress)
+    fn tags(&self, egress: u16) -> Tags {
+        self.tables.tags(egress)
     }
 
     fn alive(&self) -> u64 {

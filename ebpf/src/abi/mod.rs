@@ -55,7 +55,7 @@ pub use vlan::Vlan;
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
 /// object; a daemon does not write into maps of another version.
-pub const ABI_VERSION: u32 = 8;
+pub const ABI_VERSION: u32 = 9;
 
 /// How many uplinks there can be: one bit each in a mask of 64.
 pub const MAX_UPLINKS: usize = 64;
@@ -198,6 +198,7 @@ impl_pod!(
     Port,
     Settings,
     SitePrefix,
+    crate::wire::Tags,
     TokenBucket,
     Uplink,
     Uplink6,

@@ -94,6 +94,9 @@ impl Port {
 #[repr(transparent)]
 pub struct PortKey(u64);
 
+/// How far apart neighbouring VLANs are in the table. Odd, so that 256 of them have a slot each.
+const SPREAD: u64 = 37;
+
 impl PortKey {
     /// Of the frames that come in by this interface with these tags.
     #[inline(always)]
@@ -112,8 +115,10 @@ impl PortKey {
     #[inline(always)]
     pub fn slots(self) -> impl Iterator<Item = usize> {
         // The VLANs of one interface are spread over the whole table, whichever half they differ in.
-        let spread = ((self.0 >> 32) as u32).wrapping_mul(0x9e37_79b1) >> 24;
-        let first = self.0 as u32 as usize + spread as usize;
+        // The last byte is of the identifier of the inner tag, or the only one, and the first of that of the
+        // outer one.
+        let tags = self.0 >> 32;
+        let first = (self.0 as u32 as u64 + tags + (tags >> 24) * SPREAD) as usize;
         (0..PORT_PROBES).map(move |probe| (first + probe) & (PORT_SLOTS - 1))
     }
 }
@@ -145,6 +150,16 @@ mod tests {
                 let free = key.slots().find(|slot| !taken.contains_key(slot));
                 taken.insert(free.expect("a slot is free"), key);
             }
+        }
+    }
+
+    #[test]
+    fn the_same_vlans_of_several_interfaces_find_room() {
+        let mut taken = BTreeMap::new();
+        for (ifindex, id) in (2..5).flat_map(|ifindex| (10..60).map(move |id| (ifindex, id))) {
+            let key = PortKey::new(ifindex, Vlan::customer(id).unwrap());
+            let free = key.slots().find(|slot| !taken.contains_key(slot));
+            taken.insert(free.expect("a slot is free"), key);
         }
     }
 }

@@ -5,10 +5,7 @@ use aya_ebpf::{
     helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
     programs::XdpContext,
 };
-use pointsman_ebpf::{
-    abi::Vlan,
-    wire::{self, Ethernet, Frame, Tags, Wire, checksum, mss},
-};
+use pointsman_ebpf::wire::{self, Ethernet, Frame, Tags, Wire, checksum, mss};
 
 use super::tagged_frame::insert_tags;
 
@@ -145,8 +142,8 @@ impl<const ANEW: bool> Frame for PacketFrame<ANEW> {
     }
 
     #[inline(always)]
-    fn insert_tags(&mut self, vlan: Vlan, came: Tags) -> Option<()> {
-        (insert_tags(self.context, 0, vlan.to_bits(), came.to_bits()) == 0).then_some(())
+    fn insert_tags(&mut self, tags: Tags, came: Tags) -> Option<()> {
+        (insert_tags(self.context, 0, tags.to_bits(), came.to_bits()) == 0).then_some(())
     }
 
     #[inline(always)]

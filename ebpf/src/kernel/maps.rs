@@ -15,7 +15,6 @@ use pointsman_ebpf::{
         Forward, Group, Host, Ipv4, Ipv6, LOCAL_FILTER_WORDS, LanNetwork, LocalAddress,
         MAX_FORWARDS, MAX_GROUPS, MAX_UPLINKS, Nat64, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS,
         Port, PortKey, Settings, SharedU64, SitePrefix, TokenBucket, UPLINK_SIDES, Uplink, Uplink6,
-        Vlan,
     },
     path::{Note, Packet, Packet6, Stage},
     table::{BINDING_WORDS, FLOW_WORDS, Filter, PIN_WORDS, Set},
@@ -71,7 +70,7 @@ pub(super) static PORTS: Section<[Port; PORT_SLOTS]> = Section::zeroed();
 /// The tags that frames leave with, by index in the device map.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".data.vlans")]
-pub(super) static VLANS: Section<[Vlan; PORT_SLOTS]> = Section::zeroed();
+pub(super) static VLANS: Section<[Tags; PORT_SLOTS]> = Section::zeroed();
 
 /// [`Uplink`]s by side.
 #[unsafe(no_mangle)]

@@ -11,10 +11,11 @@ use pointsman_ebpf::{
     abi::{
         AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, Ipv6,
         LanNetwork, LocalAddress, LocalFilter, PORT_SLOTS, Port, PortKey, Settings, SharedU64,
-        SitePrefix, UPLINK_SIDES, Uplink, Vlan,
+        SitePrefix, UPLINK_SIDES, Uplink,
     },
     path::{self, FlowTable, InsertError, Tables},
     table::Existing,
+    wire::Tags,
 };
 
 use super::flow_tables::{Bindings, Flows, Invited, Unreplied, look_up};
@@ -71,7 +72,7 @@ impl<const LOOK_UP: u8, C> Tables for KernelTables<LOOK_UP, C> {
     }
 
     #[inline(always)]
-    fn vlan(&self, egress: u16) -> Vlan {
+    fn tags(&self, egress: u16) -> Tags {
         // The mask tells the verifier what the daemon keeps to.
         VLANS.get(usize::from(egress) & (PORT_SLOTS - 1)).copied().unwrap_or_default()
     }
@@ -83,7 +84,7 @@ impl<const LOOK_UP: u8, C> Tables for KernelTables<LOOK_UP, C> {
 
     #[inline(always)]
     fn uplink(&self, side: u8) -> Option<&Uplink> {
-        // As for `vlan`: the compiler would compare in a way that the verifier learns nothing by.
+        // As for `tags`: the compiler would compare in a way that the verifier learns nothing by.
         UPLINKS.get(usize::from(side) & (UPLINK_SIDES - 1))
     }
 

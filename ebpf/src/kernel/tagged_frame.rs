@@ -1,10 +1,7 @@
 use core::cell::Cell;
 
 use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
-use pointsman_ebpf::{
-    abi::Vlan,
-    wire::{Ethernet, Frame, TAG_LEN, TaggedFrame, Tags, Wire},
-};
+use pointsman_ebpf::wire::{Ethernet, Frame, TAG_LEN, TaggedFrame, Tags, Wire};
 
 use super::frame::{PacketFrame, whole_len};
 
@@ -59,6 +56,11 @@ impl Frame for TaggedPacketFrame {
     #[inline(always)]
     fn macs(&self) -> Option<[[u8; 4]; 3]> {
         self.whole().read(0)
+    }
+
+    #[inline(always)]
+    fn write_macs(&mut self, macs: [[u8; 4]; 3]) -> Option<()> {
+        self.whole().write(0, macs)
     }
 
     #[inline(always)]
@@ -118,13 +120,13 @@ impl Frame for TaggedPacketFrame {
     }
 
     #[inline(always)]
-    fn insert_tags(&mut self, vlan: Vlan, came: Tags) -> Option<()> {
+    fn insert_tags(&mut self, tags: Tags, came: Tags) -> Option<()> {
         // The most frequent ones, without the call of a function.
-        if self.hidden == TAG_LEN && vlan.count() == 1 {
-            return Tags::to_vlan(vlan, came).replace(self);
+        if self.hidden == TAG_LEN && tags.is_single() {
+            return tags.with_priority_of(came).replace(self);
         }
         let (context, hidden) = (self.packet.context, self.hidden as u32);
-        (insert_tags(context, hidden, vlan.to_bits(), came.to_bits()) == 0).then_some(())
+        (insert_tags(context, hidden, tags.to_bits(), came.to_bits()) == 0).then_some(())
     }
 }
 
@@ -147,12 +149,13 @@ impl TaggedFrame for TaggedPacketFrame {
 pub(super) extern "C" fn insert_tags(
     context: *mut xdp_md,
     hidden: u32,
-    vlan: u32,
+    tags: u64,
     came: u64,
 ) -> u32 {
     // The mask tells the verifier what the callers keep to.
     let hidden = hidden as usize & (3 * TAG_LEN);
-    let mut frame = TaggedPacketFrame::departing(context, hidden);
-    let tags = Tags::to_vlan(Vlan::from_bits(vlan), Tags::from_bits(came));
+    let mut frame = TaggedPacketFrame::new(&XdpContext::new(context));
+    frame.hide(hidden);
+    let tags = Tags::from_bits(tags).with_priority_of(Tags::from_bits(came));
     u32::from(tags.insert(&mut frame).is_none())
 }

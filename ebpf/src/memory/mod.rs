@@ -43,7 +43,7 @@ use crate::abi::{
 };
 use crate::path::{self, FlowTable, InsertError, Tables};
 use crate::verdict::Verdict;
-use crate::wire::MemoryFrame;
+use crate::wire::{MemoryFrame, Tags};
 use counts::Counting;
 use entries::{Entries, WhenFull};
 
@@ -241,8 +241,8 @@ impl Tables for MemoryTables {
         self.ports.values().find(|port| port.key() == key)
     }
 
-    fn vlan(&self, egress: u16) -> Vlan {
-        self.vlans.get(&egress).copied().unwrap_or_default()
+    fn tags(&self, egress: u16) -> Tags {
+        Tags::of(self.vlans.get(&egress).copied().unwrap_or_default())
     }
 
     fn alive(&self) -> u64 {

@@ -102,7 +102,7 @@ fn write<F: Frame>(
 ) -> Option<()> {
     frame.truncate(ETHERNET_LEN + quoted)?;
     frame.grow_front(IPV4_LEN + ICMP_LEN)?;
-    frame.write(0, macs.words())?;
+    frame.write_macs(macs.words())?;
     frame.write(ETHERNET_LEN - size_of_val(&EtherType::IPV4), EtherType::IPV4)?;
     frame.write(ETHERNET_LEN, own)?;
     let at = ETHERNET_LEN + IPV4_LEN;

@@ -15,7 +15,7 @@ use crate::abi::{
     Direction, Flow, LAN_REALM, Port, PortKey, PortRole, ROUTED_REALM, SharedU64, Uplink,
 };
 use crate::verdict::{DropReason, PassReason, Verdict};
-use crate::wire::{ETHERNET_LEN, EtherType, Ethernet, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp};
+use crate::wire::{ETHERNET_LEN, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp};
 
 /// [`Stage::Established`]. What is parsed of the packet is in `place`.
 ///
@@ -33,7 +33,7 @@ pub fn established<'p, F: Frame, T: Tables, E: End>(
     end: &E,
 ) -> Result<Step<'p, E::Done>, Stage> {
     // Before the port is looked up: of an interface that has VLANs only, there is none without a tag.
-    if frame.read(Ethernet::TYPE).is_some_and(EtherType::is_tag) {
+    if parse::is_tagged(frame) {
         return Err(Stage::Tagged);
     }
     let Some(port) = tables.port(PortKey::untagged(ifindex)) else {

@@ -56,7 +56,7 @@ pub(super) fn check<T: Tables>(tables: &T, port: &Port, packet: &Packet) -> Resu
 fn write<F: Frame>(frame: &mut F, packet: &Packet, way: &Way) -> Option<()> {
     let old = u16::from_ne_bytes(frame.read(ETHERNET_LEN + Ipv4Header::CHECKSUM)?);
     let new = checksum::update(old, checksum::Delta::NONE.ttl_decrement().fold());
-    frame.write(0, way.macs.words())?;
+    frame.write_macs(way.macs.words())?;
     frame.write(ETHERNET_LEN + Ipv4Header::TTL, packet.ttl - 1)?;
     frame.write(ETHERNET_LEN + Ipv4Header::CHECKSUM, new.to_ne_bytes())
 }

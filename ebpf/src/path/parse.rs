@@ -6,8 +6,8 @@ use super::{Stage, Stop};
 use crate::abi::{FlowKey, L4Port, LanSide, Mac, Mark, Port};
 use crate::verdict::{DropReason, PassReason};
 use crate::wire::{
-    ETHERNET_LEN, Echo, EtherType, Frame, IPV4_LEN, Ipv4Header, Protocol, Tcp, Udp, icmp_type,
-    tcp_flags,
+    ETHERNET_LEN, Echo, EtherType, Frame, IPV4_LEN, Ipv4Header, Protocol, Tags, Tcp, Udp,
+    icmp_type, tcp_flags,
 };
 
 /// A packet that is well formed: what the path decides by. Opaque to all but the path.
@@ -107,7 +107,7 @@ pub(super) fn link<F: Frame>(frame: &F, port: &Port) -> Result<(), Stop> {
     let ethernet = frame.ethernet().ok_or(DropReason::Truncated)?;
     if ethernet.destination() != port.mac {
         // A VLAN's interface may have a MAC of its own.
-        return Err(match EtherType::is_tag(ethernet.ether_type) {
+        return Err(match is_tagged(frame) {
             true => Stop::to(Stage::Tagged),
             false => PassReason::NotForUs.into(),
         });
@@ -115,11 +115,20 @@ pub(super) fn link<F: Frame>(frame: &F, port: &Port) -> Result<(), Stop> {
     if ethernet.ether_type != EtherType::IPV4 {
         return Err(match ethernet.ether_type {
             EtherType::IPV6 => Stop::to(Stage::Ipv6),
-            EtherType::VLAN | EtherType::SERVICE_VLAN => Stop::to(Stage::Tagged),
+            EtherType::VLAN | EtherType::SERVICE_VLAN if is_tagged(frame) => {
+                Stop::to(Stage::Tagged)
+            }
+            EtherType::VLAN | EtherType::SERVICE_VLAN => DropReason::Truncated.into(),
             _ => PassReason::NotIp.into(),
         });
     }
     Ok(())
+}
+
+/// Whether a frame has a VLAN tag, a whole one, that is not hidden.
+#[inline(always)]
+pub(super) fn is_tagged<F: Frame>(frame: &F) -> bool {
+    Tags::read::<false>(frame).is_some()
 }
 
 /// Parses the packet of a header that was read of a frame, into `place`.

@@ -35,7 +35,7 @@ fn process_tagged<F: TaggedFrame, T: Tables6, const STACKED: bool>(
     let Some(came) = frame.hide_tags::<STACKED>() else {
         return process(frame, tables, ifindex);
     };
-    match tagged(frame, tables, (ifindex, came), &mut place, &NoEnd) {
+    match tagged::<_, _, _, STACKED>(frame, tables, (ifindex, came), &mut place, &NoEnd) {
         Ok(step) => go_on(frame, tables, (ifindex, came), step, stage),
         Err(Stage::Stacked) => process_tagged::<_, _, true>(frame, tables, ifindex),
         Err(_) => process6(frame, tables, (ifindex, came)),

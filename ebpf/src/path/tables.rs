@@ -1,9 +1,10 @@
 use crate::abi::{
     AddressOwner, Binding, Bucket, DigestKey, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
     Ipv6, LanNetwork, LanSide, LocalAddress, Nat64, Pin, Port, PortKey, Settings, SharedU64,
-    SitePrefix, Uplink, Uplink6, Vlan,
+    SitePrefix, Uplink, Uplink6,
 };
 use crate::verdict::DropReason;
+use crate::wire::Tags;
 
 /// What the path looks things up in: BPF maps in the kernel, ordinary collections elsewhere.
 ///
@@ -23,7 +24,7 @@ pub trait Tables {
     fn port(&self, key: PortKey) -> Option<&Port>;
 
     /// The tags that frames leave with by this index in the device map.
-    fn vlan(&self, egress: u16) -> Vlan;
+    fn tags(&self, egress: u16) -> Tags;
 
     /// The uplinks that are alive, a bit each. One store to it is the failover.
     fn alive(&self) -> u64;

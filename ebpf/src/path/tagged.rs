@@ -9,18 +9,18 @@ use core::mem::MaybeUninit;
 use super::established::of_port;
 use super::parse::Packet;
 use super::{End, Stage, Step, Tables};
-use crate::abi::{Port, PortKey, VLAN_ID, Vlan};
+use crate::abi::{Port, PortKey};
 use crate::verdict::{DropReason, PassReason, Verdict};
-use crate::wire::{ETHERNET_LEN, EtherType, Ethernet, Frame, TaggedFrame, Tags};
+use crate::wire::{Ethernet, Frame, TaggedFrame, Tags};
 
-/// [`Stage::Tagged`], or [`Stage::Stacked`]: as [`super::established`], of a frame that came in with the
-/// tags `came`, which are hidden; none where it ends before they do.
+/// [`Stage::Tagged`], or [`Stage::Stacked`] where `STACKED` says so: as [`super::established`], of a frame that came in with the
+/// tags `came`, which are hidden.
 ///
 /// # Errors
 /// Where it is of IPv6, or has one tag more than it is looked up by: [`Stage::Ipv6`] stands for the stage of
 /// its tags that begins anew then, or [`Stage::Stacked`] does.
 #[inline(always)]
-pub fn tagged<'p, F: TaggedFrame, T: Tables, E: End>(
+pub fn tagged<'p, F: TaggedFrame, T: Tables, E: End, const STACKED: bool>(
     frame: &mut F,
     tables: &T,
     (ifindex, came): (u32, Tags),
@@ -28,8 +28,7 @@ pub fn tagged<'p, F: TaggedFrame, T: Tables, E: End>(
     end: &E,
 ) -> Result<Step<'p, E::Done>, Stage> {
     // A priority only is no port's.
-    let names_vlan = came.outer_identifier().is_some_and(|identifier| identifier != 0);
-    let port = if names_vlan { tables.port(PortKey::new(ifindex, came.vlan())) } else { None };
+    let port = tables.port(PortKey::new(ifindex, came.known_vlan::<STACKED>()));
     if let Some(port) = port {
         match of_port(frame, tables, port, place, end) {
             Err(Stage::Tagged) => {}
@@ -37,7 +36,8 @@ pub fn tagged<'p, F: TaggedFrame, T: Tables, E: End>(
         }
     }
     let further = further(frame);
-    if names_vlan && !came.is_stacked() && further.is_some_and(|identifier| identifier != 0) {
+    let names_vlan = came.outer_identifier().is_some_and(|identifier| identifier != 0);
+    if !STACKED && names_vlan && further.is_some_and(|identifier| identifier != 0) {
         return Err(Stage::Stacked);
     }
     let verdict = match port {
@@ -50,8 +50,7 @@ pub fn tagged<'p, F: TaggedFrame, T: Tables, E: End>(
 /// What the tag names that follows those that are hidden, if one does and is whole.
 #[inline(always)]
 fn further<F: Frame>(frame: &F) -> Option<u16> {
-    let kind = frame.read(Ethernet::TYPE).filter(|kind| EtherType::is_tag(*kind));
-    kind.and_then(|_| frame.read(ETHERNET_LEN)).map(|tag| u16::from_be_bytes(tag) & VLAN_ID)
+    Tags::read::<false>(frame).and_then(Tags::outer_identifier)
 }
 
 /// What becomes of a frame whose tags are no port's.
@@ -89,16 +88,16 @@ pub fn depart<F: Frame, T: Tables>(
     came: Tags,
     egress: u16,
 ) -> Option<()> {
-    let vlan = tables.vlan(egress);
-    if vlan == Vlan::NONE && came.is_empty() {
+    let tags = tables.tags(egress);
+    if tags.is_empty() && came.is_empty() {
         return Some(());
     }
-    frame.insert_tags(vlan, came)
+    frame.insert_tags(tags, came)
 }
 
 /// Gives a frame that is not sent the tags back that were taken out of it.
 #[must_use]
 #[inline(always)]
 pub fn restore<F: Frame>(frame: &mut F, came: Tags) -> Option<()> {
-    if came.is_empty() { Some(()) } else { frame.insert_tags(came.vlan(), came) }
+    if came.is_empty() { Some(()) } else { frame.insert_tags(came, came) }
 }

@@ -58,7 +58,7 @@ pub(super) fn header<F: Frame, M>(
         Direction::In => Ipv4Header::DESTINATION,
         _ => Ipv4Header::SOURCE,
     };
-    frame.write(0, way.macs.words())?;
+    frame.write_macs(way.macs.words())?;
     frame.write(ETHERNET_LEN + Ipv4Header::TTL, packet.ttl - 1)?;
     frame.write(ETHERNET_LEN + Ipv4Header::CHECKSUM, checksum.to_ne_bytes())?;
     frame.write(ETHERNET_LEN + address, flow.address.octets())?;

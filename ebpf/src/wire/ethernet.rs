@@ -70,6 +70,8 @@ impl EtherType {
     /// Whether a VLAN tag follows.
     #[inline(always)]
     pub const fn is_tag(ether_type: [u8; 2]) -> bool {
-        matches!(ether_type, Self::VLAN | Self::SERVICE_VLAN)
+        // As numbers: of two arrays, each byte is compared.
+        let number = u16::from_ne_bytes(ether_type);
+        number == u16::from_ne_bytes(Self::VLAN) || number == u16::from_ne_bytes(Self::SERVICE_VLAN)
     }
 }

@@ -1,5 +1,4 @@
-use super::{ETHERNET_LEN, EtherType, Ethernet, TAG_LEN, Tags, checksum, ipv6, mss};
-use crate::abi::Vlan;
+use super::{ETHERNET_LEN, Ethernet, TAG_LEN, Tags, checksum, ipv6, mss};
 
 /// A type that can be copied out of and into a packet.
 ///
@@ -15,9 +14,8 @@ unsafe impl<T: Wire, const N: usize> Wire for [T; N] {}
 /// A frame, from the first byte of its Ethernet header on.
 ///
 /// Of a frame with VLAN tags that are hidden, all is as if it had none: what comes behind them is where
-/// it is in a frame without, and what is written there stays. Only its MACs are not seen at the first
-/// offsets, where [`Self::macs`] finds them, but those that are written there are the ones that it leaves
-/// with.
+/// it is in a frame without, and what is written there stays. Only its MACs are not at the first offsets:
+/// they stay before the tags, for [`Self::macs`] and [`Self::write_macs`].
 ///
 /// Of a frame that takes several buffers, what is beyond the first is neither read nor written.
 pub trait Frame {
@@ -40,9 +38,15 @@ pub trait Frame {
         self.len() >= len
     }
 
-    /// The MACs that the frame came in with.
+    /// The MACs, in words as they stand there.
     fn macs(&self) -> Option<[[u8; 4]; 3]> {
         self.read(0)
+    }
+
+    /// Replaces the MACs.
+    #[must_use]
+    fn write_macs(&mut self, macs: [[u8; 4]; 3]) -> Option<()> {
+        self.write(0, macs)
     }
 
     /// The MAC that the frame came in from, and the two bytes behind it.
@@ -97,7 +101,8 @@ pub trait Frame {
         true
     }
 
-    /// Puts this many bytes before the frame, whatever they hold, in the place of what is hidden.
+    /// Puts this many bytes before the frame in the place of what is hidden. As many bytes as there were at
+    /// the start of the whole are there again; if there are more, they hold anything.
     #[must_use]
     fn grow_front(&mut self, bytes: usize) -> Option<()>;
 
@@ -105,14 +110,14 @@ pub trait Frame {
     #[must_use]
     fn replace_front(&mut self, old: usize, new: usize) -> Option<()>;
 
-    /// Puts the tags of a VLAN behind the MACs that were written, in the place of what is hidden:
-    /// [`Tags::to_vlan`]. Nothing where there is no room.
+    /// Puts the tags of a VLAN behind the MACs, in the place of what is hidden:
+    /// [`Tags::with_priority_of`]. Nothing where there is no room.
     #[must_use]
-    fn insert_tags(&mut self, vlan: Vlan, came: Tags) -> Option<()>
+    fn insert_tags(&mut self, tags: Tags, came: Tags) -> Option<()>
     where
         Self: Sized,
     {
-        Tags::to_vlan(vlan, came).insert(self)
+        tags.with_priority_of(came).insert(self)
     }
 
     /// Cuts the frame off after this many bytes, which it has.
@@ -125,16 +130,15 @@ pub trait TaggedFrame: Frame {
     /// Hides so many bytes behind the MACs, and no others.
     fn hide(&mut self, bytes: usize);
 
-    /// Hides the first tag, or the first two, and says which they are, [`Tags::NONE`] where the frame ends
-    /// before they do: [`Tags::read`]. Nothing where it begins with none: then, it is all there.
+    /// Hides the first tag, or the first two, and says which they are: [`Tags::read`]. Where there are none,
+    /// nothing is hidden.
     #[inline(always)]
     fn hide_tags<const STACKED: bool>(&mut self) -> Option<Tags>
     where
         Self: Sized,
     {
         self.hide(0);
-        self.read(Ethernet::TYPE).filter(|kind| EtherType::is_tag(*kind))?;
-        let tags = Tags::read::<STACKED>(self).unwrap_or_default();
+        let tags = Tags::read::<STACKED>(self)?;
         self.hide(hidden::<STACKED>());
         Some(tags)
     }
@@ -142,10 +146,11 @@ pub trait TaggedFrame: Frame {
     /// Takes out what is hidden.
     #[must_use]
     #[inline(always)]
-    fn strip(&mut self) -> Option<()> {
-        let macs = self.macs()?;
-        self.write(0, macs)?;
-        self.grow_front(0)
+    fn strip(&mut self) -> Option<()>
+    where
+        Self: Sized,
+    {
+        Tags::NONE.insert(self)
     }
 }
 
@@ -182,6 +187,12 @@ impl Frame for MemoryFrame<'_> {
         words.first_chunk().copied()
     }
 
+    fn write_macs(&mut self, macs: [[u8; 4]; 3]) -> Option<()> {
+        let (words, _) = self.bytes.as_chunks_mut();
+        *words.first_chunk_mut()? = macs;
+        Some(())
+    }
+
     fn source(&self) -> Option<[u8; 8]> {
         self.bytes.get(Ethernet::SOURCE..)?.first_chunk().copied()
     }
@@ -205,7 +216,8 @@ impl Frame for MemoryFrame<'_> {
     }
 
     fn grow_front(&mut self, bytes: usize) -> Option<()> {
-        self.bytes.splice(..self.hidden, core::iter::repeat_n(0xee, bytes));
+        let (less, more) = (self.hidden.saturating_sub(bytes), bytes.saturating_sub(self.hidden));
+        self.bytes.splice(..less, core::iter::repeat_n(0xee, more));
         self.hidden = 0;
         Some(())
     }
@@ -219,9 +231,9 @@ impl Frame for MemoryFrame<'_> {
     }
 
     /// As the kernel's frame does it.
-    fn insert_tags(&mut self, vlan: Vlan, came: Tags) -> Option<()> {
-        let tags = Tags::to_vlan(vlan, came);
-        if self.hidden == TAG_LEN && vlan.count() == 1 {
+    fn insert_tags(&mut self, tags: Tags, came: Tags) -> Option<()> {
+        let tags = tags.with_priority_of(came);
+        if self.hidden == TAG_LEN && tags.is_single() {
             tags.replace(self)
         } else {
             tags.insert(self)

@@ -23,38 +23,42 @@ impl Tags {
     /// No tag.
     pub const NONE: Self = Self(0);
 
-    /// Reads the first tags of a frame, of which none is hidden: one, or two where `STACKED` says so, which
-    /// have to be tags. Nothing where the frame ends before they do.
+    /// Reads the first tags of a frame, of which none is hidden: one, or two where `STACKED` says so.
+    /// Nothing where there are not as many, or the frame ends before they do.
     #[inline(always)]
     pub fn read<const STACKED: bool>(frame: &impl Frame) -> Option<Self> {
-        let outer = u32::from_le_bytes(frame.read(Ethernet::TYPE)?);
-        if !STACKED {
-            return Some(Self::new(outer, 0));
-        }
-        let inner = u32::from_le_bytes(frame.read(Ethernet::TYPE + TAG_LEN)?);
+        let outer = Self::read_at(frame, Ethernet::TYPE)?;
+        let inner = if STACKED { Self::read_at(frame, Ethernet::TYPE + TAG_LEN)? } else { 0 };
         Some(Self::new(outer, inner))
     }
 
-    /// What a frame leaves with that came in with the tags `came`, and goes to this VLAN: each tag has
-    /// the priority of the one whose place it takes, or of the outer one, and where there was none, zero.
     #[inline(always)]
-    pub fn to_vlan(vlan: Vlan, came: Self) -> Self {
-        let outer = came.outer();
-        let inner = if came.inner() == 0 { outer } else { came.inner() };
-        let bits = vlan.to_bits();
-        Self::new(Self::tag(bits as u16, outer), Self::tag((bits >> 16) as u16, inner))
+    fn read_at(frame: &impl Frame, offset: usize) -> Option<u32> {
+        let [high, low, ..]: [u8; TAG_LEN] = frame.read(offset)?;
+        EtherType::is_tag([high, low]).then_some(())?;
+        frame.read(offset).map(u32::from_le_bytes)
     }
 
-    /// The tag of a half of a [`Vlan`], with the priority of another.
+    /// Those of a VLAN, of priority zero.
+    pub fn of(vlan: Vlan) -> Self {
+        Self::new(Self::tag(vlan.outer()), Self::tag(vlan.inner()))
+    }
+
+    /// The tag with this identifier, a service tag or not.
+    fn tag(named: Option<(u16, bool)>) -> u32 {
+        let Some((identifier, is_service)) = named else { return 0 };
+        let kind = if is_service { EtherType::SERVICE_VLAN } else { EtherType::VLAN };
+        u32::from(u16::from_le_bytes(kind)) | u32::from(identifier.swap_bytes()) << 16
+    }
+
+    /// What a frame leaves with that came in with the tags `came`, and goes to the VLAN of these: each has
+    /// the priority of the one whose place it takes, or of the outer one, and where there was none, zero.
+    #[must_use]
     #[inline(always)]
-    fn tag(half: u16, like: u32) -> u32 {
-        if half == 0 {
-            return 0;
-        }
-        let kind = if half > VLAN_ID { EtherType::SERVICE_VLAN } else { EtherType::VLAN };
-        let kind = u32::from(u16::from_le_bytes(kind));
-        let identifier = u32::from((half & VLAN_ID).swap_bytes());
-        kind | identifier << 16 | like & PRIORITY
+    pub fn with_priority_of(self, came: Self) -> Self {
+        let of = |tag: u32, like: u32| if tag == 0 { 0 } else { tag | like & PRIORITY };
+        let inner = if came.inner() == 0 { came.outer() } else { came.inner() };
+        Self::new(of(self.outer(), came.outer()), of(self.inner(), inner))
     }
 
     #[inline(always)]
@@ -75,10 +79,13 @@ impl Tags {
     /// Which VLAN they name, if each names one.
     #[inline(always)]
     pub fn vlan(self) -> Vlan {
-        // The types differ in the fourth bit of their first byte, `0x88` or `0x81`. On BPF a condition is a
-        // jump, and the verifier would go through all that follows once with either type.
-        let half = |tag: u32| Vlan::half(identifier(tag), tag >> 3 & 1);
-        Vlan::from_bits(half(self.outer()) | half(self.inner()) << 16)
+        if self.is_stacked() { self.known_vlan::<true>() } else { self.known_vlan::<false>() }
+    }
+
+    /// The same where it is known whether there are two.
+    #[inline(always)]
+    pub fn known_vlan<const STACKED: bool>(self) -> Vlan {
+        if STACKED { Vlan::of_tags(self.outer(), self.inner()) } else { Vlan::of_tag(self.outer()) }
     }
 
     /// What the outer one names: a VLAN, or zero where it is a priority only.
@@ -88,6 +95,12 @@ impl Tags {
             0 => None,
             outer => Some(identifier(outer)),
         }
+    }
+
+    /// Whether there is one.
+    #[inline(always)]
+    pub const fn is_single(self) -> bool {
+        self.outer() != 0 && self.inner() == 0
     }
 
     /// Whether there are two.
@@ -120,37 +133,27 @@ impl Tags {
         Self(bits)
     }
 
-    /// Puts them behind the MACs that were written to a frame: [`Frame::insert_tags`] does it.
+    /// Puts them behind the MACs of a frame: [`Frame::insert_tags`] does it.
     #[must_use]
     #[inline(always)]
     pub fn insert<F: Frame>(self, frame: &mut F) -> Option<()> {
+        let macs = frame.macs()?;
         frame.grow_front(self.len())?;
-        if self.is_empty() {
-            return Some(());
+        frame.write_macs(macs)?;
+        if !self.is_empty() {
+            frame.write(Ethernet::TYPE, self.outer().to_le_bytes())?;
         }
-        self.write(frame, self.len())?;
-        if self.inner() != 0 {
+        if self.is_stacked() {
             frame.write(Ethernet::TYPE + TAG_LEN, self.inner().to_le_bytes())?;
         }
         Some(())
     }
 
-    /// The same of one tag that takes the place of the only one that is hidden: nothing else moves.
+    /// The same of one tag that takes the place of the only one that is hidden: nothing moves.
     #[must_use]
     #[inline(always)]
     pub fn replace<F: Frame>(self, frame: &mut F) -> Option<()> {
         frame.grow_front(TAG_LEN)?;
-        self.write(frame, TAG_LEN)
-    }
-
-    /// Moves the MACs `len` bytes towards the start, and puts the outer tag behind them.
-    #[inline(always)]
-    fn write<F: Frame>(self, frame: &mut F, len: usize) -> Option<()> {
-        // Word by word: the compiler has a function for what overlaps otherwise.
-        for at in [0, 4, 8] {
-            let word: [u8; 4] = frame.read(len + at)?;
-            frame.write(at, word)?;
-        }
         frame.write(Ethernet::TYPE, self.outer().to_le_bytes())
     }
 }
@@ -178,10 +181,14 @@ mod tests {
                 let vlan = tags.vlan();
                 assert_eq!((vlan.outer(), tags.len()), (Some((35, false)), 8));
                 assert_eq!(vlan.inner(), Some((tag & 0xfff, kind == 0x88a8)), "{kind:x} {tag:x}");
-                assert_eq!(Tags::to_vlan(vlan, tags), tags, "{kind:x} {tag:x}");
+                assert_eq!(Tags::of(vlan).with_priority_of(tags), tags, "{kind:x} {tag:x}");
                 let alone = read::<false>(&[kind, tag]).unwrap();
                 assert_eq!((alone.vlan().outer(), alone.len()), (vlan.inner(), 4));
-                assert_eq!(Tags::to_vlan(alone.vlan(), alone), alone, "{kind:x} {tag:x}");
+                assert_eq!(
+                    Tags::of(alone.vlan()).with_priority_of(alone),
+                    alone,
+                    "{kind:x} {tag:x}"
+                );
             }
         }
     }

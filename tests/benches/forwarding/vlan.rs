@@ -6,6 +6,7 @@ use aya::{
     maps::{Array, Map, MapData, loaded_maps},
 };
 use pointsman_ebpf::abi::{PORT_SLOTS, Port, PortRole, Vlan};
+use pointsman_ebpf::wire::Tags;
 
 use crate::link;
 
@@ -13,14 +14,14 @@ use crate::link;
 /// so its interfaces have the program of tagged frames, as the daemon would see to.
 pub(crate) fn serve([lan, wan]: [u16; 2]) -> Result<()> {
     let mut ports = section::<Port>(".data.ports")?;
-    let mut vlans = section::<Vlan>(".data.vlans")?;
-    let (mut served, mut tags) = ([Port::default(); PORT_SLOTS], [Vlan::NONE; PORT_SLOTS]);
+    let mut vlans = section::<Tags>(".data.vlans")?;
+    let (mut served, mut tags) = ([Port::default(); PORT_SLOTS], [Tags::NONE; PORT_SLOTS]);
     for port in ports.get(&0, 0)?.into_iter().filter(|port| port.ifindex != 0) {
         let id = if port.role == PortRole::Lan as u8 { lan } else { wan };
         let port = Port { vlan: Vlan::customer(id).unwrap_or_default(), ..port };
         let slot = port.key().slots().find(|slot| served[*slot] == Port::default());
         served[slot.context("the table of ports has no slot")?] = port;
-        tags[usize::from(port.egress)] = port.vlan;
+        tags[usize::from(port.egress)] = Tags::of(port.vlan);
     }
     vlans.set(0, tags, 0)?;
     ports.set(0, served, 0)?;

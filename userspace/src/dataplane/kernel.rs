@@ -10,6 +10,7 @@ use pointsman_ebpf::abi::{
     LocalFilter, MAX_UPLINKS, Nat64, PORT_SLOTS, Port, Settings, SitePrefix, UPLINK_SIDES, Uplink,
     Uplink6, Vlan,
 };
+use pointsman_ebpf::wire::Tags;
 
 use super::Dataplane;
 use super::attach::{AttachError, Mode};
@@ -47,7 +48,7 @@ pub struct Kernel {
     switch: Switch,
     settings: Array<MapData, Settings>,
     ports: Section<Port, PORT_SLOTS>,
-    vlans: Section<Vlan, PORT_SLOTS>,
+    vlans: Section<Tags, PORT_SLOTS>,
     uplinks: Section<Uplink, UPLINK_SIDES>,
     groups: Array<MapData, Group>,
     buckets: Array<MapData, Bucket>,
@@ -187,7 +188,7 @@ impl Dataplane for Kernel {
     }
 
     fn set_vlan(&mut self, slot: u16, vlan: Vlan) -> Result<(), TableError> {
-        self.vlans.set(u32::from(slot), vlan).map_err(TableError::writing(VLANS))
+        self.vlans.set(u32::from(slot), Tags::of(vlan)).map_err(TableError::writing(VLANS))
     }
 
     fn set_settings(&mut self, settings: &Settings) -> Result<(), TableError> {

@@ -16,6 +16,7 @@ use pointsman_ebpf::abi::{
 use pointsman_ebpf::memory::site::lan;
 use pointsman_ebpf::memory::{FLOW_TABLES, MemoryTables};
 use pointsman_ebpf::path::{FlowTable, Tables as _};
+use pointsman_ebpf::wire::Tags;
 
 use crate::hosts::HOSTS;
 use crate::ipv6::Pins;
@@ -115,11 +116,11 @@ impl Kernel {
             ports[free.expect("a slot is free")] = port;
         }
         self.set(".data.ports", 0, ports);
-        let mut vlans = [Vlan::NONE; PORT_SLOTS];
+        let mut tags = [Tags::NONE; PORT_SLOTS];
         for (egress, vlan) in &tables.vlans {
-            vlans[usize::from(*egress)] = *vlan;
+            tags[usize::from(*egress)] = Tags::of(*vlan);
         }
-        self.set(".data.vlans", 0, vlans);
+        self.set(".data.vlans", 0, tags);
     }
 
     fn write_lan(&mut self, networks: &BTreeMap<(Ipv4, u8), LanNetwork>) {

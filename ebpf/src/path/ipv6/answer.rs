@@ -84,7 +84,7 @@ fn write<F: Frame>(
 ) -> Option<()> {
     frame.truncate(ETHERNET_LEN + quoted)?;
     frame.grow_front(IPV6_LEN + ICMP_LEN)?;
-    frame.write(0, macs.words())?;
+    frame.write_macs(macs.words())?;
     frame.write(ETHERNET_LEN - size_of_val(&EtherType::IPV6), EtherType::IPV6)?;
     let len = (ICMP_LEN + quoted) as u16;
     frame.write(ETHERNET_LEN, Ipv6Header::own(len, Protocol::ICMPV6, own, to))?;

@@ -151,7 +151,7 @@ pub(super) fn write_inward<F: Frame>(
 /// Writes MACs and hop limit.
 #[inline(always)]
 pub(super) fn write_link<F: Frame>(frame: &mut F, packet: &Packet6, macs: MacPair) -> Option<()> {
-    frame.write(0, macs.words())?;
+    frame.write_macs(macs.words())?;
     frame.write(ETHERNET_LEN + Ipv6Header::HOP_LIMIT, packet.hop_limit - 1)
 }
 

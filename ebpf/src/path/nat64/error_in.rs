@@ -117,7 +117,7 @@ fn write<F: Frame>(
     let ends = [inside, remote];
     let inner = Ipv6Header::translated(quoted.traffic_class, whole, protocol, quoted.ttl, ends);
     frame.replace_front(quote.transport, QUOTED)?;
-    frame.write(0, flow.lan.macs().words())?;
+    frame.write_macs(flow.lan.macs().words())?;
     frame.write(ETHERNET_LEN - size_of_val(&EtherType::IPV6), EtherType::IPV6)?;
     let body = (ICMP_LEN + IPV6_LEN + len) as u16;
     let (class, hops) = (outer.traffic_class, packet.ttl - 1);

@@ -101,7 +101,7 @@ fn write<F: Frame>(
         [flow.other_address, flow.address],
     );
     frame.replace_front(quote.transport, QUOTED)?;
-    frame.write(0, uplink.macs.words())?;
+    frame.write_macs(uplink.macs.words())?;
     frame.write(ETHERNET_LEN - size_of_val(&EtherType::IPV4), EtherType::IPV4)?;
     let body = ICMP_LEN + IPV4_LEN + len;
     let header = Ipv4Header::new(

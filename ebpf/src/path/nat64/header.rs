@@ -54,7 +54,7 @@ pub(super) fn to_v4<F: Frame>(
     if !frame.holds(ETHERNET_LEN + IPV4_LEN) {
         return None;
     }
-    frame.write(0, macs.words())?;
+    frame.write_macs(macs.words())?;
     frame.write(ETHERNET_LEN - size_of_val(&EtherType::IPV4), EtherType::IPV4)?;
     frame.write(ETHERNET_LEN, translated)
 }
@@ -82,7 +82,7 @@ pub(super) fn to_v6<F: Frame>(
     );
     let transport = ETHERNET_LEN + IPV6_LEN + extension;
     frame.replace_front(packet.transport(), transport)?;
-    frame.write(0, macs.words())?;
+    frame.write_macs(macs.words())?;
     frame.write(ETHERNET_LEN - size_of_val(&EtherType::IPV6), EtherType::IPV6)?;
     frame.write(ETHERNET_LEN, translated)?;
     if extension != 0 {
