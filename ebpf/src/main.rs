@@ -112,7 +112,7 @@ fn tagged<const STACKED: bool>(context: XdpContext, ipv6: Stage) -> u32 {
     if let Step::Next(_, packet, _) = step {
         leave(packet, PortKey::new(ifindex, came.known_vlan::<STACKED>()), came, frame.len());
         if frame.strip().is_none() {
-            return end.done(&frame, Verdict::Drop(DropReason::NotReady));
+            return end.done(&mut frame, Verdict::Drop(DropReason::NotReady));
         }
     }
     end.go_on(step)
@@ -134,7 +134,7 @@ fn tagged6<const STACKED: bool>(context: XdpContext) -> u32 {
     if let Step::Next(_, packet, _) = step {
         leave(packet, port, came, frame.len());
         if frame.strip().is_none() {
-            return end.done(&frame, Verdict::Drop(DropReason::NotReady));
+            return end.done(&mut frame, Verdict::Drop(DropReason::NotReady));
         }
     }
     end.go_on(step)
@@ -307,15 +307,14 @@ impl<T: Tables> End for First<'_, T> {
     type Done = u32;
 
     #[inline(always)]
-    fn done<F: Frame>(&self, frame: &F, verdict: Verdict) -> u32 {
+    fn done<F: Frame>(&self, frame: &mut F, verdict: Verdict) -> u32 {
         let len = match verdict {
             // It was perhaps not looked at far enough to tell.
             Verdict::Pass(_) | Verdict::Drop(_) => whole_len(self.context.ctx),
             _ => frame.len() + self.hidden,
         };
-        let mut departing = TaggedPacketFrame::departing(self.context.ctx, self.hidden);
         act(verdict, len, |egress| match egress {
-            Some(egress) => path::depart(&mut departing, self.tables, self.came, egress),
+            Some(egress) => path::depart(frame, self.tables, self.came, egress),
             None => Some(()),
         })
     }

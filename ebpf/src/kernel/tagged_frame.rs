@@ -26,12 +26,6 @@ impl TaggedPacketFrame {
         let PacketFrame { context, start, end, .. } = self.packet;
         PacketFrame { context, start: start - self.hidden, end, len: Cell::new(0) }
     }
-
-    /// A packet of which so many bytes are hidden, and nothing is read any more.
-    #[inline(always)]
-    pub(crate) fn departing(context: *mut xdp_md, hidden: usize) -> Self {
-        Self { packet: PacketFrame { context, start: 0, end: 0, len: Cell::new(0) }, hidden }
-    }
 }
 
 impl Frame for TaggedPacketFrame {
@@ -98,13 +92,15 @@ impl Frame for TaggedPacketFrame {
     #[inline(always)]
     fn grow_front(&mut self, bytes: usize) -> Option<()> {
         let less = self.hidden as i32 - bytes as i32;
+        if less == 0 {
+            self.hide(0);
+            return Some(());
+        }
         self.hidden = 0;
         // SAFETY: the context is the program's own. Whatever was read from it is read anew below.
-        if less != 0 && unsafe { bpf_xdp_adjust_head(self.packet.context, less) } != 0 {
-            return None;
-        }
+        let moved = unsafe { bpf_xdp_adjust_head(self.packet.context, less) };
         (self.packet.start, self.packet.end) = self.packet.bounds();
-        Some(())
+        (moved == 0).then_some(())
     }
 
     #[inline(always)]

@@ -319,7 +319,7 @@ pub trait End {
     type Done;
 
     /// Whatever the verdict on the frame calls for.
-    fn done<F: Frame>(&self, frame: &F, verdict: Verdict) -> Self::Done;
+    fn done<F: Frame>(&self, frame: &mut F, verdict: Verdict) -> Self::Done;
 }
 
 /// What one stage of a packet's path tells the next. 8 bytes.

@@ -169,7 +169,7 @@ struct NoEnd;
 impl End for NoEnd {
     type Done = Verdict;
 
-    fn done<F: Frame>(&self, _frame: &F, verdict: Verdict) -> Verdict {
+    fn done<F: Frame>(&self, _frame: &mut F, verdict: Verdict) -> Verdict {
         verdict
     }
 }

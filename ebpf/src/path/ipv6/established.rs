@@ -105,7 +105,7 @@ type Sent = Result<Result<Verdict, Stop>, (Stage, Note)>;
 /// What this stage ends in.
 #[inline(always)]
 fn conclude<'p, F: Frame, E: End>(
-    frame: &F,
+    frame: &mut F,
     sent: Sent,
     packet: &'p Packet6,
     end: &E,
