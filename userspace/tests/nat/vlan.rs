@@ -3,6 +3,7 @@
 //! gateway's next hops are configured.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
@@ -10,9 +11,11 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pointsman_ebpf::memory::{CUSTOMER_TAG, PacketBuilder, SERVICE_TAG, Tag, tagged};
 use pointsman_lab::plan::{self, SERVER};
-use pointsman_lab::{Nic, Site};
+use pointsman_lab::{Mac, Nic, Site};
 
 use crate::hosts::udp;
 use crate::support::{BOUND, Gateway, single_configuration};
@@ -30,22 +33,26 @@ const CABLE_TAGS: &[Tag] = &[(SERVICE_TAG, 100), (CUSTOMER_TAG, 7)];
 fn start() -> Gateway {
     let site = Site::builder().uplinks(1).build().unwrap();
     let gateway_mac = site.uplinks[0].access.far().mac();
-    Gateway::configured(site, |directory: &Path| {
-        let uplink = |name: &str, vlan: &str, gateway: &str, address: Ipv4Addr| {
-            format!(
-                "[[uplink]]\nname = \"{name}\"\ninterface = \"wan0\"\nvlan = {vlan}\n\
-                 gateway = \"{gateway}\"\ngateway_mac = \"{gateway_mac}\"\n\
-                 ipv4 = {{ addresses = [\"{address}\"] }}\n"
-            )
-        };
-        let plain = single_configuration(directory, "");
-        let (lan, rest) = plain.split_once("[[uplink]]").unwrap();
-        let (_, api) = rest.split_once("[api]").unwrap();
-        let fiber = uplink("fiber", "35", "203.0.113.1", plan::gateway(0));
-        let cable = uplink("cable", "[\"100ad\", 7]", "198.51.100.1", CABLE);
-        let group = "[[group]]\nname = \"default\"\nuplinks = [[\"fiber\", \"cable\"]]\nsticky = \"flow\"\n";
-        format!("{lan}{fiber}{cable}{group}[api]{api}")
-    })
+    Gateway::configured(site, |directory: &Path| configuration(directory, gateway_mac, ""))
+}
+
+/// Two uplinks on VLANs of one interface, and others.
+fn configuration(directory: &Path, gateway_mac: Mac, others: &str) -> String {
+    let uplink = |name: &str, vlan: &str, gateway: &str, address: Ipv4Addr| {
+        format!(
+            "[[uplink]]\nname = \"{name}\"\ninterface = \"wan0\"\nvlan = {vlan}\n\
+             gateway = \"{gateway}\"\ngateway_mac = \"{gateway_mac}\"\n\
+             ipv4 = {{ addresses = [\"{address}\"] }}\n"
+        )
+    };
+    let plain = single_configuration(directory, "");
+    let (lan, rest) = plain.split_once("[[uplink]]").unwrap();
+    let (_, api) = rest.split_once("[api]").unwrap();
+    let fiber = uplink("fiber", "35", "203.0.113.1", plan::gateway(0));
+    let cable = uplink("cable", "[\"100ad\", 7]", "198.51.100.1", CABLE);
+    let group =
+        "[[group]]\nname = \"default\"\nuplinks = [[\"fiber\", \"cable\"]]\nsticky = \"flow\"\n";
+    format!("{lan}{fiber}{cable}{others}{group}[api]{api}")
 }
 
 /// The frames of UDP that come to an interface, a line each with tags and addresses.
@@ -144,4 +151,51 @@ fn two_providers_on_one_interface() {
     assert_eq!(log.matches("wan0: attached").count(), 1, "{log}");
     let passed = gateway.status().passed;
     assert!(passed["unknown_port"].packets + passed["vlan"].packets >= 4, "{passed:?}");
+}
+
+/// What the kernel calls the program of the gateway's interface with the VLANs.
+fn program(site: &Site) -> u64 {
+    let links = site.gateway.output("ip", &["-j", "link", "show", "wan0"]).unwrap();
+    let links: serde_json::Value = serde_json::from_str(&links).unwrap();
+    links[0]["xdp"]["prog"]["id"].as_u64().expect("there is a program")
+}
+
+/// An interface goes over to the other program with its first port without tags, and back with its last. Its
+/// flows do not notice.
+#[test]
+fn one_program_takes_the_place_of_the_other() {
+    let gateway = start();
+    let site = &gateway.site;
+    let isp = site.uplinks[0].access.far();
+    let (arrivals, wire) = (Arrivals::watch(isp), Wire::new(isp));
+    let socket = udp(&site.client, (plan::client(0), 0));
+    let exchange = || {
+        socket.send_to(b"question", SERVICE).unwrap();
+        let (_, public) = arrivals.next();
+        let tags = if *public.ip() == CABLE { CABLE_TAGS } else { FIBER_TAGS };
+        wire.send(&answer(site, tags, public, b"answer"));
+        let mut buffer = [0; 64];
+        let (length, from) = socket.recv_from(&mut buffer).unwrap();
+        assert_eq!((&buffer[..length], from), (&b"answer"[..], SERVICE.into()));
+        public
+    };
+    let (public, tagged) = (exchange(), program(site));
+    let untagged = format!(
+        "[[uplink]]\nname = \"plain\"\ninterface = \"wan0\"\ngateway = \"192.0.2.1\"\n\
+         gateway_mac = \"{}\"\nipv4 = {{ addresses = [\"192.0.2.2\"] }}\n",
+        isp.mac()
+    );
+    let directory = gateway.directory.path();
+    let mut programs = Vec::new();
+    for (others, uplinks) in [(untagged.as_str(), 3), ("", 2)] {
+        let text = configuration(directory, isp.mac(), others);
+        fs::write(directory.join("pointsman.toml"), text).unwrap();
+        kill(Pid::from_raw(gateway.daemon.process.id() as i32), Signal::SIGHUP).unwrap();
+        gateway.wait_for("the daemon has reloaded", |status| status.uplinks.len() == uplinks);
+        programs.push(program(site));
+        assert_eq!(exchange(), public);
+    }
+    assert_ne!(programs[0], tagged);
+    assert_eq!(programs[1], tagged);
+    assert_eq!(gateway.daemon.log().matches("wan0: attached").count(), 1);
 }
