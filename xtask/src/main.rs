@@ -40,7 +40,10 @@ enum Verb {
     /// Runs random packets and events through the packet path and through a model of NAT.
     Fuzz(fuzz::Options),
     /// Checks that the tests of the packet path catch deliberate bugs.
-    Mutate,
+    Mutate {
+        /// Only the bugs whose description contains this.
+        filter: Option<String>,
+    },
     /// Checks style, formatting, lints on the host and the BPF target, and documentation.
     Lint,
     /// Measures forwarding in the laboratory; `--quick` and `--json` are the usual arguments.
@@ -73,7 +76,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::BuildAndRun { args } => run::build_and_run(&args),
         Verb::Test(options) => test::test(&options),
         Verb::Fuzz(options) => fuzz::fuzz(&options),
-        Verb::Mutate => mutation::mutate(),
+        Verb::Mutate { filter } => mutation::mutate(filter.as_deref().unwrap_or_default()),
         Verb::Lint => lint::lint(),
         Verb::Bench { args } => bench::bench(&args),
     }

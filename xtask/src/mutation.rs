@@ -47,11 +47,14 @@ enum Fate {
     Survives,
 }
 
-/// Puts each bug of the list into a copy of the packet path, and fails if the host's suites pass.
-pub(crate) fn mutate() -> Result<()> {
+/// Puts each bug of the list that is described with `filter` into a copy of the packet path, and fails if the
+/// host's suites pass.
+pub(crate) fn mutate(filter: &str) -> Result<()> {
     let list = workspace_root().join(LIST);
     let text = fs::read_to_string(&list).with_context(|| format!("{LIST} cannot be read"))?;
-    let mutations = parse(&text)?;
+    let mut mutations = parse(&text)?;
+    mutations.retain(|mutation| mutation.what.contains(filter));
+    ensure!(!mutations.is_empty(), "{LIST} has no bug that is described with \"{filter}\"");
     let copy = Copy::make()?;
     say("the path as it is");
     if let Fate::CaughtBy(suite) = copy.test()? {
