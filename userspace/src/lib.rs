@@ -1,6 +1,7 @@
 //! The control plane of Pointsman, a multihoming gateway.
 
 pub mod api;
+pub mod bfd;
 pub mod cli;
 pub mod config;
 pub mod control;
