@@ -94,8 +94,10 @@ impl Port {
 #[repr(transparent)]
 pub struct PortKey(u64);
 
-/// How far apart neighbouring VLANs are in the table. Odd, so that 256 of them have a slot each.
-const SPREAD: u64 = 37;
+/// Spreads the VLANs of one interface over the whole table, whatever steps their identifiers go in, and
+/// whichever of two tags they differ in: as the factors that are near the golden ratio do, but below 2^31, as
+/// far as an instruction has room for.
+const SPREAD: u64 = 0x1e37_79b1;
 
 impl PortKey {
     /// Of the frames that come in by this interface with these tags.
@@ -114,11 +116,8 @@ impl PortKey {
     /// whoever asks, so a port is put into the first that is free.
     #[inline(always)]
     pub fn slots(self) -> impl Iterator<Item = usize> {
-        // The VLANs of one interface are spread over the whole table, whichever half they differ in.
-        // The last byte is of the identifier of the inner tag, or the only one, and the first of that of the
-        // outer one.
-        let tags = self.0 >> 32;
-        let first = (self.0 as u32 as u64 + tags + (tags >> 24) * SPREAD) as usize;
+        // Both factors are below 2^32.
+        let first = (self.0 as u32 as u64 + ((self.0 >> 32) * SPREAD >> 24)) as usize;
         (0..PORT_PROBES).map(move |probe| (first + probe) & (PORT_SLOTS - 1))
     }
 }
@@ -153,13 +152,36 @@ mod tests {
         }
     }
 
+    fn find_room(keys: impl Iterator<Item = PortKey>) {
+        let mut taken = BTreeMap::new();
+        for key in keys {
+            let free = key.slots().find(|slot| !taken.contains_key(slot));
+            taken.insert(free.unwrap_or_else(|| panic!("no slot is free for {key:x?}")), key);
+        }
+    }
+
     #[test]
     fn the_same_vlans_of_several_interfaces_find_room() {
-        let mut taken = BTreeMap::new();
-        for (ifindex, id) in (2..5).flat_map(|ifindex| (10..60).map(move |id| (ifindex, id))) {
-            let key = PortKey::new(ifindex, Vlan::customer(id).unwrap());
-            let free = key.slots().find(|slot| !taken.contains_key(slot));
-            taken.insert(free.expect("a slot is free"), key);
+        let pairs = (2..5).flat_map(|ifindex| (10..60).map(move |id| (ifindex, id)));
+        find_room(pairs.map(|(ifindex, id)| PortKey::new(ifindex, Vlan::customer(id).unwrap())));
+    }
+
+    #[test]
+    fn vlans_in_steps_find_room() {
+        for step in [8, 10, 16, 32, 50, 64, 100, 128, 256] {
+            let ids = (step..4095).step_by(usize::from(step)).take(64);
+            find_room(ids.map(|id| PortKey::new(3, Vlan::customer(id).unwrap())));
+        }
+    }
+
+    #[test]
+    fn vlans_within_several_others_find_room() {
+        for (outers, inners) in [(8, 8), (4, 16), (16, 4), (64, 1), (2, 32)] {
+            let outer = (0..outers).map(|number| Vlan::service(100 + 10 * number).unwrap());
+            find_room(outer.flat_map(|outer| {
+                let inner = (0..inners).map(|number| Vlan::customer(10 + 10 * number).unwrap());
+                inner.map(move |inner| PortKey::new(3, inner.within(outer).unwrap()))
+            }));
         }
     }
 }

@@ -22,7 +22,7 @@ const IS_STACKED: u32 = 0xe000;
 /// tag (IEEE 802.1ad) or `0x8100` of a customer tag (IEEE 802.1Q), and the VLAN's identifier, with the
 /// priority zero. Two are a half each, the inner one in the upper half, in network byte order: the identifier
 /// in the lower 12 bits, and above them whether it is a service tag; the outer one in the lower half, and
-/// above that `0b100`, as no type has it. No tag is zero.
+/// above that `0b100`, as no type has it. Zero is no tag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct Vlan(u32);
@@ -118,6 +118,9 @@ const fn named(half: u16) -> (u16, bool) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::vec::Vec;
+
     use super::*;
 
     #[test]
@@ -130,6 +133,34 @@ mod tests {
         assert_eq!((both.count(), Vlan::NONE.count()), (2, 0));
         assert_eq!((Vlan::NONE.outer(), Vlan::NONE.inner()), (None, None));
         assert_ne!(both, other.within(one).unwrap());
+    }
+
+    /// Frames whose tag is a priority only are looked up as others are.
+    #[test]
+    fn a_priority_is_nobody_s_vlan() {
+        for kind in [CUSTOMER, SERVICE] {
+            for priority in 0..16 {
+                let vlan = Vlan::of_tag(kind | priority << 20);
+                assert_eq!((vlan.count(), vlan.outer().map(|(id, _)| id)), (1, Some(0)));
+                assert_ne!(vlan, Vlan::NONE);
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_vlans_are_the_same_word() {
+        let ids = [1, 2, 128, 129, 136, 255, 256, 2048, 2184, 4094];
+        let singles: Vec<_> =
+            (1..0x0fff).flat_map(|id| [Vlan::customer(id), Vlan::service(id)]).flatten().collect();
+        let some = ids.iter().flat_map(|id| [Vlan::customer(*id), Vlan::service(*id)]).flatten();
+        let some: Vec<_> = some.collect();
+        let both =
+            some.iter().flat_map(|outer| some.iter().filter_map(|inner| inner.within(*outer)));
+        let both: Vec<_> = both.collect();
+        assert!(both.iter().all(|vlan| vlan.count() == 2));
+        assert!(singles.iter().all(|vlan| vlan.count() == 1));
+        let words: BTreeSet<_> = singles.iter().chain(&both).collect();
+        assert_eq!(words.len(), singles.len() + both.len());
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl Frame for TaggedPacketFrame {
 impl TaggedFrame for TaggedPacketFrame {
     #[inline(always)]
     fn hide(&mut self, bytes: usize) {
-        self.packet.start += bytes - self.hidden;
+        self.packet.start = self.packet.start + bytes - self.hidden;
         let len = self.packet.len.get();
         self.packet.len.set(len + self.hidden - bytes);
         self.hidden = bytes;

@@ -99,7 +99,7 @@ use crate::wire::Frame;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stage {
-    /// Packets of established flows: where every packet starts.
+    /// Packets of established flows: where every packet starts, but where [`Self::Tagged`] is.
     Established = 0,
     /// From the LAN.
     Outbound = 1,
@@ -140,7 +140,7 @@ pub enum Stage {
     /// From the LAN to the LAN.
     Lan = 19,
     /// Packets of established flows in frames with a VLAN tag: where all frames with tags go from the
-    /// first stage.
+    /// first stage, or start where all that concerns the gateway has tags.
     Tagged = 20,
     /// The same of IPv6.
     Tagged6 = 21,

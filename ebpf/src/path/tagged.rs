@@ -1,7 +1,7 @@
 //! 1, 2 and 6. Frames with VLAN tags (IEEE 802.1Q, and 802.1ad outside of it): the tags belong to the port,
 //! as the interface does, and all else of the path sees a frame without.
 //!
-//! The stage of established packets hides the tags, so that nothing is moved for as long as nothing is
+//! The stages of established packets hide the tags, so that nothing is moved for as long as nothing is
 //! sent. Those that come after it get a frame without tags, and put them back into what they do not send.
 
 use core::mem::MaybeUninit;
@@ -13,8 +13,8 @@ use crate::abi::{Port, PortKey};
 use crate::verdict::{DropReason, PassReason, Verdict};
 use crate::wire::{Ethernet, Frame, TaggedFrame, Tags};
 
-/// [`Stage::Tagged`], or [`Stage::Stacked`] where `STACKED` says so: as [`super::established`], of a frame that came in with the
-/// tags `came`, which are hidden.
+/// [`Stage::Tagged`], or [`Stage::Stacked`] where `STACKED` says so: as [`super::established`], of a frame
+/// that came in with the tags `came`, which are hidden.
 ///
 /// # Errors
 /// Where it is of IPv6, or has one tag more than it is looked up by: [`Stage::Ipv6`] stands for the stage of
@@ -62,7 +62,7 @@ fn of_no_port<F: Frame, T: Tables>(frame: &F, tables: &T, ifindex: u32, came: Ta
     }
 }
 
-/// What becomes of a frame with a tag more than its port has, by what the tag names, if it is whole.
+/// What becomes of a frame with a tag more than its port has, by what the tag names.
 #[inline(always)]
 fn of_no_vlan<F: Frame>(frame: &F, port: &Port, identifier: Option<u16>) -> Verdict {
     let Some(macs) = frame.macs() else {
@@ -73,8 +73,8 @@ fn of_no_vlan<F: Frame>(frame: &F, port: &Port, identifier: Option<u16>) -> Verd
     }
     match identifier {
         Some(0) => Verdict::Drop(DropReason::PriorityTag),
-        Some(_) => Verdict::Pass(PassReason::Vlan),
-        None => Verdict::Drop(DropReason::Truncated),
+        // That there is such a tag was found out before.
+        _ => Verdict::Pass(PassReason::Vlan),
     }
 }
 

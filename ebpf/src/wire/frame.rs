@@ -49,12 +49,12 @@ pub trait Frame {
         self.write(0, macs)
     }
 
-    /// The MAC that the frame came in from, and the two bytes behind it.
+    /// The MAC that the frame is from, and the two bytes behind it.
     fn source(&self) -> Option<[u8; 8]> {
         self.read(Ethernet::SOURCE)
     }
 
-    /// The Ethernet header that the frame came in with, hidden tags aside.
+    /// The Ethernet header, hidden tags aside.
     fn ethernet(&self) -> Option<Ethernet> {
         let [.., high, low] = self.read::<[u8; ETHERNET_LEN]>(0)?;
         Some(Ethernet::new(self.macs()?, [high, low]))
@@ -101,8 +101,9 @@ pub trait Frame {
         true
     }
 
-    /// Puts this many bytes before the frame in the place of what is hidden. As many bytes as there were at
-    /// the start of the whole are there again; if there are more, they hold anything.
+    /// Puts this many bytes before the frame in the place of what is hidden. As many as are hidden move
+    /// nothing, and the MACs stay where they are. Otherwise the frame becomes longer or shorter at its start,
+    /// and its MACs are to be written anew.
     #[must_use]
     fn grow_front(&mut self, bytes: usize) -> Option<()>;
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aya::programs::{ProgramInfo, loaded_links, loaded_programs};
 
 /// Commands of `bpf(2)`.
@@ -17,10 +17,13 @@ pub(crate) fn replace(old: &str, new: &str) -> Result<()> {
     let later = named(new).filter(|program| program.id() > old.id());
     let new = later.min_by_key(ProgramInfo::id).with_context(|| missing(new))?.fd()?;
     let links = loaded_links().filter_map(Result::ok).filter(|link| link.program_id() == old.id());
+    let mut replaced = 0;
     for link in links {
         let link = open(link.id()).context("cannot open a link")?;
         update(&link, new.as_fd()).context("cannot go over to another program")?;
+        replaced += 1;
     }
+    ensure!(replaced > 0, "the program that was loaded last is attached nowhere");
     Ok(())
 }
 

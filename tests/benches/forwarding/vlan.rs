@@ -25,7 +25,7 @@ pub(crate) fn serve([lan, wan]: [u16; 2]) -> Result<()> {
     }
     vlans.set(0, tags, 0)?;
     ports.set(0, served, 0)?;
-    // A name is as long as the kernel keeps.
+    // Of its name, the kernel keeps 15 bytes. So it does of that of IPv6, which is loaded after it.
     link::replace("pointsman", "pointsman_tagge")
 }
 

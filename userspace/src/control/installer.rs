@@ -235,7 +235,24 @@ impl Installer {
             .values()
             .map(|interface| (interface.port.ifindex, interface))
             .collect();
-        for (ifindex, interface) in interfaces {
+        self.attach_each(dataplane, policy, &interfaces, errors);
+        let before = self.attached.len();
+        self.attached.retain(|ifindex, _| dataplane.is_attached(*ifindex));
+        if self.attached.len() < before {
+            self.attach_each(dataplane, policy, &interfaces, errors);
+        }
+        let tagged = policy.tagged.iter().filter(|ifindex| self.attached.contains_key(ifindex));
+        tagged.for_each(|ifindex| dataplane.expect_tags(*ifindex));
+    }
+
+    fn attach_each(
+        &mut self,
+        dataplane: &mut impl Dataplane,
+        policy: &Policy,
+        interfaces: &BTreeMap<u32, &Interface>,
+        errors: &mut Vec<InstallError>,
+    ) {
+        for (&ifindex, interface) in interfaces {
             let frames = policy.frames(ifindex);
             let before = self.attached.get(&ifindex).copied();
             if before == Some(frames) {
@@ -256,8 +273,6 @@ impl Installer {
                 }
             }
         }
-        let tagged = policy.tagged.iter().filter(|ifindex| self.attached.contains_key(ifindex));
-        tagged.for_each(|ifindex| dataplane.expect_tags(*ifindex));
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Fake {
     pub(crate) attached: BTreeMap<u32, Frames>,
     /// Interfaces that have a program already.
     pub(crate) busy: BTreeSet<u32>,
+    /// Interfaces that another loses its program over when they are attached, and which.
+    pub(crate) loses: BTreeMap<u32, u32>,
     /// Whether writes of uplinks fail.
     pub(crate) refuses_uplinks: bool,
     /// Whether writes of ports fail.
@@ -58,8 +60,15 @@ impl Dataplane for Fake {
             return Err(AttachError::Busy { interface: interface.to_owned(), occupant: None });
         }
         self.log.push(format!("attach {interface}"));
+        if let Some(lost) = self.loses.remove(&ifindex) {
+            self.attached.remove(&lost);
+        }
         self.attached.insert(ifindex, frames);
         Ok(Mode::Native)
+    }
+
+    fn is_attached(&self, ifindex: u32) -> bool {
+        self.attached.contains_key(&ifindex)
     }
 
     fn detach(&mut self, ifindex: u32) {

@@ -172,6 +172,10 @@ impl Dataplane for Kernel {
         self.links.attach(&mut self.object, interface, ifindex, frames)
     }
 
+    fn is_attached(&self, ifindex: u32) -> bool {
+        self.links.is_attached(ifindex)
+    }
+
     fn detach(&mut self, ifindex: u32) {
         self.links.detach(ifindex);
         self.offloads.release(ifindex).iter().for_each(Remark::log);

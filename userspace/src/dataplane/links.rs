@@ -6,6 +6,7 @@ use aya::programs::xdp::XdpLink;
 use pointsman_ebpf::path::Stage;
 
 use super::attach::{self, AttachError, Mode};
+use super::error::innermost;
 use super::stages;
 
 /// Which frames of an interface are the gateway's: with which program they begin. Other frames are seen to
@@ -50,11 +51,12 @@ struct Attached {
 }
 
 impl Links {
-    /// Attaches a program of the object, all of which are loaded; or, where one is attached already, puts the
-    /// other in its place, between two packets.
+    /// Attaches a program of the object, all of which are loaded, as
+    /// [`Dataplane::attach`](super::Dataplane::attach) says. One takes the place of the other between two
+    /// packets. Where the interface has to be attached generically, the others are attached anew.
     ///
     /// # Errors
-    /// As for [`Dataplane::attach`](super::Dataplane::attach). The interface has no program then.
+    /// As there.
     pub(super) fn attach(
         &mut self,
         object: &mut Ebpf,
@@ -62,24 +64,40 @@ impl Links {
         ifindex: u32,
         frames: Frames,
     ) -> Result<Mode, AttachError> {
+        let before = self.attached.remove(&ifindex);
         let program = first(object, interface, frames)?;
-        if let Some(Attached { mode, link: Some(link), .. }) = self.attached.remove(&ifindex) {
-            // Where this fails, the old link has gone with it, and the interface is like any other.
-            if let Ok(link) = attach::replace(program, link) {
-                self.insert(interface, ifindex, frames, (link, mode));
-                return Ok(mode);
+        if let Some(Attached { mode, link: Some(link), .. }) = before
+            && self.generic == (mode == Mode::Generic)
+        {
+            match attach::replace(program, link) {
+                Ok(link) => {
+                    self.insert(interface, ifindex, frames, (link, mode));
+                    return Ok(mode);
+                }
+                // The old link has gone with it, and the interface is like any other.
+                Err(error) => log::warn!(
+                    "{interface}: one program does not take the place of the other ({}), so it is \
+                     attached anew",
+                    innermost(&error)
+                ),
             }
         }
         let (link, mode) = attach::attach(program, interface, ifindex, self.generic)?;
         if mode == Mode::Generic {
             self.generic = true;
-            // Where this fails, the next call goes on with what is left.
             for (ifindex, attached) in &mut self.attached {
-                attached.go_generic(object, *ifindex, interface)?;
+                if let Err(error) = attached.go_generic(object, *ifindex, interface) {
+                    log::error!("{error}");
+                }
             }
         }
         self.insert(interface, ifindex, frames, (link, mode));
         Ok(mode)
+    }
+
+    /// Whether an interface has a program.
+    pub(super) fn is_attached(&self, ifindex: u32) -> bool {
+        self.attached.get(&ifindex).is_some_and(|attached| attached.link.is_some())
     }
 
     fn insert(

@@ -52,16 +52,20 @@ pub trait Dataplane {
     fn set_alive(&mut self, alive: u64);
 
     /// Attaches to the interface with this index the program for such frames, or, where there is the other
-    /// of the two, puts it in its place. The name is for messages.
+    /// of the two, puts it in its place. The name is for messages. Another interface may lose its program over
+    /// that: see [`Self::is_attached`].
     ///
     /// # Errors
-    /// Why not, with the fix.
+    /// Why not, with the fix. The interface has no program then.
     fn attach(
         &mut self,
         interface: &str,
         ifindex: u32,
         frames: Frames,
     ) -> Result<Mode, AttachError>;
+
+    /// Whether the interface with this index has a program that was attached.
+    fn is_attached(&self, ifindex: u32) -> bool;
 
     /// Says that frames with VLAN tags come in by an interface that the program is attached to: its
     /// driver is to leave the tags on. To say it again changes nothing.

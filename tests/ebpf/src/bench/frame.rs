@@ -83,7 +83,7 @@ struct Datagram {
     length: u16,
     checksum: u16,
     numbers: [u32; NUMBERS],
-    zeros: u16,
+    padding: u16,
 }
 
 /// How often a datagram has its flow's number.
@@ -161,7 +161,7 @@ pub(crate) fn write_datagram(
         // Zero would say that there is none (RFC 768).
         checksum: if checksum == 0 { 0xffff } else { checksum.to_be() },
         numbers: [number.to_be(); NUMBERS],
-        zeros: 0,
+        padding: 0,
     };
     write(context, link, datagram)
 }

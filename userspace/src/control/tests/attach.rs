@@ -43,3 +43,23 @@ fn an_interface_that_could_be_attached_to_later_is_let_go_of_once() {
     let let_go = format!("detach {CABLE}");
     assert_eq!(gateway.log().iter().filter(|done| **done == let_go).count(), 1);
 }
+
+/// As where it has to be attached in another mode because of that other one.
+#[test]
+fn an_interface_that_loses_its_program_over_another_is_attached_again() {
+    for comes_back in [true, false] {
+        let loses = [(CABLE, FIBER)].into();
+        let mut gateway = Gateway::bare(&[FIBER_CONFIG], Fake { loses, ..Fake::default() });
+        assert!(gateway.update(Update::Resync(host())).is_empty());
+        if !comes_back {
+            gateway.dataplane.busy.insert(FIBER);
+        }
+        gateway.controller.configure(config(&[FIBER_CONFIG, CABLE_CONFIG]), gateway.now);
+        assert_eq!(gateway.install().is_empty(), comes_back);
+        gateway.dataplane.busy.clear();
+        assert_eq!(gateway.dataplane.attached.contains_key(&FIBER), comes_back);
+        assert_eq!(gateway.dataplane.alive, if comes_back { BOTH } else { 0b10 });
+        assert!(gateway.install().is_empty());
+        assert_eq!(gateway.dataplane.alive, BOTH);
+    }
+}
