@@ -117,7 +117,7 @@ impl PortKey {
     #[inline(always)]
     pub fn slots(self) -> impl Iterator<Item = usize> {
         // Both factors are below 2^32.
-        let first = (self.0 as u32 as u64 + ((self.0 >> 32) * SPREAD >> 24)) as usize;
+        let first = (self.0 as u32 as u64 + (((self.0 >> 32) * SPREAD) >> 24)) as usize;
         (0..PORT_PROBES).map(move |probe| (first + probe) & (PORT_SLOTS - 1))
     }
 }

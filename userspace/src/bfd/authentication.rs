@@ -18,7 +18,11 @@ const SHA1_SECTION_LEN: usize = 8 + KEY_LEN;
 const SEQUENCE: usize = MANDATORY_LEN + 4;
 const DIGEST: usize = MANDATORY_LEN + 8;
 
-/// How the packets of a session are authenticated (RFC 5880 section 6.7). Its `Debug` shows no secret.
+/// How the packets of a session are authenticated (RFC 5880 section 6.7): by one secret, the same for both
+/// systems. `Debug` does not show it.
+///
+/// Some systems take the number of packets that they themselves may miss for how far sequence numbers go ahead
+/// at most, and not that of who sends them. With such a one, give both the same.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Authentication {
     key_id: u8,
@@ -81,6 +85,11 @@ impl Authentication {
             Secret::Password(password) => 3 + password.len(),
             Secret::Sha1 { .. } => SHA1_SECTION_LEN,
         }
+    }
+
+    /// Whether its sequence number goes on with each packet.
+    pub(super) fn is_meticulous(&self) -> bool {
+        matches!(self.secret, Secret::Sha1 { meticulous: true, .. })
     }
 
     fn kind(&self) -> u8 {

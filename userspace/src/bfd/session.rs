@@ -7,8 +7,8 @@ use super::{Authentication, Control, Diagnostic, Malformed, Rejected, State};
 /// section 6.8.3).
 const SLOW: u32 = 1_000_000;
 
-/// The intervals that a system offers (RFC 5880 section 6.8.1): in whole microseconds, of which there are from
-/// one to `u32::MAX`.
+/// The intervals that a system offers (RFC 5880 section 6.8.1). What is no whole number of microseconds, from
+/// one to `u32::MAX`, is taken as the nearest below, or as the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Intervals {
     /// The least that it would like to send at (`bfd.DesiredMinTxInterval`).
@@ -16,6 +16,9 @@ pub struct Intervals {
     /// The least that it can receive at (`bfd.RequiredMinRxInterval`).
     pub required_min_rx: Duration,
 }
+
+/// What shares of an interval are counted in.
+const WHOLE: u64 = 1000;
 
 /// What is configured of a session.
 #[derive(Clone, Debug)]
@@ -48,6 +51,10 @@ pub enum Ignored {
     /// It is of another session.
     #[error("it is for the session {0:#x}")]
     Discriminator(u32),
+    /// It says that it is of this very system: somebody sends its own packets back. Or else the other system
+    /// has chosen the same discriminator, which at random does not happen.
+    #[error("it is one of this system's own, sent back")]
+    Reflected,
     /// It is not believed.
     #[error("it is not authentic: {0}")]
     Rejected(#[from] Rejected),
@@ -83,14 +90,23 @@ struct Offer {
     rx: u32,
 }
 
-/// Whether a Poll Sequence is under way (RFC 5880 section 6.5).
+/// Whether a Poll Sequence is under way (RFC 5880 section 6.5). There is one while the session is up only:
+/// otherwise, what is offered holds at once, and there is nothing to agree upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Poll {
     None,
-    /// One is, and with `again` another is to follow, for the offer has changed since it began.
+    /// One is to begin when no answer to the one before can be on its way any more.
+    Waiting,
+    /// One is. `sent` says whether a packet has asked, without which nothing is an answer; and `again` that
+    /// another is to follow, for the offer has changed since it began.
     Asking {
+        sent: bool,
         again: bool,
     },
+}
+
+impl Poll {
+    const BEGIN: Self = Self::Asking { sent: false, again: false };
 }
 
 /// One end of a session in asynchronous mode, in the active role (RFC 5880 section 6). Time must not go back.
@@ -106,23 +122,31 @@ pub struct Session {
     effective: Offer,
     remote: Remote,
     poll: Poll,
-    /// Whether a poll is to be answered.
-    answers: bool,
+    /// Whether a Poll Sequence has ended, and no packet has come since that is no answer.
+    may_be_answered_again: bool,
+    /// Whether a packet with the final bit is to be sent.
+    owes_final: bool,
     /// When the last packet came that was believed.
     heard: Option<Instant>,
-    /// When the last packet was sent by the timer, and when the next one is.
-    sent: Option<Instant>,
-    due: Instant,
+    /// Since when a packet is to be sent that does not wait for the timer.
+    announces: Option<Instant>,
+    /// When the last packet was sent that was no answer, and which share of the interval follows it, in parts
+    /// of [`WHOLE`].
+    sent: Instant,
+    share: u64,
+    /// What the last packet said.
+    said: Option<Control>,
     /// `bfd.XmitAuthSeq`, `bfd.RcvAuthSeq`, and when that is forgotten.
     xmit_sequence: u32,
     received_sequence: Option<u32>,
-    forgotten: Option<Instant>,
+    forget_sequence_at: Option<Instant>,
     random: u64,
 }
 
 impl Session {
     /// A session that is down, which begins to send at once. The discriminator is not that of any other session
-    /// of this system. The seed is of the jitter, and of the first sequence number.
+    /// of this system, and drawn at random (section 6.8.1). So is the seed, anew for each session: of it come
+    /// the jitter, and the first sequence number.
     pub fn new(settings: Settings, discriminator: NonZeroU32, seed: u64, now: Instant) -> Self {
         let offered = Offer::of(&settings.intervals, State::Down);
         let mut session = Self {
@@ -134,13 +158,16 @@ impl Session {
             effective: offered,
             remote: Remote::UNKNOWN,
             poll: Poll::None,
-            answers: false,
+            may_be_answered_again: false,
+            owes_final: false,
             heard: None,
-            sent: None,
-            due: now,
+            announces: Some(now),
+            sent: now,
+            share: WHOLE,
+            said: None,
             xmit_sequence: 0,
             received_sequence: None,
-            forgotten: None,
+            forget_sequence_at: None,
             random: seed,
         };
         session.xmit_sequence = session.random() as u32;
@@ -177,12 +204,14 @@ impl Session {
     /// When [`Self::transmit`] or [`Self::expire`] next has something to do, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
         // A poll is to be answered since it was heard.
-        let answer = self.heard.filter(|_| self.answers);
-        let periodic = self.is_periodic().then_some(self.due);
-        [answer, periodic, self.expiry(), self.forgotten].into_iter().flatten().min()
+        let answer = self.heard.filter(|_| self.owes_final);
+        let periodic = self.is_periodic().then(|| self.due());
+        let times = [answer, self.announces, periodic, self.expiry(), self.forget_sequence_at];
+        times.into_iter().flatten().min()
     }
 
-    /// The payload of a datagram has come for this session (RFC 5880 section 6.8.6).
+    /// The payload of a datagram has come for this session (RFC 5880 section 6.8.6). Time that has passed is
+    /// to be told before, by [`Self::expire`].
     ///
     /// # Errors
     /// Where it changes nothing.
@@ -191,6 +220,9 @@ impl Session {
         let named = control.your_discriminator;
         if named != 0 && named != self.discriminator.get() {
             return Err(Ignored::Discriminator(named));
+        }
+        if control.my_discriminator == self.discriminator.get() {
+            return Err(Ignored::Reflected);
         }
         self.authenticate(authenticated, control.detect_mult)?;
         self.remote = Remote {
@@ -203,15 +235,17 @@ impl Session {
         };
         self.heard = Some(now);
         if control.is_final {
-            self.end_poll(now);
+            self.end_poll();
+        } else {
+            self.may_be_answered_again = false;
+            self.begin_poll(now);
         }
         if self.state == State::AdminDown {
             return Ok(None);
         }
         let (next, why) = self.state.after(control.state);
         let change = self.enter(next, why, now);
-        self.answers |= control.poll;
-        self.reschedule();
+        self.owes_final |= control.poll;
         Ok(change)
     }
 
@@ -223,7 +257,7 @@ impl Session {
             (Some(authentication), Some(packet)) => {
                 let last = self.received_sequence;
                 self.received_sequence = authentication.verify(packet, last, detect_mult)?;
-                self.forgotten = None;
+                self.forget_sequence_at = None;
                 Ok(())
             }
         }
@@ -231,15 +265,15 @@ impl Session {
 
     /// Time has passed: the session goes down if it was silent for the detection time.
     pub fn expire(&mut self, now: Instant) -> Option<Change> {
-        if self.forgotten.is_some_and(|forgotten| forgotten <= now) {
-            (self.received_sequence, self.forgotten) = (None, None);
+        if self.forget_sequence_at.is_some_and(|time| time <= now) {
+            (self.received_sequence, self.forget_sequence_at) = (None, None);
         }
         let expiry = self.expiry().filter(|expiry| *expiry <= now)?;
         // Section 6.8.1: at least twice the detection time after the last packet.
-        self.forgotten = self.received_sequence.map(|_| expiry + self.detection_time());
+        self.forget_sequence_at = self.received_sequence.map(|_| expiry + self.detection_time());
         self.heard = None;
         self.remote = Remote::UNKNOWN;
-        self.answers = false;
+        self.owes_final = false;
         match self.state {
             State::Init | State::Up => {
                 self.enter(State::Down, Some(Diagnostic::DETECTION_TIME_EXPIRED), now)
@@ -254,22 +288,27 @@ impl Session {
 
     /// The next packet that is to be sent now, if there is one. To be asked until there is none.
     pub fn transmit(&mut self, now: Instant) -> Option<Vec<u8>> {
-        if std::mem::take(&mut self.answers) {
+        if std::mem::take(&mut self.owes_final) {
             // Whatever the timer says (section 6.8.7).
             return Some(self.packet(true));
         }
-        if !self.is_periodic() || now < self.due {
+        let is_due = self.is_periodic() && self.due() <= now;
+        if self.announces.take().is_none() && !is_due {
             return None;
         }
-        self.sent = Some(now);
-        self.due = now + self.jittered_interval();
+        self.sent = now;
+        self.share = self.jitter();
+        if let Poll::Asking { sent, .. } = &mut self.poll {
+            *sent = true;
+        }
         Some(self.packet(false))
     }
 
     /// Holds the session down, or lets it come up (RFC 5880 section 6.8.16). While it is held, the other
-    /// system is told so.
-    pub fn hold_down(&mut self, held: bool, now: Instant) -> Option<Change> {
-        match (held, self.state) {
+    /// system is told so, and its polls are not answered. Before a session that is held is dropped, it is to
+    /// go on for as long as the other system takes to notice silence.
+    pub fn set_admin_down(&mut self, is_down: bool, now: Instant) -> Option<Change> {
+        match (is_down, self.state) {
             (true, _) => self.enter(State::AdminDown, Some(Diagnostic::ADMINISTRATIVELY_DOWN), now),
             (false, State::AdminDown) => self.enter(State::Down, None, now),
             (false, _) => None,
@@ -288,13 +327,16 @@ impl Session {
         if from == to {
             return None;
         }
+        if to == State::Up || from == State::AdminDown {
+            self.diagnostic = Diagnostic::NONE;
+        }
         self.diagnostic = why.unwrap_or(self.diagnostic);
         if to != State::Up {
             self.poll = Poll::None;
         }
         self.offer(now);
         // The other system is to know soon (section 6.8.7).
-        self.due = now;
+        self.announces = Some(now);
         Some(Change { from, to, diagnostic: self.diagnostic })
     }
 
@@ -309,26 +351,42 @@ impl Session {
             // that sends, waits until it has answered.
             self.effective.tx = self.effective.tx.min(offered.tx);
             self.effective.rx = self.effective.rx.max(offered.rx);
-            self.poll = Poll::Asking { again: self.poll != Poll::None };
-            self.due = now;
+            self.poll = match self.poll {
+                Poll::None | Poll::Waiting => Poll::Waiting,
+                Poll::Asking { sent, .. } => Poll::Asking { sent, again: sent },
+            };
+            self.begin_poll(now);
+            self.announces = Some(now);
         }
-        self.reschedule();
+    }
+
+    /// Begins the Poll Sequence that waits, if nothing can be taken for its answer that is none.
+    fn begin_poll(&mut self, now: Instant) {
+        if self.poll == Poll::Waiting && !self.may_be_answered_again {
+            self.poll = Poll::BEGIN;
+            self.announces = Some(now);
+        }
     }
 
     /// A packet with the final bit has come.
-    fn end_poll(&mut self, now: Instant) {
+    fn end_poll(&mut self) {
         match self.poll {
-            Poll::None => {}
-            Poll::Asking { again: false } => {
-                self.poll = Poll::None;
-                self.effective = self.offered;
-            }
-            // It may be the answer to the offer before.
-            Poll::Asking { again: true } => {
-                self.poll = Poll::Asking { again: false };
-                self.due = now;
+            Poll::None | Poll::Waiting | Poll::Asking { sent: false, .. } => {}
+            Poll::Asking { again, .. } => {
+                self.may_be_answered_again = true;
+                self.poll = if again { Poll::Waiting } else { Poll::None };
+                if !again {
+                    self.effective = self.offered;
+                }
             }
         }
+    }
+
+    /// When the timer sends the next packet.
+    fn due(&self) -> Instant {
+        // Not in microseconds: of an interval of one, nothing would be left.
+        let nanos = self.transmit_interval().as_nanos() as u64;
+        self.sent + Duration::from_nanos(nanos / WHOLE * self.share)
     }
 
     /// Whether packets are sent by the timer (RFC 5880 section 6.8.7).
@@ -338,21 +396,12 @@ impl Session {
         self.remote.min_rx != 0 && !demanded
     }
 
-    /// Sends the next packet sooner where the interval has become shorter.
-    fn reschedule(&mut self) {
-        if let Some(sent) = self.sent {
-            self.due = self.due.min(sent + self.transmit_interval());
-        }
-    }
-
-    /// The interval, less up to a quarter at random; of a session that may miss no packet, at least a tenth
-    /// less (RFC 5880 section 6.8.7).
-    fn jittered_interval(&mut self) -> Duration {
-        let interval = self.effective.tx.max(self.remote.min_rx);
-        let (least, most) = if self.settings.detect_mult.get() == 1 { (10, 25) } else { (0, 25) };
-        let [least, most] = [least, most].map(|percent| u64::from(interval) * percent / 100);
-        let less = least + self.random() % (most - least + 1);
-        micros(interval) - Duration::from_micros(less)
+    /// The share of an interval until the next packet: three quarters to all of it, and at most nine tenths for
+    /// a session that may miss no packet (RFC 5880 section 6.8.7).
+    fn jitter(&mut self) -> u64 {
+        let most = if self.settings.detect_mult.get() == 1 { WHOLE * 9 / 10 } else { WHOLE };
+        let least = WHOLE * 3 / 4;
+        least + self.random() % (most - least + 1)
     }
 
     /// A number at random: SplitMix64.
@@ -367,7 +416,7 @@ impl Session {
         let control = Control {
             diagnostic: self.diagnostic,
             state: self.state,
-            poll: !is_final && self.poll != Poll::None,
+            poll: !is_final && matches!(self.poll, Poll::Asking { .. }),
             is_final,
             demand: false,
             detect_mult: self.settings.detect_mult.get(),
@@ -377,12 +426,17 @@ impl Session {
             required_min_rx: self.offered.rx,
             required_min_echo_rx: 0,
         };
+        let has_changed = self.said.replace(control) != Some(control);
         let Some(authentication) = &self.settings.authentication else {
             return control.encode(0);
         };
+        // Section 6.7.3: only `meticulous`, it goes on with each packet. Otherwise a system that loses some
+        // is not to lose its place.
+        if has_changed || authentication.is_meticulous() {
+            self.xmit_sequence = self.xmit_sequence.wrapping_add(1);
+        }
         let mut packet = control.encode(authentication.section_len());
         authentication.seal(&mut packet, self.xmit_sequence);
-        self.xmit_sequence = self.xmit_sequence.wrapping_add(1);
         packet
     }
 }
