@@ -1,6 +1,6 @@
 //! `test`.
 
-use std::process::Command;
+use std::{panic, process::Command, thread};
 
 use anyhow::Result;
 use clap::Args;
@@ -95,22 +95,7 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         Step::new("unit and property tests", cargo).pass_output().run()?;
     }
     if plan.miri {
-        let mut suites = miri(&[
-            "--lib",
-            "--test=properties",
-            "--test=race",
-            "--test=table",
-            "--test=differential",
-        ]);
-        options.append_to(&mut suites);
-        Step::new("the packet path under Miri", suites).pass_output().run()?;
-        let mut cases = miri(&["--test=cases"]);
-        if options.filter.is_some() || !options.args.is_empty() {
-            options.append_to(&mut cases);
-        } else {
-            cases.arg("--").args(MIRI_CASES).args(["--skip", "flood"]);
-        }
-        Step::new("cases of the packet path under Miri", cases).pass_output().run()?;
+        run_miri(options)?;
     }
     if !plan.laboratory.is_empty() {
         let mut cargo = command("cargo");
@@ -125,6 +110,28 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         Step::new("tests in the laboratory", cargo).pass_output().run()?;
     }
     Ok(())
+}
+
+/// Runs Miri over everything at once that it is run over: each of its processes takes one CPU only.
+fn run_miri(options: &Options) -> Result<()> {
+    let mut suites =
+        miri(&["--lib", "--test=properties", "--test=race", "--test=table", "--test=differential"]);
+    options.append_to(&mut suites);
+    let suites = Step::new("the packet path under Miri", suites).pass_output();
+    let mut cases = miri(&["--test=cases"]);
+    if options.filter.is_some() || !options.args.is_empty() {
+        options.append_to(&mut cases);
+    } else {
+        cases.arg("--").args(MIRI_CASES).args(["--skip", "flood"]);
+    }
+    // In the midst of the other's output, its own would be read by nobody.
+    let cases = Step::new("cases of the packet path under Miri", cases).hide_output();
+    thread::scope(|scope| {
+        let cases = scope.spawn(|| cases.run());
+        let suites = suites.run();
+        let cases = cases.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+        suites.and(cases)
+    })
 }
 
 /// The cases that run under Miri: those that reach every access to a frame. A case takes seconds
