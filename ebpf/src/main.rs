@@ -62,7 +62,7 @@ pub(crate) fn pointsman_ipv6(context: XdpContext) -> u32 {
 
 /// The program that frames with VLAN tags go to from the first: [`path::Stage::Tagged`]. It is attached itself
 /// where all that concerns the gateway has tags, and then it is the others that go to the first. Without
-/// that way round, a tagged packet costs as much as an untagged one.
+/// that way round, a tagged packet costs a few per cent more than an untagged one.
 #[xdp(frags)]
 pub(crate) fn pointsman_tagged(context: XdpContext) -> u32 {
     tagged::<false>(context, Stage::Tagged6)

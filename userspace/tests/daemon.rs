@@ -1,5 +1,7 @@
 //! The daemon in the gateway of a laboratory site, with real packets through it.
 
+#[path = "support/reload.rs"]
+mod reload;
 #[path = "support/standard.rs"]
 mod standard;
 #[path = "support/states.rs"]
@@ -7,10 +9,8 @@ mod states;
 mod support;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
@@ -22,19 +22,9 @@ use pointsman_lab::{Cable, CableOptions, Namespace, Pass, wait_until};
 use support::{BOUND, Daemon, Gateway, configuration, pointsman};
 
 impl Gateway {
-    fn file(&self) -> PathBuf {
-        self.directory.path().join("pointsman.toml")
-    }
-
     fn uplink(&self, name: &str) -> UplinkStatus {
         let uplinks = self.status().uplinks;
         uplinks.into_iter().find(|uplink| uplink.name == name).unwrap()
-    }
-
-    /// Writes the configuration file anew and tells the daemon.
-    fn reload(&self, configuration: &str) {
-        fs::write(self.file(), configuration).unwrap();
-        self.daemon.signal(Signal::SIGHUP);
     }
 
     /// Pings the server once from each of the client's addresses.

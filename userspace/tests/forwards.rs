@@ -1,5 +1,7 @@
 //! Port forwards, and the ports of the gateway's own sockets, with real connections.
 
+#[path = "support/reload.rs"]
+mod reload;
 #[path = "support/standard.rs"]
 mod standard;
 #[path = "support/states.rs"]
@@ -10,8 +12,6 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use pointsman_lab::plan::{self, SERVER};
 use pointsman_lab::{Namespace, Site};
 use socket2::{Domain, Socket, Type};
@@ -57,9 +57,7 @@ fn a_forward_reaches_its_host_by_either_uplink() {
         "[[forward]]\nprotocol = \"tcp\"\nport = \"8080-8081\"\nto = \"{host}:80\"\n\
          [[forward]]\nprotocol = \"udp\"\nport = 53\nto = \"{absent}\"\nuplinks = [\"cable\"]\n"
     );
-    let file = gateway.directory.path().join("pointsman.toml");
-    fs::write(file, configuration(gateway.directory.path()) + &forwards).unwrap();
-    kill(Pid::from_raw(gateway.daemon.process.id() as i32), Signal::SIGHUP).unwrap();
+    gateway.reload(&(configuration(gateway.directory.path()) + &forwards));
     gateway.wait_for("one host is found and the other is not", |status| {
         let [web, dns] = &status.forwards[..] else {
             return false;

@@ -143,12 +143,7 @@ mod tests {
         let ids = || (2000..2128).map(|id| Vlan::customer(id).unwrap());
         for vlans in [ids().collect::<Vec<_>>(), ids().map(|id| id.within(node).unwrap()).collect()]
         {
-            let mut taken = BTreeMap::new();
-            for vlan in vlans {
-                let key = PortKey::new(3, vlan);
-                let free = key.slots().find(|slot| !taken.contains_key(slot));
-                taken.insert(free.expect("a slot is free"), key);
-            }
+            find_room(vlans.into_iter().map(|vlan| PortKey::new(3, vlan)));
         }
     }
 

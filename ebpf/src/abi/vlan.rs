@@ -1,9 +1,11 @@
+use crate::wire::EtherType;
+
 /// The bits of a tag that name the VLAN (IEEE 802.1Q section 9.6).
 pub(crate) const VLAN_ID: u16 = 0x0fff;
 
 /// The types of tags, as they stand in the lower half of a tag's little-endian word.
-const CUSTOMER: u32 = 0x0081;
-const SERVICE: u32 = 0xa888;
+const CUSTOMER: u32 = u16::from_le_bytes(EtherType::VLAN) as u32;
+const SERVICE: u32 = u16::from_le_bytes(EtherType::SERVICE_VLAN) as u32;
 
 /// The bits of a tag's little-endian word that say which VLAN it is, and of what type. The others are its
 /// priority.

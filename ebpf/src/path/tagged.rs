@@ -73,7 +73,6 @@ fn of_no_vlan<F: Frame>(frame: &F, port: &Port, identifier: Option<u16>) -> Verd
     }
     match identifier {
         Some(0) => Verdict::Drop(DropReason::PriorityTag),
-        // That there is such a tag was found out before.
         _ => Verdict::Pass(PassReason::Vlan),
     }
 }

@@ -1,6 +1,8 @@
 use std::num::{NonZeroU8, NonZeroU32};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
+
 use super::{Authentication, Control, Diagnostic, Malformed, Rejected, State};
 
 /// The least interval that a system may ask to send at while its session is not up, in microseconds (RFC 5880
@@ -140,7 +142,7 @@ pub struct Session {
     xmit_sequence: u32,
     received_sequence: Option<u32>,
     forget_sequence_at: Option<Instant>,
-    random: u64,
+    random: Rng,
 }
 
 impl Session {
@@ -149,7 +151,9 @@ impl Session {
     /// the jitter, and the first sequence number.
     pub fn new(settings: Settings, discriminator: NonZeroU32, seed: u64, now: Instant) -> Self {
         let offered = Offer::of(&settings.intervals, State::Down);
-        let mut session = Self {
+        let mut random = Rng::with_seed(seed);
+        let xmit_sequence = random.u32(..);
+        Self {
             discriminator,
             settings,
             state: State::Down,
@@ -165,13 +169,11 @@ impl Session {
             sent: now,
             share: WHOLE,
             said: None,
-            xmit_sequence: 0,
+            xmit_sequence,
             received_sequence: None,
             forget_sequence_at: None,
-            random: seed,
-        };
-        session.xmit_sequence = session.random() as u32;
-        session
+            random,
+        }
     }
 
     /// Its state.
@@ -401,15 +403,7 @@ impl Session {
     fn jitter(&mut self) -> u64 {
         let most = if self.settings.detect_mult.get() == 1 { WHOLE * 9 / 10 } else { WHOLE };
         let least = WHOLE * 3 / 4;
-        least + self.random() % (most - least + 1)
-    }
-
-    /// A number at random: SplitMix64.
-    fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
+        self.random.u64(least..=most)
     }
 
     fn packet(&mut self, is_final: bool) -> Vec<u8> {

@@ -1,5 +1,7 @@
 //! Translation as real hosts meet it: through the daemon, in a laboratory site.
 
+#[path = "../support/reload.rs"]
+mod reload;
 #[path = "../support/standard.rs"]
 mod standard;
 #[path = "../support/mod.rs"]

@@ -3,16 +3,13 @@
 //! gateway's next hops are configured.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use pointsman_ebpf::memory::{CUSTOMER_TAG, PacketBuilder, SERVICE_TAG, Tag, tagged};
 use pointsman_lab::plan::{self, SERVER};
 use pointsman_lab::{Mac, Nic, Site};
@@ -112,6 +109,14 @@ fn answer(site: &Site, tags: &[Tag], to: SocketAddrV4, payload: &[u8]) -> Vec<u8
     tagged(&frame, tags)
 }
 
+/// The next datagram that a client gets is the server's answer.
+#[track_caller]
+fn assert_answered(socket: &UdpSocket) {
+    let mut buffer = [0; 64];
+    let (length, from) = socket.recv_from(&mut buffer).unwrap();
+    assert_eq!((&buffer[..length], from), (&b"answer"[..], SERVICE.into()));
+}
+
 #[test]
 fn two_providers_on_one_interface() {
     let gateway = start();
@@ -141,9 +146,7 @@ fn two_providers_on_one_interface() {
         let other = if tags == FIBER_TAGS { CABLE_TAGS } else { FIBER_TAGS };
         wire.send(&answer(site, other, public, b"of the other provider"));
         wire.send(&answer(site, tags, public, b"answer"));
-        let mut buffer = [0; 64];
-        let (length, from) = socket.recv_from(&mut buffer).unwrap();
-        assert_eq!((&buffer[..length], from), (&b"answer"[..], SERVICE.into()));
+        assert_answered(&socket);
     }
     let log = gateway.daemon.log();
     assert!(log.contains("wan0: rxvlan is on"), "{log}");
@@ -174,9 +177,7 @@ fn one_program_takes_the_place_of_the_other() {
         let (_, public) = arrivals.next();
         let tags = if *public.ip() == CABLE { CABLE_TAGS } else { FIBER_TAGS };
         wire.send(&answer(site, tags, public, b"answer"));
-        let mut buffer = [0; 64];
-        let (length, from) = socket.recv_from(&mut buffer).unwrap();
-        assert_eq!((&buffer[..length], from), (&b"answer"[..], SERVICE.into()));
+        assert_answered(&socket);
         public
     };
     let (public, tagged) = (exchange(), program(site));
@@ -188,9 +189,7 @@ fn one_program_takes_the_place_of_the_other() {
     let directory = gateway.directory.path();
     let mut programs = Vec::new();
     for (others, uplinks) in [(untagged.as_str(), 3), ("", 2)] {
-        let text = configuration(directory, isp.mac(), others);
-        fs::write(directory.join("pointsman.toml"), text).unwrap();
-        kill(Pid::from_raw(gateway.daemon.process.id() as i32), Signal::SIGHUP).unwrap();
+        gateway.reload(&configuration(directory, isp.mac(), others));
         gateway.wait_for("the daemon has reloaded", |status| status.uplinks.len() == uplinks);
         programs.push(program(site));
         assert_eq!(exchange(), public);
