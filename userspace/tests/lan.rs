@@ -183,13 +183,17 @@ fn with_router() -> (Gateway, Namespace) {
     (Gateway::configured(site, configuration), host)
 }
 
-/// The route comes while the daemon runs.
+/// The route comes while the daemon runs, and to a flow that goes by an uplink until then.
 #[test]
 fn a_host_behind_a_router_of_the_lan_is_of_the_lan() {
     let (gateway, host) = with_router();
     let site = &gateway.site;
-    site.gateway.ip(&format!("route add {FAR_NETWORK} via {NEIGHBOUR}")).unwrap();
     let asking = udp(&site.client, plan::client(0).into(), 0);
+    let left = || gateway.status().uplinks.iter().map(|uplink| uplink.out.packets).sum::<u64>();
+    let before = left();
+    asking.send_to(b"too early", (FAR_HOST, PORT)).unwrap();
+    wait_until("it leaves by an uplink", BOUND, || Ok::<_, LabError>(left() > before)).unwrap();
+    site.gateway.ip(&format!("route add {FAR_NETWORK} via {NEIGHBOUR}")).unwrap();
     let answering = udp(&host, FAR_HOST.into(), PORT);
     // The router has the answers take the shorter way.
     let crossed = || gateway.status().lan_to_lan.packets;

@@ -193,7 +193,12 @@ impl Daemon {
 
     fn install(&mut self) -> Vec<InstallError> {
         let (policy, alive) = (self.controller.policy(), self.controller.alive());
-        self.installer.install(&mut self.dataplane, &policy, alive)
+        let errors = self.installer.install(&mut self.dataplane, &policy, alive);
+        let joined = self.installer.take_joined();
+        if !joined.is_empty() {
+            self.sweeper.remove_flows_to(joined);
+        }
+        errors
     }
 
     /// Says what is wrong once, until it is something else.

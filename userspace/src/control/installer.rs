@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
@@ -49,6 +50,8 @@ pub struct Installer {
     addresses6: BTreeMap<u16, Ipv6>,
     site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
     lan_networks: BTreeMap<Ipv4Net, LanNetwork>,
+    /// Those that were written and not yet taken by [`Self::take_joined`].
+    joined: Vec<Ipv4Net>,
     /// Interfaces that the program is attached to, by index, and for which frames.
     attached: BTreeMap<u32, Frames>,
     /// Those that it could not be attached to, which the data plane may have changed for that.
@@ -91,6 +94,12 @@ impl Installer {
         self.attach(dataplane, policy, &mut errors);
         self.throw(dataplane, alive & self.ready(policy));
         errors
+    }
+
+    /// The networks that have become the LAN's since the last call. What was opened to them before goes by
+    /// an uplink still.
+    pub fn take_joined(&mut self) -> Vec<Ipv4Net> {
+        mem::take(&mut self.joined)
     }
 
     /// Uplinks that change their address: nothing is translated to it while that is written.
@@ -199,7 +208,11 @@ impl Installer {
             note(dataplane.set_site_prefix(prefix, known))
         });
         sync(&mut self.lan_networks, policy.lan_networks.clone(), |prefix, network| {
-            note(dataplane.set_lan_network(prefix, network))
+            let written = note(dataplane.set_lan_network(prefix, network));
+            if written && network.is_some() {
+                self.joined.push(prefix);
+            }
+            written
         });
         let (ports, left_over) = policy.ports();
         sync(&mut self.ports, ports, |slot, port| {

@@ -10,6 +10,7 @@
 mod flow;
 mod host;
 mod in_use;
+mod joined;
 mod mapping;
 mod nat44;
 mod nat64;
@@ -25,6 +26,7 @@ use pointsman_ebpf::abi::{Binding, DigestKey, Flow, FlowKey, Host, Ipv4, Pin};
 use super::TableError;
 use flow::Kind;
 use in_use::InUse;
+pub(super) use joined::remove_flows_to;
 pub use timer::IdleTicks;
 
 /// How many entries are judged once more and then removed together. No entry is older than that

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ipnet::Ipv4Net;
 use nix::time::{ClockId, clock_gettime};
 use pointsman_ebpf::abi::ticks;
 
-use super::sweep::{Census, IdleTicks, SweptTables, sweep};
+use super::sweep::{Census, IdleTicks, SweptTables, remove_flows_to, sweep};
 use crate::config::Timers;
 
 /// The shortest rest between two sweeps. Flows are timed in ticks of a second.
@@ -23,8 +24,8 @@ const PAUSE: Duration = Duration::from_micros(100);
 /// Sweeps the tables of flows and mappings, on a thread of its own, until it is dropped.
 pub struct Sweeper {
     shared: Arc<Shared>,
-    /// Never sent to: that it is gone ends the thread.
-    _stop: mpsc::Sender<()>,
+    /// Networks that have become the LAN's. That it is gone ends the thread.
+    joined: mpsc::Sender<Vec<Ipv4Net>>,
 }
 
 struct Shared {
@@ -38,18 +39,24 @@ impl Sweeper {
     /// # Errors
     /// Where the system has no thread left.
     pub fn start<T: SweptTables + Send + 'static>(tables: T, timers: &Timers) -> io::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
+        let (joined, networks) = mpsc::channel();
         let shared = Arc::new(Shared { census: Mutex::default(), idle: Mutex::new(timers.into()) });
         let of_thread = Arc::clone(&shared);
         thread::Builder::new()
             .name("sweeper".into())
-            .spawn(move || run(tables, &of_thread, &stopped))?;
-        Ok(Self { shared, _stop: stop })
+            .spawn(move || run(tables, &of_thread, &networks))?;
+        Ok(Self { shared, joined })
     }
 
     /// Goes over to other timers.
     pub fn set_timers(&self, timers: &Timers) {
         *lock(&self.shared.idle) = timers.into();
+    }
+
+    /// Has the flows removed whose remote end is in one of these networks, which have become the LAN's.
+    pub fn remove_flows_to(&self, networks: Vec<Ipv4Net>) {
+        // The thread ends after this only.
+        drop(self.joined.send(networks));
     }
 
     /// What the latest sweep has left in the tables.
@@ -63,27 +70,44 @@ fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run<T: SweptTables>(mut tables: T, shared: &Shared, stopped: &mpsc::Receiver<()>) {
-    let mut rest = REST;
+fn run<T: SweptTables>(mut tables: T, shared: &Shared, joined: &mpsc::Receiver<Vec<Ipv4Net>>) {
+    let pause = &mut || thread::sleep(PAUSE);
+    let mut due = Instant::now() + REST;
     let mut complained = false;
-    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(rest) {
-        let start = Instant::now();
-        let idle = *lock(&shared.idle);
-        match now().and_then(|now| {
-            sweep(&mut tables, now, &idle, &mut || thread::sleep(PAUSE)).map_err(io::Error::other)
-        }) {
-            Ok(census) => {
-                *lock(&shared.census) = census;
-                complained = false;
+    loop {
+        let rest = due.saturating_duration_since(Instant::now());
+        let done = match joined.recv_timeout(rest) {
+            Ok(networks) => {
+                remove_flows_to(&mut tables, &networks, pause).map_err(io::Error::other)
             }
+            Err(RecvTimeoutError::Timeout) => {
+                let start = Instant::now();
+                let done = sweep_once(&mut tables, shared, pause);
+                due = Instant::now() + REST.max(start.elapsed() * REST_FACTOR);
+                done
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        match done {
+            Ok(()) => complained = false,
             Err(error) if !complained => {
                 log::error!("idle flows stay for now: {error}");
                 complained = true;
             }
             Err(_) => {}
         }
-        rest = REST.max(start.elapsed() * REST_FACTOR);
     }
+}
+
+fn sweep_once<T: SweptTables>(
+    tables: &mut T,
+    shared: &Shared,
+    pause: &mut dyn FnMut(),
+) -> io::Result<()> {
+    let idle = *lock(&shared.idle);
+    let census = sweep(tables, now()?, &idle, pause).map_err(io::Error::other)?;
+    *lock(&shared.census) = census;
+    Ok(())
 }
 
 /// The time in ticks, by the clock of the data plane.

@@ -1,6 +1,7 @@
 mod fake;
 mod flow;
 mod host;
+mod joined;
 mod mapping;
 mod nat64;
 mod nat66;
