@@ -16,8 +16,8 @@ use aya_ebpf::{
 use core::mem::MaybeUninit;
 
 use kernel::{
-    Carried, KernelTables, Left, PacketFrame, TaggedPacketFrame, count, enter, leave, leave_note,
-    left, look_up, redirect, whole_len,
+    Carried, KernelTables, Left, PacketFrame, TaggedPacketFrame, count, enter, hear, leave,
+    leave_note, left, look_up, redirect, whole_len,
 };
 use pointsman_ebpf::{
     abi::PortKey,
@@ -152,9 +152,10 @@ fn with_routes<const LOOK_UP: u8>(context: &XdpContext) -> KernelTables<LOOK_UP,
     KernelTables::with_routes(context)
 }
 
-/// The programs of the other stages, which are entered from one another, and how they look up flows.
+/// The programs of the other stages, which are entered from one another; whether they hand to the kernel what
+/// may be of a BFD session; and how they look up flows.
 macro_rules! programs {
-    ($tables:ident;
+    ($tables:ident, $hears:literal;
      $($(#[$doc:meta])+ $name:ident = $stage:path, $look_up:ident,)+) => {$(
         $(#[$doc])+
         #[xdp(frags)]
@@ -166,20 +167,25 @@ macro_rules! programs {
                 return act(verdict, frame.len(), |_| Some(()));
             };
             let step = $stage(&mut frame, &tables, left.port, &left.packet, left.note);
-            conclude(step, left, &context, &mut frame, &tables)
+            conclude::<_, _, $hears>(step, left, &context, &mut frame, &tables)
         }
     )+};
 }
 programs! {
-    without_routes;
+    without_routes, true;
+    /// [`path::Stage::Inbound`].
+    pointsman_inbound = path::inbound, CALL,
+    /// [`path::Stage::RoutedInbound`].
+    pointsman_routed_inbound = path::routed_inbound, CALL,
+}
+programs! {
+    without_routes, false;
     /// [`path::Stage::Outbound`].
     pointsman_outbound = path::outbound, HIDDEN,
     /// [`path::Stage::Opening`].
     pointsman_opening = path::opening, CALL,
     /// [`path::Stage::Mapping`].
     pointsman_mapping = path::mapping, CALL,
-    /// [`path::Stage::Inbound`].
-    pointsman_inbound = path::inbound, CALL,
     /// [`path::Stage::Hairpin`].
     pointsman_hairpin = path::hairpin, CALL,
     /// [`path::Stage::HairpinOpening`].
@@ -190,25 +196,30 @@ programs! {
     pointsman_error = path::error, CALL,
     /// [`path::Stage::RoutedOpening`].
     pointsman_routed_opening = path::routed_opening, CALL,
-    /// [`path::Stage::RoutedInbound`].
-    pointsman_routed_inbound = path::routed_inbound, CALL,
     /// [`path::Stage::Answer`].
     pointsman_answer = path::answer, CALL,
 }
 programs! {
-    with_routes;
-    /// [`path::Stage::Lan`].
-    pointsman_lan = path::lan, CALL,
+    with_routes, true;
     /// [`path::Stage::RoutedInvitation`].
     pointsman_routed_invitation = path::routed_invitation, CALL,
-    /// [`path::Stage::Outbound6`].
-    pointsman_outbound6 = path::outbound6, HIDDEN,
-    /// [`path::Stage::Opening6`].
-    pointsman_opening6 = path::opening6, CALL,
     /// [`path::Stage::Inbound6`].
     pointsman_inbound6 = path::inbound6, CALL,
     /// [`path::Stage::Invitation6`].
     pointsman_invitation6 = path::invitation6, CALL,
+    /// [`path::Stage::Inbound66`].
+    pointsman_inbound66 = path::inbound66, CALL,
+    /// [`path::Stage::Invitation66`].
+    pointsman_invitation66 = path::invitation66, CALL,
+}
+programs! {
+    with_routes, false;
+    /// [`path::Stage::Lan`].
+    pointsman_lan = path::lan, CALL,
+    /// [`path::Stage::Outbound6`].
+    pointsman_outbound6 = path::outbound6, HIDDEN,
+    /// [`path::Stage::Opening6`].
+    pointsman_opening6 = path::opening6, CALL,
     /// [`path::Stage::Hairpin6`].
     pointsman_hairpin6 = path::hairpin6, CALL,
     /// [`path::Stage::Fragment6`].
@@ -247,10 +258,6 @@ programs! {
     pointsman_mapping66 = path::mapping66, CALL,
     /// [`path::Stage::Moved66`].
     pointsman_moved66 = path::moved66, CALL,
-    /// [`path::Stage::Inbound66`].
-    pointsman_inbound66 = path::inbound66, CALL,
-    /// [`path::Stage::Invitation66`].
-    pointsman_invitation66 = path::invitation66, CALL,
     /// [`path::Stage::Promotion66`].
     pointsman_promotion66 = path::promotion66, CALL,
     /// [`path::Stage::ErrorOut66`].
@@ -308,9 +315,10 @@ impl<T: Tables> End for First<'_, T> {
 
     #[inline(always)]
     fn done<F: Frame>(&self, frame: &mut F, verdict: Verdict) -> u32 {
+        let verdict = listen(verdict, self.context, self.came, self.came.len());
         let len = match verdict {
             // It was perhaps not looked at far enough to tell.
-            Verdict::Pass(_) | Verdict::Drop(_) => whole_len(self.context.ctx),
+            Verdict::Pass(_) | Verdict::Drop(_) | Verdict::Heard => whole_len(self.context.ctx),
             _ => frame.len() + self.hidden,
         };
         act(verdict, len, |egress| match egress {
@@ -322,7 +330,7 @@ impl<T: Tables> End for First<'_, T> {
 
 /// The end of a packet that another stage decides, its tags taken out.
 #[inline(always)]
-fn conclude<P: Carried, T: Tables>(
+fn conclude<P: Carried, T: Tables, const HEARS: bool>(
     step: Step<'_, Verdict, P>,
     left: &Left<P>,
     context: &XdpContext,
@@ -331,10 +339,22 @@ fn conclude<P: Carried, T: Tables>(
 ) -> u32 {
     let came = left.came;
     let (Ok(verdict) | Err(verdict)) = go_on(step, context);
+    let verdict = if HEARS { listen(verdict, context, came, 0) } else { verdict };
     act(verdict, left.len + came.len(), |egress| match egress {
         Some(egress) => path::depart(frame, tables, came, egress),
         None => path::restore(frame, came),
     })
+}
+
+/// Listens to a frame that is passed: of the tags that it came in with, so many bytes are in it still.
+#[inline(always)]
+fn listen(verdict: Verdict, context: &XdpContext, came: Tags, tags: usize) -> Verdict {
+    match verdict {
+        Verdict::Pass(_) if hear(context.ctx, came.vlan().to_bits(), tags as u32) != 0 => {
+            Verdict::Heard
+        }
+        verdict => verdict,
+    }
 }
 
 /// The only place where a verdict becomes an XDP action: of a packet that was `len` bytes long. `tag` gives
@@ -355,7 +375,7 @@ fn act(verdict: Verdict, len: usize, tag: impl FnOnce(Option<u16>) -> Option<()>
             let action = tag(None).map_or(xdp_action::XDP_DROP, |()| xdp_action::XDP_PASS);
             (xdp_action::XDP_PASS, action)
         }
-        Verdict::Drop(_) => {
+        Verdict::Drop(_) | Verdict::Heard => {
             let _ = tag(None);
             (xdp_action::XDP_DROP, xdp_action::XDP_DROP)
         }

@@ -32,6 +32,9 @@ pub enum Verdict {
         /// Why the packet was dropped.
         reason: DropReason,
     },
+    /// Consumed: the other system of a BFD session says what it has said before, which the data plane takes
+    /// note of by itself.
+    Heard,
 }
 
 impl Verdict {
@@ -44,6 +47,7 @@ impl Verdict {
             Self::Pass(reason) => CounterId::passed(reason),
             Self::Drop(reason) => CounterId::dropped(reason),
             Self::Answer { reason, .. } => CounterId::answered(reason),
+            Self::Heard => CounterId::heard(),
         }
     }
 }

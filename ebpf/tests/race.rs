@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use pointsman_ebpf::abi::{
     AddressOwner, Binding, Bucket, DigestKey, Direction, Epoch, Flow, FlowKey, Forward, Group,
-    Host, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64, Pin, Port, PortKey, PortRange, Settings,
-    SharedU64, SitePrefix, Uplink, Uplink6,
+    Host, Ipv4, Ipv6, LanNetwork, LocalAddress, Monitor, Nat64, Pin, Port, PortKey, PortRange,
+    Settings, SharedU64, SitePrefix, Uplink, Uplink6,
 };
 use pointsman_ebpf::memory::site::{self, A, B, SERVER, lan};
 use pointsman_ebpf::memory::{MemoryTables, PacketBuilder};
@@ -59,8 +59,20 @@ impl Tables for Racing<'_> {
         self.tables.tags(egress)
     }
 
+    fn exact_now(&self) -> u64 {
+        self.tables.exact_now()
+    }
+
     fn alive(&self) -> u64 {
         self.tables.alive()
+    }
+
+    fn monitor(&self, uplink: u8) -> Option<&Monitor<SharedU64>> {
+        self.tables.monitor(uplink)
+    }
+
+    fn put_off(&self, uplink: u8, deadline: u64) {
+        self.tables.put_off(uplink, deadline);
     }
 
     fn uplink(&self, uplink: u8) -> Option<&Uplink> {

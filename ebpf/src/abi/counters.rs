@@ -19,9 +19,10 @@ const FIRST_ANSWERED: u32 = FIRST_PASS + PassReason::COUNT as u32;
 const FIRST_UPLINK: u32 = FIRST_ANSWERED + DropReason::COUNT as u32;
 
 const ACROSS_LAN: u32 = FIRST_UPLINK + DIRECTIONS * MAX_UPLINKS as u32;
+const HEARD: u32 = ACROSS_LAN + 1;
 
 /// How many counters there are. Every packet that the program sees is counted in exactly one.
-pub const COUNTERS: u32 = ACROSS_LAN + 1;
+pub const COUNTERS: u32 = HEARD + 1;
 
 /// How many [`Direction`]s there are.
 const DIRECTIONS: u32 = 3;
@@ -55,6 +56,11 @@ impl CounterId {
     /// Packets forwarded from the LAN to the LAN, with nothing translated.
     pub const fn across_lan() -> Self {
         Self(ACROSS_LAN)
+    }
+
+    /// Packets of BFD that the data plane has taken note of, and the daemon has not seen.
+    pub const fn heard() -> Self {
+        Self(HEARD)
     }
 
     /// The index in the array, below [`COUNTERS`].

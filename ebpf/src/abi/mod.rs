@@ -14,6 +14,7 @@ mod group;
 mod ipv6;
 mod lan;
 mod mac;
+mod monitor;
 mod nat64;
 mod nptv6;
 mod pin;
@@ -21,6 +22,7 @@ mod port;
 mod prefix;
 mod settings;
 mod shared;
+mod switch;
 mod uplink;
 mod uplink6;
 mod vlan;
@@ -36,6 +38,7 @@ pub use group::{BUCKETS_PER_GROUP, Bucket, Group, RANKS, Sticky};
 pub use ipv6::Ipv6;
 pub use lan::{LAN_NETWORKS, LanNetwork};
 pub use mac::{LanSide, Mac, MacPair};
+pub use monitor::{Monitor, Sequence, Watch};
 pub use nat64::{HostDigest, Nat64};
 pub use nptv6::{PrefixTranslation, Untranslated};
 pub use pin::{DigestKey, Masquerade, Pin, Track};
@@ -46,6 +49,7 @@ pub use settings::{
     OwnPorts, PortRange, Settings, TokenBucket,
 };
 pub use shared::SharedU64;
+pub use switch::{NO_DEADLINE, Switch};
 pub use uplink::{POOL_ADDRESSES, ROUTED_SIDE, UPLINK_SIDES, Uplink, uplink_of};
 pub use uplink6::{
     Inbound, Ipv6Mode, NAT66_SIDE, SITE_PREFIXES, SitePrefix, Uplink6, WantedNeighbour,
@@ -55,7 +59,7 @@ pub use vlan::Vlan;
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
 /// object; a daemon does not write into maps of another version.
-pub const ABI_VERSION: u32 = 9;
+pub const ABI_VERSION: u32 = 10;
 
 /// How many uplinks there can be: one bit each in a mask of 64.
 pub const MAX_UPLINKS: usize = 64;
@@ -185,6 +189,8 @@ impl_pod!(
     Binding,
     Bucket,
     Counter,
+    Monitor,
+    Switch,
     Flow,
     FlowKey,
     Forward,

@@ -102,6 +102,12 @@ impl Vlan {
     pub const fn to_bits(self) -> u32 {
         self.0
     }
+
+    /// The same from [`Self::to_bits`]. Of other words, no frame has the tags.
+    #[inline(always)]
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
 }
 
 /// The half of a tag's little-endian word.

@@ -13,18 +13,23 @@ use pointsman_ebpf::{
     abi::{
         self, AddressOwner, BUCKETS_PER_GROUP, Bucket, COUNTERS, Counter, CounterId, Flow, FlowKey,
         Forward, Group, Host, Ipv4, Ipv6, LOCAL_FILTER_WORDS, LanNetwork, LocalAddress,
-        MAX_FORWARDS, MAX_GROUPS, MAX_UPLINKS, Nat64, OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS,
-        Port, PortKey, Settings, SharedU64, SitePrefix, TokenBucket, UPLINK_SIDES, Uplink, Uplink6,
+        MAX_FORWARDS, MAX_GROUPS, MAX_UPLINKS, Monitor, Nat64, OWN_PORT_WORDS, POOL_ADDRESSES,
+        PORT_SLOTS, Port, PortKey, Settings, SharedU64, SitePrefix, Switch, TokenBucket,
+        UPLINK_SIDES, Uplink, Uplink6,
     },
     path::{Note, Packet, Packet6, Stage},
     table::{BINDING_WORDS, FLOW_WORDS, Filter, PIN_WORDS, Set},
     wire::Tags,
 };
 
-/// The uplinks that are alive, a bit each: one element of eight bytes, which the daemon writes
-/// through shared memory by one aligned store.
+/// The only [`Switch`], which the daemon writes through shared memory by aligned stores.
 #[map]
-pub(super) static SWITCH: Array<SharedU64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub(super) static SWITCH: Array<Switch<SharedU64>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// [`Monitor`]s by uplink, in shared memory likewise.
+#[map]
+pub(super) static MONITORS: Array<Monitor<SharedU64>> =
+    Array::with_max_entries(MAX_UPLINKS as u32, BPF_F_MMAPABLE);
 
 /// The only [`Settings`].
 #[map]

@@ -2,7 +2,7 @@ use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST, xdp_md},
     helpers::{
         bpf_get_prandom_u32,
-        generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
+        generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns},
     },
     maps::lpm_trie::Key,
     programs::XdpContext,
@@ -10,8 +10,8 @@ use aya_ebpf::{
 use pointsman_ebpf::{
     abi::{
         AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, Ipv6,
-        LanNetwork, LocalAddress, LocalFilter, PORT_SLOTS, Port, PortKey, Settings, SharedU64,
-        SitePrefix, UPLINK_SIDES, Uplink,
+        LanNetwork, LocalAddress, LocalFilter, Monitor, PORT_SLOTS, Port, PortKey, Settings,
+        SharedU64, SitePrefix, UPLINK_SIDES, Uplink, Vlan,
     },
     path::{self, FlowTable, InsertError, Tables},
     table::Existing,
@@ -19,9 +19,10 @@ use pointsman_ebpf::{
 };
 
 use super::flow_tables::{Bindings, Flows, Invited, Unreplied, look_up};
+use super::frame::PacketFrame;
 use super::maps::{
-    BUCKETS, FORWARDS, FRAGMENTS, GROUPS, HOSTS, LAN_NETWORKS, LOCAL, LOCAL_FILTER, OWN_PORTS,
-    POOL, PORTS, SETTINGS, SITE_PREFIXES, SWITCH, TOKENS, UPLINKS, VLANS,
+    BUCKETS, FORWARDS, FRAGMENTS, GROUPS, HOSTS, LAN_NETWORKS, LOCAL, LOCAL_FILTER, MONITORS,
+    OWN_PORTS, POOL, PORTS, SETTINGS, SITE_PREFIXES, SWITCH, TOKENS, UPLINKS, VLANS,
 };
 
 /// `EEXIST` of the kernel.
@@ -78,8 +79,31 @@ impl<const LOOK_UP: u8, C> Tables for KernelTables<LOOK_UP, C> {
     }
 
     #[inline(always)]
+    fn exact_now(&self) -> u64 {
+        // SAFETY: as for `now`.
+        unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
     fn alive(&self) -> u64 {
-        SWITCH.get(0).map_or(0, SharedU64::load)
+        let Some(switch) = SWITCH.get(0) else { return 0 };
+        if switch.is_due(jiffies()) {
+            // Once a tick, on whichever CPU comes first.
+            return look_at_deadlines();
+        }
+        switch.alive()
+    }
+
+    #[inline(always)]
+    fn monitor(&self, uplink: u8) -> Option<&Monitor<SharedU64>> {
+        MONITORS.get(u32::from(uplink))
+    }
+
+    #[inline(always)]
+    fn put_off(&self, uplink: u8, deadline: u64) {
+        if let Some(word) = SWITCH.get(0).and_then(|switch| switch.deadline(uplink)) {
+            word.store(deadline);
+        }
     }
 
     #[inline(always)]
@@ -249,6 +273,30 @@ pub(super) fn take_token(index: u32, now: u64, rate: u32, burst: u32) -> bool {
         }
         None => false,
     }
+}
+
+/// Looks at the deadlines of all uplinks, and returns those that are alive then: a global BPF function, as
+/// [`find_forward`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn look_at_deadlines() -> u64 {
+    let Some(switch) = SWITCH.get(0) else { return 0 };
+    // SAFETY: the helper takes nothing and has no precondition.
+    switch.look(jiffies(), unsafe { bpf_ktime_get_ns() });
+    switch.alive()
+}
+
+/// [`path::hear`] as a global BPF function, of a frame that came in by the interface of the context in this
+/// [`Vlan`], of which `tags` bytes are in it still. Returns one where it is true.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn hear(context: *mut xdp_md, vlan: u32, tags: u32) -> u32 {
+    let context = XdpContext::new(context);
+    let tables = KernelTables::<{ look_up::CALL }>::new();
+    let port = PortKey::new(context.ingress_ifindex() as u32, Vlan::from_bits(vlan));
+    // The mask tells the verifier what the callers keep to.
+    let heard = path::hear(&PacketFrame::<true>::new(&context), &tables, port, tags as usize & 0xf);
+    u32::from(heard)
 }
 
 /// [`path::find_forward`] as a global BPF function: the symbol is exported, so the verifier takes

@@ -68,6 +68,7 @@ impl fmt::Display for Counts {
             line("passed", &reason.name(), CounterId::passed(*reason))?;
         }
         line("across", &"the LAN", CounterId::across_lan())?;
+        line("heard", &"of BFD", CounterId::heard())?;
         for uplink in 0..MAX_UPLINKS as u8 {
             line("out of uplink", &uplink, CounterId::forwarded(uplink, Direction::Out))?;
             line("in by uplink", &uplink, CounterId::forwarded(uplink, Direction::In))?;

@@ -38,8 +38,8 @@ use std::vec::Vec;
 
 use crate::abi::{
     AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, Ipv6, L4Port,
-    LanNetwork, LocalAddress, OwnPorts, Port, PortKey, Settings, SharedU64, SitePrefix,
-    TokenBucket, UPLINK_SIDES, Uplink, Vlan,
+    LanNetwork, LocalAddress, MAX_UPLINKS, Monitor, OwnPorts, Port, PortKey, Settings, SharedU64,
+    SitePrefix, Switch, TokenBucket, UPLINK_SIDES, Uplink, Vlan,
 };
 use crate::path::{self, FlowTable, InsertError, Tables};
 use crate::verdict::Verdict;
@@ -50,6 +50,10 @@ use entries::{Entries, WhenFull};
 /// Every table of flows, in order of its discriminant.
 pub const FLOW_TABLES: [FlowTable; 4] =
     [FlowTable::Established, FlowTable::Unreplied, FlowTable::Invited, FlowTable::Fragments];
+
+/// The clock's bits below those that the kernel's tick counts: 2^22 ns, so that an epoch is one of
+/// [`ticks`](crate::abi::ticks).
+const TICK: u32 = 22;
 
 /// [`Tables`] of ordinary collections.
 ///
@@ -80,7 +84,9 @@ pub struct MemoryTables {
     pub uplinks: [Uplink; UPLINK_SIDES],
     /// What IPv6 is looked up in besides.
     pub ipv6: Ipv6Tables,
-    alive: Cell<u64>,
+    /// What is known of the BFD sessions of uplinks.
+    pub monitors: Box<[Monitor<SharedU64>; MAX_UPLINKS]>,
+    switch: Switch<SharedU64>,
     clock: Cell<u64>,
     counts: Counting,
     flows: [Entries<FlowKey, Flow<SharedU64>>; FLOW_TABLES.len()],
@@ -107,7 +113,8 @@ impl MemoryTables {
             settings: None,
             uplinks: [Uplink::default(); UPLINK_SIDES],
             ipv6: Ipv6Tables::new(),
-            alive: Cell::new(0),
+            monitors: Box::new([const { Monitor::new() }; MAX_UPLINKS]),
+            switch: Switch::new(),
             clock: Cell::new(0),
             counts: Counting::default(),
             flows: FLOW_TABLES.map(|table| {
@@ -125,7 +132,12 @@ impl MemoryTables {
 
     /// Throws the switch: the uplinks that are alive from now on, a bit each.
     pub fn set_alive(&self, alive: u64) {
-        self.alive.set(alive);
+        self.switch.set_alive(alive);
+    }
+
+    /// The switch as it is now.
+    pub fn switch(&self) -> Switch {
+        self.switch.copy()
     }
 
     /// Sets the monotonic clock, in nanoseconds.
@@ -224,10 +236,8 @@ impl Tables for MemoryTables {
         self.clock.get()
     }
 
-    /// As of a kernel whose tick is 2^22 ns, so that an epoch is one of
-    /// [`ticks`](crate::abi::ticks).
     fn epoch(&self) -> Epoch {
-        Epoch::of_jiffies(self.clock.get() >> 22)
+        Epoch::of_jiffies(self.clock.get() >> TICK)
     }
 
     fn random(&self) -> u32 {
@@ -245,8 +255,26 @@ impl Tables for MemoryTables {
         Tags::of(self.vlans.get(&egress).copied().unwrap_or_default())
     }
 
+    fn exact_now(&self) -> u64 {
+        self.clock.get()
+    }
+
     fn alive(&self) -> u64 {
-        self.alive.get()
+        let tick = self.clock.get() >> TICK;
+        if self.switch.is_due(tick) {
+            self.switch.look(tick, self.clock.get());
+        }
+        self.switch.alive()
+    }
+
+    fn monitor(&self, uplink: u8) -> Option<&Monitor<SharedU64>> {
+        self.monitors.get(usize::from(uplink))
+    }
+
+    fn put_off(&self, uplink: u8, deadline: u64) {
+        if let Some(word) = self.switch.deadline(uplink) {
+            word.store(deadline);
+        }
     }
 
     fn uplink(&self, side: u8) -> Option<&Uplink> {

@@ -33,6 +33,9 @@
 //! that none runs short of stack, the verifier checks each alone, and the frequent stage, that of
 //! established packets, is small. What the first one has parsed, the others get handed.
 //!
+//! What is handed to the kernel may be of a BFD session of the gateway's own, and put off when an uplink is
+//! held for dead (`liveness.rs`).
+//!
 //! Whether a packet is for the gateway itself is asked after the flow look-up, not before: the
 //! ports that translation hands out are not the kernel's, so a hit is never a packet of the
 //! gateway's own.
@@ -55,6 +58,7 @@ mod hairpin;
 mod inbound;
 mod ipv6;
 mod lan;
+mod liveness;
 mod mapping;
 mod mss;
 mod nat64;
@@ -80,6 +84,7 @@ pub use ipv6::{
     },
     opening as opening6, outbound as outbound6,
 };
+pub use liveness::hear;
 pub use nat64::{
     entry as entry64, error_in as error_in64, error_out as error_out64, inbound as inbound64,
     invitation as invitation64, known as known64, mapping as mapping64, moved as moved64,

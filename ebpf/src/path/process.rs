@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use super::{
     End, Note, Packet, Packet6, Stage, Step, Tables6, answer, answer6, depart, entry64, error,
     error_in64, error_in66, error_out64, error_out66, error6, established, established6, fragment,
-    fragment6, hairpin, hairpin_opening, hairpin6, inbound, inbound6, inbound64, inbound66,
+    fragment6, hairpin, hairpin_opening, hairpin6, hear, inbound, inbound6, inbound64, inbound66,
     invitation6, invitation64, invitation66, known64, lan, mapping, mapping64, mapping66, moved64,
     moved66, opening, opening6, opening64, opening66, outbound, outbound6, outbound64, promotion64,
     promotion66, reply64, restore, routed_inbound, routed_invitation, routed_opening, tagged,
@@ -65,13 +65,13 @@ fn go_on<F: TaggedFrame, T: Tables6, P>(
     first: Step<'_, Verdict, P>,
     run: impl Fn(Stage) -> Option<Run<F, T, P>>,
 ) -> Verdict {
+    let port = PortKey::new(ifindex, came.vlan());
     if let Step::Done(verdict) = first {
-        return finish(frame, tables, came, verdict);
+        return finish(frame, tables, (port, came), verdict);
     }
     if !came.is_empty() && frame.strip().is_none() {
         return Verdict::Drop(DropReason::NotReady);
     }
-    let port = PortKey::new(ifindex, came.vlan());
     let mut step = first;
     let verdict = loop {
         let (stage, packet, note) = match step {
@@ -81,22 +81,24 @@ fn go_on<F: TaggedFrame, T: Tables6, P>(
         let Some(run) = run(stage) else { break Verdict::Drop(DropReason::NotReady) };
         step = run(frame, tables, port, packet, note);
     };
-    match verdict {
-        Verdict::Pass(_) | Verdict::Drop(_) if restore(frame, came).is_none() => {
+    match finish(frame, tables, (port, came), verdict) {
+        Verdict::Pass(_) | Verdict::Drop(_) | Verdict::Heard if restore(frame, came).is_none() => {
             Verdict::Drop(DropReason::Redirect)
         }
-        verdict => finish(frame, tables, came, verdict),
+        verdict => verdict,
     }
 }
 
-/// Gives a frame that is sent the tags of its egress.
+/// Gives a frame that is sent the tags of its egress, and listens to one that is passed. Its own tags are
+/// hidden, or taken out.
 fn finish<F: Frame, T: Tables6>(
     frame: &mut F,
     tables: &T,
-    came: Tags,
+    (port, came): (PortKey, Tags),
     verdict: Verdict,
 ) -> Verdict {
     match verdict {
+        Verdict::Pass(_) if hear(frame, tables, port, 0) => Verdict::Heard,
         Verdict::Forward { egress, .. }
         | Verdict::Lan { egress }
         | Verdict::Answer { egress, .. }

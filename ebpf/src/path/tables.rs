@@ -1,7 +1,7 @@
 use crate::abi::{
     AddressOwner, Binding, Bucket, DigestKey, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
-    Ipv6, LanNetwork, LanSide, LocalAddress, Nat64, Pin, Port, PortKey, Settings, SharedU64,
-    SitePrefix, Uplink, Uplink6,
+    Ipv6, LanNetwork, LanSide, LocalAddress, Monitor, Nat64, Pin, Port, PortKey, Settings,
+    SharedU64, SitePrefix, Uplink, Uplink6,
 };
 use crate::verdict::DropReason;
 use crate::wire::Tags;
@@ -26,8 +26,18 @@ pub trait Tables {
     /// The tags that frames leave with by this index in the device map.
     fn tags(&self, egress: u16) -> Tags;
 
-    /// The uplinks that are alive, a bit each. One store to it is the failover.
+    /// Nanoseconds of the monotonic clock, exactly: dear, and for packets of BFD only.
+    fn exact_now(&self) -> u64;
+
+    /// The uplinks that are alive, a bit each: [`Switch::alive`](crate::abi::Switch::alive), where the deadlines
+    /// were looked at in this tick.
     fn alive(&self) -> u64;
+
+    /// What is known of the uplink's BFD session.
+    fn monitor(&self, uplink: u8) -> Option<&Monitor<SharedU64>>;
+
+    /// Puts off when the uplink is dead, to so many nanoseconds of the monotonic clock.
+    fn put_off(&self, uplink: u8, deadline: u64);
 
     /// This side of an uplink; one that was never written has generation zero.
     fn uplink(&self, side: u8) -> Option<&Uplink>;

@@ -16,7 +16,7 @@ pub(crate) fn check(
     model: &Model,
 ) -> Result<(), String> {
     let (uplink, direction) = match verdict {
-        Verdict::Pass(_) | Verdict::Drop(_) => {
+        Verdict::Pass(_) | Verdict::Drop(_) | Verdict::Heard => {
             let unchanged = frame == output;
             return unchanged.then_some(()).ok_or_else(|| format!("{verdict:?} and changed"));
         }

@@ -40,8 +40,8 @@ pub enum LoadError {
     /// A table could not be mapped into memory.
     #[error("cannot map the table {0} into memory: {1}")]
     Memory(&'static str, #[source] std::io::Error),
-    /// The switch could not be mapped into memory.
-    #[error("cannot map the switch into memory: {0}")]
+    /// The switch, or the monitors, could not be mapped into memory.
+    #[error("cannot map the switch and the monitors into memory: {0}")]
     Switch(#[source] std::io::Error),
 }
 

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray};
@@ -16,10 +17,11 @@ use super::Dataplane;
 use super::attach::{AttachError, Mode};
 use super::error::{LoadError, TableError, errno};
 use super::links::{Frames, Links};
+use super::liveness::Liveness;
 use super::section::Section;
 use super::stages::load_stages;
 use super::swept::SweptMaps;
-use super::switch::Switch;
+
 use super::tables::Layout;
 use super::wanted::Wanted;
 use crate::config::{Offloads, TableSizes};
@@ -45,7 +47,7 @@ pub struct Kernel {
     links: Links,
     /// After `links`: a NIC is put back as it was when the program has left it.
     offloads: Keeper<Ethtool>,
-    switch: Switch,
+    liveness: Arc<Liveness>,
     settings: Array<MapData, Settings>,
     ports: Section<Port, PORT_SLOTS>,
     vlans: Section<Tags, PORT_SLOTS>,
@@ -90,14 +92,17 @@ impl Kernel {
         })?;
         // Before anything is attached, so that no packet ends between two stages.
         let stages = load_stages(&mut object)?;
-        let Some(Map::Array(switch)) = object.take_map("SWITCH") else {
-            return Err(LoadError::Map("SWITCH"));
+        let mut array = |name| match object.take_map(name) {
+            Some(Map::Array(map)) => Ok(map),
+            _ => Err(LoadError::Map(name)),
         };
+        let (switch, monitors) = (array("SWITCH")?, array("MONITORS")?);
+        let liveness = Liveness::new(&switch, &monitors).map_err(LoadError::Switch)?;
         let swept = SweptMaps::take(&mut object, layout.hash_key, layout.digest_key)?;
         let kernel = Self {
             links: Links::default(),
             offloads: Keeper::new(Ethtool),
-            switch: Switch::new(&switch).map_err(LoadError::Switch)?,
+            liveness: Arc::new(liveness),
             settings: take(&mut object, "SETTINGS")?,
             ports: take(&mut object, PORTS)?,
             vlans: take(&mut object, VLANS)?,
@@ -121,6 +126,11 @@ impl Kernel {
             object,
         };
         Ok((kernel, swept))
+    }
+
+    /// Who is alive, in memory that the data plane shares.
+    pub fn liveness(&self) -> Arc<Liveness> {
+        Arc::clone(&self.liveness)
     }
 
     /// What the data plane wants to be told: neighbours. To be taken once, in a Tokio runtime with I/O.
@@ -158,7 +168,8 @@ fn take<T: TryFrom<Map>>(object: &mut Ebpf, name: &'static str) -> Result<T, Loa
 
 impl Dataplane for Kernel {
     fn set_alive(&mut self, alive: u64) {
-        self.switch.store(alive);
+        // What the data plane needs to know of an uplink was written by system calls before.
+        self.liveness.switch().set_alive(alive);
     }
 
     fn attach(

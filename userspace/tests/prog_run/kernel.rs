@@ -33,7 +33,7 @@ pub(crate) fn action(verdict: Verdict) -> u32 {
     match verdict {
         Verdict::Forward { .. } | Verdict::Lan { .. } | Verdict::Answer { .. } => XDP_REDIRECT,
         Verdict::Pass(_) => XDP_PASS,
-        Verdict::Drop(_) => XDP_DROP,
+        Verdict::Drop(_) | Verdict::Heard => XDP_DROP,
     }
 }
 

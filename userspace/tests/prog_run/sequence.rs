@@ -9,7 +9,6 @@ use pointsman_ebpf::abi::Counter;
 use pointsman_ebpf::memory::sequence::{Player, Profile, Sequence, generate};
 use pointsman_ebpf::memory::site::lan;
 use pointsman_ebpf::memory::{MemoryTables, Random};
-use pointsman_ebpf::path::Tables as _;
 
 use crate::kernel::{ENTRIES, Kernel, SHORTEST, action, since};
 use crate::shrink::shrink;
@@ -60,7 +59,7 @@ fn play(
             player.played(None, None);
             // All that happens besides packets, in sequences for the kernel.
             step.apply(&mut tables, &sequence.setup);
-            kernel.set("SWITCH", 0, tables.alive());
+            kernel.set("SWITCH", 0, tables.switch());
             continue;
         };
         before = Flows::of(&tables);

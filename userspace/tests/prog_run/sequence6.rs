@@ -6,7 +6,6 @@ use pointsman_ebpf::memory::Random;
 use pointsman_ebpf::memory::sequence::Profile;
 use pointsman_ebpf::memory::sequence6::{Player6, Sequence6, generate};
 use pointsman_ebpf::memory::site::lan;
-use pointsman_ebpf::path::Tables as _;
 
 use crate::kernel::{ENTRIES, Kernel, SHORTEST, action, since};
 use crate::sequence::{STEPS, assert_same, said};
@@ -55,7 +54,7 @@ fn play(
             player.played(None, None);
             // All that happens besides packets, in sequences for the kernel.
             step.apply(&mut tables);
-            kernel.set("SWITCH", 0, tables.alive());
+            kernel.set("SWITCH", 0, tables.switch());
             continue;
         };
         before = Flows::of(&tables);

@@ -6,7 +6,6 @@ use pointsman_ebpf::memory::Random;
 use pointsman_ebpf::memory::sequence::Profile;
 use pointsman_ebpf::memory::sequence64::{Player64, Sequence64, Step64, generate};
 use pointsman_ebpf::memory::site::lan;
-use pointsman_ebpf::path::Tables as _;
 
 use crate::kernel::{ENTRIES, Kernel, SHORTEST, action, since};
 use crate::sequence::{STEPS, assert_same, said};
@@ -58,7 +57,7 @@ fn play(
             if let Step64::Four(step) = step {
                 step.apply(&mut tables, &setup.four);
             }
-            kernel.set("SWITCH", 0, tables.alive());
+            kernel.set("SWITCH", 0, tables.switch());
             continue;
         };
         before = Flows::of(&tables);

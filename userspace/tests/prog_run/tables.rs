@@ -15,7 +15,7 @@ use pointsman_ebpf::abi::{
 };
 use pointsman_ebpf::memory::site::lan;
 use pointsman_ebpf::memory::{FLOW_TABLES, MemoryTables};
-use pointsman_ebpf::path::{FlowTable, Tables as _};
+use pointsman_ebpf::path::FlowTable;
 use pointsman_ebpf::wire::Tags;
 
 use crate::hosts::HOSTS;
@@ -37,7 +37,7 @@ impl Kernel {
     /// Makes the maps hold what the tables hold. A packet that runs next comes in by the interface.
     pub(crate) fn write(&mut self, tables: &MemoryTables, ifindex: u32, written: &mut Written) {
         self.set_ingress(tables, ifindex);
-        self.set("SWITCH", 0, tables.alive());
+        self.set("SWITCH", 0, tables.switch());
         self.write_settings(tables);
         self.set::<Group>("GROUPS", 0, tables.group.unwrap_or_default());
         self.set::<[Uplink; UPLINK_SIDES]>(".data.uplinks", 0, tables.uplinks);

@@ -70,7 +70,7 @@ impl Tagging {
             Verdict::Forward { egress, .. }
             | Verdict::Lan { egress }
             | Verdict::Answer { egress, .. } => Interface::of_egress(egress),
-            Verdict::Pass(_) | Verdict::Drop(_) => came,
+            Verdict::Pass(_) | Verdict::Drop(_) | Verdict::Heard => came,
         };
         let octets: Vec<u8> = octets(self.of(interface)).collect();
         if !octets.is_empty() {
