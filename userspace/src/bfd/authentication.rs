@@ -87,6 +87,11 @@ impl Authentication {
         }
     }
 
+    /// Whether packets have sequence numbers.
+    pub(super) fn is_numbered(&self) -> bool {
+        matches!(self.secret, Secret::Sha1 { .. })
+    }
+
     /// Whether its sequence number goes on with each packet.
     pub(super) fn is_meticulous(&self) -> bool {
         matches!(self.secret, Secret::Sha1 { meticulous: true, .. })
@@ -169,7 +174,12 @@ fn digest(packet: &[u8], key: &[u8; KEY_LEN]) -> [u8; KEY_LEN] {
 /// another, in circular arithmetic: that one itself too, unless it is `meticulous` (section 6.7.4).
 fn follows(sequence: u32, last: u32, meticulous: bool, detect_mult: u8) -> bool {
     let ahead = sequence.wrapping_sub(last);
-    ahead >= u32::from(meticulous) && ahead <= 3 * u32::from(detect_mult)
+    ahead >= u32::from(meticulous) && ahead <= window(detect_mult)
+}
+
+/// How far the sequence number of a packet may be ahead of that of the last one that was believed.
+pub(super) const fn window(detect_mult: u8) -> u32 {
+    3 * detect_mult as u32
 }
 
 /// Whether both are the same, in a time that does not say how much of them is.

@@ -1,14 +1,22 @@
-//! Bidirectional Forwarding Detection (RFC 5880), without sockets, clocks or threads.
+//! Bidirectional Forwarding Detection (RFC 5880).
 //!
-//! A [`Session`] is given datagrams and the time, and says what to send and by when it wants to be asked
-//! again. What is in front of its payload, as the TTL of 255 (RFC 5881 section 5), is for whoever receives it.
+//! A [`Session`] has neither sockets nor clocks: it is given datagrams and the time, and says what to send and by
+//! when it wants to be asked again. The [`Service`] runs the sessions of all uplinks on a thread of its own, by
+//! sockets that are bound to their interfaces, and has the data plane listen along, so that an uplink whose
+//! other end falls silent is left even while the daemon is held up.
 
 mod authentication;
 mod packet;
+mod running;
+mod service;
 mod session;
+mod socket;
 mod state;
+mod watched;
 
 pub use authentication::{Authentication, Rejected};
 pub use packet::{Control, Malformed, VERSION};
+pub use service::{Event, Service, Wanted};
 pub use session::{Change, Ignored, Intervals, Session, Settings};
+pub use socket::{MULTIHOP_PORT, Path, SINGLE_HOP_PORT, TTL};
 pub use state::{Diagnostic, State};

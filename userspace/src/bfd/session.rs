@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use super::{Authentication, Control, Diagnostic, Malformed, Rejected, State};
+use super::{Authentication, Control, Diagnostic, Malformed, Rejected, State, authentication};
 
 /// The least interval that a system may ask to send at while its session is not up, in microseconds (RFC 5880
 /// section 6.8.3).
@@ -203,6 +203,18 @@ impl Session {
         micros(self.effective.tx.max(self.remote.min_rx))
     }
 
+    /// After how long a silence of this system the other one holds it for gone, if it agrees.
+    pub fn silence(&self) -> Duration {
+        u32::from(self.settings.detect_mult.get()) * self.transmit_interval()
+    }
+
+    /// The sequence number of the last packet that was believed, if packets have any, and how far that of the
+    /// next one may be ahead (RFC 5880 section 6.7.4).
+    pub fn received_sequence(&self) -> Option<(u32, u32)> {
+        let last = self.received_sequence?;
+        Some((last, authentication::window(self.remote.detect_mult)))
+    }
+
     /// When [`Self::transmit`] or [`Self::expire`] next has something to do, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
         // A poll is to be answered since it was heard.
@@ -235,7 +247,7 @@ impl Session {
             desired_min_tx: control.desired_min_tx,
             detect_mult: control.detect_mult,
         };
-        self.heard = Some(now);
+        self.heard = self.heard.max(Some(now));
         if control.is_final {
             self.end_poll();
         } else {
@@ -249,6 +261,16 @@ impl Session {
         let change = self.enter(next, why, now);
         self.owes_final |= control.poll;
         Ok(change)
+    }
+
+    /// Somebody else has received a packet at `at` that is like the last one that was believed, if the session is
+    /// up still.
+    pub fn confirm(&mut self, at: Instant) {
+        if self.state == State::Up && self.heard < Some(at) {
+            self.heard = Some(at);
+            self.may_be_answered_again = false;
+            self.begin_poll(at);
+        }
     }
 
     fn authenticate(&mut self, packet: Option<&[u8]>, detect_mult: u8) -> Result<(), Rejected> {

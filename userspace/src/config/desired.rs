@@ -1,11 +1,14 @@
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
+
+use crate::bfd::Authentication;
 
 /// What the operator wants: a whole configuration file, checked, with its defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,10 +169,28 @@ pub enum Gateway {
     Address(Ipv4Addr),
 }
 
-/// How probes find out whether an uplink works.
+/// A BFD session (RFC 5880) with a system that an uplink leads to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bfd {
+    /// How often packets are sent and expected.
+    pub interval: Duration,
+    /// How many packets in a row the other system may miss.
+    pub multiplier: NonZeroU8,
+    /// The other system, if it is not the gateway.
+    pub peer: Option<IpAddr>,
+    /// Whether there may be routers between (RFC 5883).
+    pub multihop: bool,
+    /// How packets are authenticated, if they are.
+    pub authentication: Option<Authentication>,
+}
+
+/// How it is found out whether an uplink works.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Health {
-    /// Who is asked, by ICMP echo through the uplink itself; at least one, each once.
+    /// The BFD session, if there is one.
+    pub bfd: Option<Bfd>,
+    /// Who is asked, by ICMP echo through the uplink itself, each once; at least one, unless there is a
+    /// session.
     pub targets: Vec<Ipv4Addr>,
     /// The time from one probe of a target to the next.
     pub interval: Duration,

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use humantime::format_duration;
 
+use super::bfd;
 use super::desired::Health;
 use super::diagnostic::Report;
 use super::section::{Field, Section};
@@ -25,11 +26,15 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Health>
         field.table(report, "write a table such as { interval = \"100ms\", probes = … }")?;
     section.expect_keys(
         report,
-        &["probes", "interval", "timeout", "down_after", "up_after"],
-        &["bfd"],
+        &["bfd", "probes", "interval", "timeout", "down_after", "up_after"],
+        &[],
     );
-    let targets = section
-        .require(report, "probes", PROBES)
+    let bfd = section.get("bfd").and_then(|field| bfd::read(report, &field));
+    let probes = match section.get("bfd") {
+        Some(_) => section.get("probes"),
+        None => section.require(report, "probes", PROBES),
+    };
+    let targets = probes
         .and_then(|field| field.list(report, PROBES))
         .map(|probes| read_targets(report, &probes))
         .unwrap_or_default();
@@ -38,6 +43,7 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Health>
         .and_then(|field| field.duration(report, SHORTEST_INTERVAL..=LONGEST_INTERVAL))
         .unwrap_or(DEFAULT_INTERVAL);
     Some(Health {
+        bfd,
         targets,
         interval,
         timeout: read_timeout(report, &section, interval),
@@ -227,10 +233,6 @@ mod tests {
         assert_eq!(
             complaints("health.probes = [{ kind = \"imcp\", target = \"192.0.2.1\" }]"),
             ["9:27: uplink \"cable\": health.probes[0].kind is \"imcp\"; give \"icmp\""]
-        );
-        assert_eq!(
-            complaints_with("bfd = { interval = \"10ms\" }"),
-            ["11:1: uplink \"cable\": health.bfd is not supported yet; remove it"]
         );
     }
 }

@@ -4,6 +4,7 @@
 //! pass: a value that is wrong is reported and replaced by its default, so that the rest can be
 //! read. Nobody sees such a value, for a report with an error in it gives no configuration.
 
+mod bfd;
 mod desired;
 mod diagnostic;
 mod forward;
@@ -35,8 +36,8 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use self::desired::{
-    Api, Config, Forward, Gateway, Gateway6, Group, Health, Host, Inbound, Ipv6, Ipv6Mode, Lan,
-    Nat, Offloads, PortProtocol, Routed, TableSizes, Timers, Uplink,
+    Api, Bfd, Config, Forward, Gateway, Gateway6, Group, Health, Host, Inbound, Ipv6, Ipv6Mode,
+    Lan, Nat, Offloads, PortProtocol, Routed, TableSizes, Timers, Uplink,
 };
 use self::diagnostic::Report;
 pub use self::diagnostic::{ConfigError, Diagnostic, Severity};

@@ -50,6 +50,7 @@ fn example() -> Config {
     let probe_one = Ipv4Addr::new(192, 0, 2, 53);
     let probe_two = Ipv4Addr::new(198, 51, 100, 53);
     let health = |targets, milliseconds| Health {
+        bfd: None,
         targets,
         interval: Duration::from_millis(milliseconds),
         timeout: Duration::from_millis(milliseconds),

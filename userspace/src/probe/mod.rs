@@ -11,3 +11,4 @@ mod socket;
 
 pub use prober::{Path, ProbeConfig, Prober};
 pub use session::{EchoSession, Outcome, ProbeEvent};
+pub(crate) use socket::to_instant;

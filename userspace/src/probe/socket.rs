@@ -69,7 +69,7 @@ impl EchoSocket {
 }
 
 /// The kernel stamps packets by the wall clock; only how long ago it was counts here.
-fn to_instant(stamp: TimeSpec) -> Instant {
+pub(crate) fn to_instant(stamp: TimeSpec) -> Instant {
     let now = Instant::now();
     let arrival = SystemTime::UNIX_EPOCH + stamp.into();
     let age = SystemTime::now().duration_since(arrival).unwrap_or_default();

@@ -1,0 +1,118 @@
+//! A session with its sockets.
+
+use std::io;
+use std::num::NonZeroU32;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::service::Wanted;
+use super::socket::BfdSocket;
+use super::watched::Watched;
+use super::{Authentication, Change, Intervals, Session, State};
+use crate::dataplane::Liveness;
+
+/// Longer than any control packet (RFC 5880 section 4.1: a length of one byte).
+const LONGEST: usize = 256;
+
+pub(super) struct Running {
+    session: Session,
+    authentication: Option<Authentication>,
+    socket: BfdSocket,
+    watched: Watched,
+}
+
+impl AsFd for Running {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Running {
+    pub(super) fn open(
+        wanted: &Wanted,
+        liveness: &Arc<Liveness>,
+        now: Instant,
+    ) -> io::Result<Self> {
+        let Wanted { uplink, path, settings } = wanted;
+        let socket = BfdSocket::open(path)?;
+        let discriminator = NonZeroU32::new(fastrand::u32(1..)).unwrap_or(NonZeroU32::MIN);
+        let session = Session::new(settings.clone(), discriminator, fastrand::u64(..), now);
+        let watched = Watched::new(Arc::clone(liveness), *uplink, path.port(), path.least_ttl());
+        Ok(Self { session, authentication: settings.authentication.clone(), socket, watched })
+    }
+
+    pub(super) fn set_intervals(&mut self, intervals: Intervals) {
+        self.session.set_intervals(intervals, Instant::now());
+    }
+
+    /// When there is something to do, if no packet comes before.
+    pub(super) fn deadline(&mut self) -> Option<Instant> {
+        self.take_over();
+        self.session.deadline()
+    }
+
+    /// Does what is due. A packet counts from when it arrived, however long it has waited: this system may have
+    /// been held up.
+    pub(super) fn work(&mut self, mut tell: impl FnMut(Change)) {
+        let mut buffer = [0; LONGEST];
+        self.take_over();
+        loop {
+            match self.socket.receive(&mut buffer) {
+                Ok(Some((length, arrival))) => {
+                    self.expire(arrival, &mut tell);
+                    self.receive(&buffer[..length], arrival, &mut tell);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    log::debug!("BFD: {error}");
+                    break;
+                }
+            }
+        }
+        self.take_over();
+        self.expire(Instant::now(), &mut tell);
+        let now = Instant::now();
+        while let Some(packet) = self.session.transmit(now) {
+            if let Err(error) = self.socket.send(&packet) {
+                // The interface may be down: what the carrier says is said elsewhere.
+                log::debug!("BFD: cannot send: {error}");
+            }
+            self.watched.sent(now);
+        }
+    }
+
+    /// What the data plane has heard.
+    fn take_over(&mut self) {
+        if let Some(heard) = self.watched.heard() {
+            self.session.confirm(heard);
+        }
+    }
+
+    fn expire(&mut self, now: Instant, tell: &mut impl FnMut(Change)) {
+        if let Some(change) = self.session.expire(now) {
+            self.changed(change, true, tell);
+        }
+    }
+
+    fn receive(&mut self, datagram: &[u8], arrival: Instant, tell: &mut impl FnMut(Change)) {
+        match self.session.receive(datagram, arrival) {
+            Ok(change) => {
+                let authentication = self.authentication.as_ref();
+                self.watched.believed(&self.session, authentication, datagram, arrival);
+                if let Some(change) = change {
+                    let is_dead = self.session.remote_state() != State::AdminDown;
+                    self.changed(change, is_dead, tell);
+                }
+            }
+            Err(error) => log::debug!("BFD: a packet is ignored: {error}"),
+        }
+    }
+
+    fn changed(&self, change: Change, is_dead: bool, tell: &mut impl FnMut(Change)) {
+        if change.from == State::Up {
+            self.watched.down(is_dead);
+        }
+        tell(change);
+    }
+}

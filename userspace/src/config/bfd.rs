@@ -1,0 +1,186 @@
+//! `health.bfd`: the session with a system that the uplink leads to.
+
+use std::net::IpAddr;
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+use super::desired::Bfd;
+use super::diagnostic::Report;
+use super::section::{Field, Section};
+use super::suggest::quoted;
+use crate::bfd::Authentication;
+
+const TABLE: &str = "write a table such as { interval = \"50ms\", multiplier = 3 }";
+const PEER: &str = "give the address of the provider's router, or leave it out for the gateway's";
+const AUTHENTICATION: &str =
+    "write { kind = \"meticulous-sha1\", key_id = 1, secret = \"…\" }, as the provider has it";
+const SECRET: &str = "give the secret that both systems have";
+
+const DEFAULT_INTERVAL: Duration = Duration::from_millis(50);
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(10);
+const DEFAULT_MULTIPLIER: NonZeroU8 = NonZeroU8::new(3).unwrap();
+
+/// How packets are authenticated.
+#[derive(Clone, Copy)]
+enum Kind {
+    Simple,
+    Sha1 { meticulous: bool },
+}
+
+/// Reads it.
+pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Bfd> {
+    let section = field.table(report, TABLE)?;
+    section.expect_keys(report, &["interval", "multiplier", "peer", "mode", "authentication"], &[]);
+    let interval = section
+        .get("interval")
+        .and_then(|field| field.duration(report, SHORTEST_INTERVAL..=LONGEST_INTERVAL))
+        .unwrap_or(DEFAULT_INTERVAL);
+    let multiplier = section
+        .get("multiplier")
+        .and_then(|field| field.integer(report, 1..=255, " packets that may be lost"))
+        .and_then(|number| NonZeroU8::new(number as u8))
+        .unwrap_or(DEFAULT_MULTIPLIER);
+    let peer = section.get("peer").and_then(|field| read_peer(report, &field));
+    let multihop = read_multihop(report, &section, peer.is_some());
+    let authentication =
+        section.get("authentication").and_then(|field| read_authentication(report, &field));
+    Some(Bfd { interval, multiplier, peer, multihop, authentication })
+}
+
+fn read_peer(report: &mut Report<'_>, field: &Field<'_>) -> Option<IpAddr> {
+    let text = field.string(report, PEER)?;
+    let is_host = |address: &IpAddr| {
+        !address.is_multicast() && !address.is_unspecified() && !address.is_loopback()
+    };
+    let address = text.parse().ok().filter(is_host);
+    if address.is_none() {
+        field.error(report, format_args!("is {}, which is no host's; {PEER}", quoted(text)));
+    }
+    address
+}
+
+/// Over several hops, the gateway is not whom it is about.
+fn read_multihop(report: &mut Report<'_>, section: &Section<'_>, has_peer: bool) -> bool {
+    let Some(field) = section.get("mode") else { return false };
+    let modes = [("single-hop", false), ("multihop", true)];
+    let multihop = field.choice(report, &modes, &["echo"]).unwrap_or(false);
+    if multihop && !has_peer {
+        field.error(
+            report,
+            "is \"multihop\", which the gateway is not; give the other system's address as bfd.peer",
+        );
+    }
+    multihop
+}
+
+fn read_authentication(report: &mut Report<'_>, field: &Field<'_>) -> Option<Authentication> {
+    let section = field.table(report, AUTHENTICATION)?;
+    section.expect_keys(report, &["kind", "key_id", "secret"], &[]);
+    let kind = section.require(report, "kind", AUTHENTICATION)?.choice(
+        report,
+        &[
+            ("simple", Kind::Simple),
+            ("sha1", Kind::Sha1 { meticulous: false }),
+            ("meticulous-sha1", Kind::Sha1 { meticulous: true }),
+        ],
+        &["md5", "meticulous-md5"],
+    );
+    let key_id = section
+        .require(report, "key_id", AUTHENTICATION)
+        .and_then(|field| field.integer(report, 0..=255, ""));
+    let field = section.require(report, "secret", SECRET)?;
+    let secret = field.string(report, SECRET)?.as_bytes();
+    let (kind, key_id) = (kind?, key_id? as u8);
+    let (authentication, longest) = match kind {
+        Kind::Simple => (Authentication::simple(key_id, secret), 16),
+        Kind::Sha1 { meticulous } => (Authentication::sha1(key_id, secret, meticulous), 20),
+    };
+    if authentication.is_none() {
+        let length = secret.len();
+        field.error(report, format_args!("has {length} bytes; give one of 1 to {longest}"));
+    }
+    authentication
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{complaints, config_with};
+    use super::*;
+
+    fn bfd(keys: &str) -> Bfd {
+        let config = config_with(&format!("health = {{ bfd = {{ {keys} }} }}"));
+        config.uplinks[1].health.clone().unwrap().bfd.unwrap()
+    }
+
+    fn complaints_of(keys: &str) -> Vec<String> {
+        complaints(&format!("health = {{ bfd = {{ {keys} }} }}"))
+    }
+
+    #[test]
+    fn all_is_optional() {
+        let plain = Bfd {
+            interval: Duration::from_millis(50),
+            multiplier: DEFAULT_MULTIPLIER,
+            peer: None,
+            multihop: false,
+            authentication: None,
+        };
+        assert_eq!(bfd(""), plain);
+        let all = "interval = \"10ms\", multiplier = 5, peer = \"2001:db8::1\", mode = \"multihop\", \
+                   authentication = { kind = \"sha1\", key_id = 7, secret = \"s3cret\" }";
+        let authentication = Authentication::sha1(7, b"s3cret", false);
+        assert_eq!(
+            bfd(all),
+            Bfd {
+                interval: Duration::from_millis(10),
+                multiplier: NonZeroU8::new(5).unwrap(),
+                peer: Some("2001:db8::1".parse().unwrap()),
+                multihop: true,
+                authentication,
+            }
+        );
+        for (kind, expected) in [
+            ("simple", Authentication::simple(0, b"x")),
+            ("meticulous-sha1", Authentication::sha1(0, b"x", true)),
+        ] {
+            let keys =
+                format!("authentication = {{ kind = \"{kind}\", key_id = 0, secret = \"x\" }}");
+            assert_eq!(bfd(&keys).authentication, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (keys, end) in [
+            ("interval = \"9ms\"", "is \"9ms\"; give a duration, \"10ms\" to \"10s\""),
+            ("multiplier = 0", "is 0; give 1 to 255 packets that may be lost"),
+            (
+                "mode = \"multihop\"",
+                "is \"multihop\", which the gateway is not; give the other system's address as bfd.peer",
+            ),
+            (
+                "mode = \"echo\"",
+                "\"echo\" is not supported yet; use \"single-hop\" or \"multihop\"",
+            ),
+        ] {
+            let complaints = complaints_of(keys);
+            assert!(complaints.len() == 1 && complaints[0].ends_with(end), "{complaints:?}");
+        }
+        for peer in ["224.0.0.1", "0.0.0.0", "::1", "router"] {
+            let complaints = complaints_of(&format!("peer = \"{peer}\""));
+            assert!(complaints[0].contains("no host's; give the address"), "{complaints:?}");
+        }
+        for (kind, length, longest) in [("simple", 17, 16), ("sha1", 21, 20), ("sha1", 0, 20)] {
+            let secret = "x".repeat(length);
+            let complaints = complaints_of(&format!(
+                "authentication = {{ kind = \"{kind}\", key_id = 1, secret = \"{secret}\" }}"
+            ));
+            let end = format!("has {length} bytes; give one of 1 to {longest}");
+            assert!(complaints.len() == 1 && complaints[0].ends_with(&end), "{complaints:?}");
+            assert!(length == 0 || !complaints[0].contains(&secret), "a secret is not shown");
+        }
+        let complaints = complaints_of("authentication = { kind = \"md5\" }");
+        assert_eq!(complaints.len(), 3, "{complaints:?}");
+    }
+}
