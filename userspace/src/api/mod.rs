@@ -1,8 +1,10 @@
 //! The HTTP/JSON API on a Unix socket, its schema, and the client that the command line is.
 
+mod bfd;
 mod client;
 mod server;
 pub mod status;
 
+pub use bfd::BfdStatus;
 pub use client::{ClientError, fetch_status};
 pub use server::{ListenError, Server};

@@ -9,6 +9,7 @@ use pointsman_ebpf::abi::{Counter, CounterId, Direction};
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 use serde::{Deserialize, Serialize};
 
+use super::bfd::BfdStatus;
 use crate::config::{Forward, Inbound, Ipv6, Ipv6Mode, Routed};
 use crate::control::{ControlledUplink, Controller, Reach, Target};
 use crate::dataplane::Census;
@@ -42,6 +43,8 @@ pub struct Status {
     pub passed: BTreeMap<String, Traffic>,
     /// Packets forwarded from the LAN to the LAN, with nothing translated.
     pub lan_to_lan: Traffic,
+    /// Packets of BFD that the data plane has taken note of, and the daemon has not seen.
+    pub bfd_heard: Traffic,
 }
 
 /// How one uplink is.
@@ -74,6 +77,8 @@ pub struct UplinkStatus {
     pub ipv6: Option<Ipv6Status>,
     /// The share of new flows, relative to the other uplinks.
     pub weight: u32,
+    /// Its BFD session, if it is to have one.
+    pub bfd: Option<BfdStatus>,
     /// The probes, in the order of the file.
     pub probes: Vec<ProbeStatus>,
     /// What went from the LAN to the uplink.
@@ -219,6 +224,7 @@ impl Source<'_> {
             drops: self.by_reason(CounterId::dropped),
             answered: self.by_reason(CounterId::answered),
             lan_to_lan: self.traffic(CounterId::across_lan()),
+            bfd_heard: self.traffic(CounterId::heard()),
             passed: PassReason::ALL
                 .iter()
                 .map(|reason| (reason.name().to_owned(), self.traffic(CounterId::passed(*reason))))
@@ -243,6 +249,7 @@ impl Source<'_> {
             routed: config.routed.as_ref().map(|config| routed(uplink, config)),
             ipv6: uplink.config().ipv6.as_ref().map(|config| ipv6(uplink, config)),
             weight: config.weight,
+            bfd: BfdStatus::of(uplink),
             probes: targets.map(|target| probe(*target, uplink.last_outcome(*target))).collect(),
             out: self.traffic(CounterId::forwarded(uplink.id(), Direction::Out)),
             back: self.traffic(CounterId::forwarded(uplink.id(), Direction::In)),

@@ -4,9 +4,9 @@ use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::service::Wanted;
+use super::service::{Event, Wanted};
 use super::socket::BfdSocket;
 use super::watched::Watched;
 use super::{Authentication, Change, Intervals, Session, State};
@@ -20,6 +20,8 @@ pub(super) struct Running {
     authentication: Option<Authentication>,
     socket: BfdSocket,
     watched: Watched,
+    /// The times that were told last.
+    agreed: Option<(Duration, Duration)>,
 }
 
 impl AsFd for Running {
@@ -39,7 +41,13 @@ impl Running {
         let discriminator = NonZeroU32::new(fastrand::u32(1..)).unwrap_or(NonZeroU32::MIN);
         let session = Session::new(settings.clone(), discriminator, fastrand::u64(..), now);
         let watched = Watched::new(Arc::clone(liveness), *uplink, path.port(), path.least_ttl());
-        Ok(Self { session, authentication: settings.authentication.clone(), socket, watched })
+        Ok(Self {
+            session,
+            authentication: settings.authentication.clone(),
+            socket,
+            watched,
+            agreed: None,
+        })
     }
 
     pub(super) fn set_intervals(&mut self, intervals: Intervals) {
@@ -54,14 +62,14 @@ impl Running {
 
     /// Does what is due. A packet counts from when it arrived, however long it has waited: this system may have
     /// been held up.
-    pub(super) fn work(&mut self, mut tell: impl FnMut(Change)) {
+    pub(super) fn work(&mut self, tell: &mut impl FnMut(Event)) {
         let mut buffer = [0; LONGEST];
         self.take_over();
         loop {
             match self.socket.receive(&mut buffer) {
                 Ok(Some((length, arrival))) => {
-                    self.expire(arrival, &mut tell);
-                    self.receive(&buffer[..length], arrival, &mut tell);
+                    self.expire(arrival, tell);
+                    self.receive(&buffer[..length], arrival, tell);
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -71,7 +79,7 @@ impl Running {
             }
         }
         self.take_over();
-        self.expire(Instant::now(), &mut tell);
+        self.expire(Instant::now(), tell);
         let now = Instant::now();
         while let Some(packet) = self.session.transmit(now) {
             if let Err(error) = self.socket.send(&packet) {
@@ -79,6 +87,19 @@ impl Running {
                 log::debug!("BFD: cannot send: {error}");
             }
             self.watched.sent(now);
+        }
+        self.tell_times(tell);
+    }
+
+    fn tell_times(&mut self, tell: &mut impl FnMut(Event)) {
+        let (transmit, detection) =
+            (self.session.transmit_interval(), self.session.detection_time());
+        let agreed = (self.session.state() == State::Up).then_some((transmit, detection));
+        if agreed != self.agreed {
+            self.agreed = agreed;
+            if agreed.is_some() {
+                tell(Event::Agreed { transmit, detection });
+            }
         }
     }
 
@@ -89,13 +110,13 @@ impl Running {
         }
     }
 
-    fn expire(&mut self, now: Instant, tell: &mut impl FnMut(Change)) {
+    fn expire(&mut self, now: Instant, tell: &mut impl FnMut(Event)) {
         if let Some(change) = self.session.expire(now) {
             self.changed(change, true, tell);
         }
     }
 
-    fn receive(&mut self, datagram: &[u8], arrival: Instant, tell: &mut impl FnMut(Change)) {
+    fn receive(&mut self, datagram: &[u8], arrival: Instant, tell: &mut impl FnMut(Event)) {
         match self.session.receive(datagram, arrival) {
             Ok(change) => {
                 let authentication = self.authentication.as_ref();
@@ -109,10 +130,12 @@ impl Running {
         }
     }
 
-    fn changed(&self, change: Change, is_dead: bool, tell: &mut impl FnMut(Change)) {
-        if change.from == State::Up {
+    fn changed(&self, change: Change, is_dead: bool, tell: &mut impl FnMut(Event)) {
+        if change.to == State::Up {
+            tell(Event::Up);
+        } else if change.from == State::Up {
             self.watched.down(is_dead);
+            tell(if is_dead { Event::Down(change.diagnostic) } else { Event::HeldDown });
         }
-        tell(change);
     }
 }

@@ -16,14 +16,14 @@ use nix::sys::time::TimeSpec;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::running::Running;
-use super::{Change, Path, Settings};
+use super::{Diagnostic, Path, Settings};
 use crate::dataplane::Liveness;
 
 /// How soon a session is tried again that could not be opened.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The session of an uplink, as it is to be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The uplink's identifier in the data plane.
     pub uplink: u8,
@@ -36,8 +36,21 @@ pub struct Wanted {
 /// What has become of an uplink's session.
 #[derive(Debug)]
 pub enum Event {
-    /// It has changed its state.
-    Changed(Change),
+    /// It has begun, and is down.
+    Started,
+    /// It is up.
+    Up,
+    /// It is not up any more.
+    Down(Diagnostic),
+    /// It is not up any more, because the other system's operator holds it down.
+    HeldDown,
+    /// While it is up, these times hold now.
+    Agreed {
+        /// From one packet that is sent to the next, before jitter.
+        transmit: Duration,
+        /// After how long a silence the other system counts as gone.
+        detection: Duration,
+    },
     /// It cannot be, for now.
     Failed(io::Error),
 }
@@ -140,10 +153,8 @@ impl Worker {
             let _ = self.wake.read();
             for (name, slot) in &mut self.sessions {
                 if let Ok(running) = &mut slot.state {
-                    running.work(|change| {
-                        // Who listens may have gone.
-                        drop(self.events.send((name.clone(), Event::Changed(change))));
-                    });
+                    // Who listens may have gone.
+                    running.work(&mut |event| drop(self.events.send((name.clone(), event))));
                 }
             }
         }
@@ -180,7 +191,10 @@ impl Worker {
                 continue;
             }
             match Running::open(&slot.wanted, &self.liveness, now) {
-                Ok(running) => slot.state = Ok(running),
+                Ok(running) => {
+                    slot.state = Ok(running);
+                    drop(self.events.send((name.clone(), Event::Started)));
+                }
                 Err(error) => {
                     slot.state = Err(now + RETRY);
                     drop(self.events.send((name.clone(), Event::Failed(error))));

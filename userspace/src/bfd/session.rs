@@ -23,7 +23,7 @@ pub struct Intervals {
 const WHOLE: u64 = 1000;
 
 /// What is configured of a session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// What is offered while the session is up.
     pub intervals: Intervals,

@@ -120,7 +120,7 @@ impl Controller {
     }
 
     /// Lets `change` happen, and then what follows from the facts. Returns who is in another state.
-    fn observe(
+    pub(super) fn observe(
         &mut self,
         now: Instant,
         change: impl FnOnce(&mut [ControlledUplink]),

@@ -1,10 +1,11 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -14,6 +15,7 @@ use super::installer::{InstallError, Installer};
 use super::probers::{Probers, UplinkProbe};
 use super::startup::{self, Unfit};
 use crate::api::status::{self, Status};
+use crate::bfd;
 use crate::config::{self, Config};
 use crate::dataplane::{AttachError, Dataplane as _, Kernel, LoadError, Sweeper, Wanted};
 use crate::netlink::{self, Resolver, Update, Watcher};
@@ -70,6 +72,10 @@ pub struct Daemon {
     ports: ports::Watch,
     wanted: Wanted,
     probers: Probers,
+    bfd: bfd::Service,
+    bfd_events: UnboundedReceiver<(String, bfd::Event)>,
+    /// The sessions that were asked for last.
+    bfd_sessions: BTreeMap<String, bfd::Wanted>,
     outcomes: mpsc::Receiver<UplinkProbe>,
     commands: mpsc::Receiver<Command>,
     config_file: PathBuf,
@@ -107,6 +113,8 @@ impl Daemon {
         let sweeper =
             Sweeper::start(maps, &controller.config().timers).map_err(StartError::Thread)?;
         let (probers, outcomes) = Probers::new();
+        let (sender, bfd_events) = unbounded_channel();
+        let bfd = bfd::Service::start(dataplane.liveness(), sender).map_err(StartError::Thread)?;
         let mut daemon = Self {
             controller,
             installer: Installer::default(),
@@ -117,6 +125,9 @@ impl Daemon {
             ports,
             wanted,
             probers,
+            bfd,
+            bfd_events,
+            bfd_sessions: BTreeMap::new(),
             outcomes,
             commands,
             config_file,
@@ -147,6 +158,10 @@ impl Daemon {
             tokio::select! {
                 biased;
                 update = self.watcher.next() => self.update(update?),
+                Some((uplink, event)) = self.bfd_events.recv() => {
+                    let changes = self.controller.bfd(&uplink, event, Instant::now());
+                    self.apply(&changes);
+                }
                 Some((uplink, event)) = self.outcomes.recv() => {
                     let changes = self.controller.probed(&uplink, event, Instant::now());
                     if !changes.is_empty() {
@@ -222,6 +237,11 @@ impl Daemon {
         let due = self.controller.resolutions_due(Instant::now());
         self.resolve(due);
         self.probers.update(self.controller.uplinks());
+        let sessions = self.controller.bfd_sessions();
+        if sessions != self.bfd_sessions {
+            self.bfd.set(sessions.clone());
+            self.bfd_sessions = sessions;
+        }
     }
 
     /// Has the kernel find the MACs of neighbours.

@@ -10,6 +10,7 @@
 
 mod address6;
 mod attachment;
+mod bfd;
 mod buckets;
 mod controller;
 mod daemon;

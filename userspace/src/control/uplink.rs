@@ -5,6 +5,7 @@ use std::time::Instant;
 use pointsman_ebpf::abi::{self, Ipv4, Mac, MacPair};
 
 use super::attachment::Attachment;
+use super::bfd::{Session, configured};
 use super::inquiry::Inquiry;
 use super::routed::RoutedSide;
 use super::uplink6::{Ipv6Side, Surroundings};
@@ -33,6 +34,7 @@ pub struct ControlledUplink {
     routed: RoutedSide,
     outcomes: BTreeMap<Ipv4Addr, Outcome>,
     ipv6: Ipv6Side,
+    pub(super) session: Session,
 }
 
 /// What the data plane is to know of an uplink.
@@ -45,7 +47,10 @@ struct Record {
 
 impl ControlledUplink {
     pub(super) fn new(id: u8, config: config::Uplink, now: Instant) -> Self {
-        let health = Health::new(&*config.interface, targets(&config), thresholds(&config), now);
+        let mut health =
+            Health::new(&*config.interface, targets(&config), thresholds(&config), now);
+        let session = Session::new(&config);
+        health.apply(Event::Bfd(session.state.clone()), now);
         Self {
             id,
             config,
@@ -61,12 +66,17 @@ impl ControlledUplink {
             routed: RoutedSide::default(),
             outcomes: BTreeMap::new(),
             ipv6: Ipv6Side::default(),
+            session,
         }
     }
 
     /// Goes over to another configuration of the uplink of this name, on the same interface.
     pub(super) fn reconfigure(&mut self, config: config::Uplink, now: Instant) {
         self.health.reconfigure(targets(&config), thresholds(&config), now);
+        if configured(&config).is_some() != configured(&self.config).is_some() {
+            self.session = Session::new(&config);
+            self.health.apply(Event::Bfd(self.session.state.clone()), now);
+        }
         let targets = targets(&config);
         self.outcomes.retain(|target, _| targets.contains(target));
         if config.ipv6.is_none() {
@@ -213,6 +223,16 @@ impl ControlledUplink {
             reserved: [0; 6],
         };
         self.record = Some(Record { uplink, pool });
+    }
+
+    /// Takes in what else is known of its health.
+    pub(super) fn health_event(&mut self, event: Event, now: Instant) {
+        self.health.apply(event, now);
+    }
+
+    /// What is known of its BFD session.
+    pub fn session(&self) -> &Session {
+        &self.session
     }
 
     /// Takes in the outcome of a probe.

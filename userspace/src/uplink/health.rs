@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Reason;
 use super::streaks::Streaks;
+use crate::bfd::Diagnostic;
 
 /// How many probes it takes to believe a change. Both are at least one, and zero is taken as that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +74,28 @@ pub enum NextHop {
     Resolved(Ipv4Addr),
 }
 
+/// What is known of an uplink's BFD session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Bfd {
+    /// There is to be none, or the other system's operator holds it down, which says nothing of the uplink
+    /// (RFC 5882 section 3.2).
+    #[default]
+    None,
+    /// It has not been up yet.
+    Waiting,
+    /// The other system is there.
+    Up,
+    /// It was up, and went down for this reason.
+    Down(Diagnostic),
+    /// It cannot be, for this reason.
+    Failed(String),
+}
+
 /// Something that may change the verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// The BFD session is like this now.
+    Bfd(Bfd),
     /// The interface is like this now.
     Interface(Interface),
     /// The interface has an address to send from, or has none.
@@ -103,6 +123,7 @@ pub struct Health {
     interface: Interface,
     has_address: bool,
     next_hop: NextHop,
+    bfd: Bfd,
     streaks: Streaks,
     /// Whether it has been up, or its probes have taken it down: it must earn trust anew.
     judged: bool,
@@ -126,6 +147,7 @@ impl Health {
             interface: Interface::Missing,
             has_address: false,
             next_hop: NextHop::Unknown,
+            bfd: Bfd::None,
             streaks: Streaks::new(targets),
             judged: false,
             verdict: Verdict { state: State::Down, since: now, reason },
@@ -141,6 +163,7 @@ impl Health {
     pub fn apply(&mut self, event: Event, now: Instant) -> bool {
         let was_hindered = self.is_hindered();
         match event {
+            Event::Bfd(bfd) => self.bfd = bfd,
             Event::Interface(interface) => self.interface = interface,
             Event::Address(has_address) => self.has_address = has_address,
             Event::NextHop(next_hop) => self.next_hop = next_hop,
@@ -170,7 +193,7 @@ impl Health {
     fn judge(&mut self, now: Instant) -> bool {
         let (state, reason) = match self.obstacle() {
             Some(reason) => (State::Down, reason),
-            None => self.judge_by_probes(),
+            None => self.judge_by_session().unwrap_or_else(|| self.judge_by_probes()),
         };
         self.judged |= state == State::Up || matches!(reason, Reason::ProbesUnanswered { .. });
         let changed = state != self.verdict.state;
@@ -210,6 +233,19 @@ impl Health {
             NextHop::Unknown => Some(Reason::NoNextHop { interface: interface() }),
             NextHop::Silent(address) => Some(Reason::NextHopSilent(address)),
             NextHop::Resolving(_) | NextHop::Resolved(_) => None,
+        }
+    }
+
+    /// The same where the BFD session says that packets do not get through.
+    fn judge_by_session(&self) -> Option<(State, Reason)> {
+        match &self.bfd {
+            Bfd::None | Bfd::Up => None,
+            Bfd::Waiting => {
+                let not_up = if self.judged { State::Down } else { State::Testing };
+                Some((not_up, Reason::BfdWaiting))
+            }
+            Bfd::Down(diagnostic) => Some((State::Down, Reason::BfdDown(*diagnostic))),
+            Bfd::Failed(error) => Some((State::Down, Reason::BfdFailed(error.clone()))),
         }
     }
 

@@ -5,5 +5,5 @@ mod health;
 mod reason;
 mod streaks;
 
-pub use health::{Event, Health, Interface, NextHop, State, Thresholds, Verdict};
+pub use health::{Bfd, Event, Health, Interface, NextHop, State, Thresholds, Verdict};
 pub use reason::Reason;

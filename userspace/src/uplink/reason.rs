@@ -1,6 +1,8 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use crate::bfd::Diagnostic;
+
 /// Why an uplink is in the state that it is in. Its `Display` is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -33,6 +35,12 @@ pub enum Reason {
     NextHopSilent(Ipv4Addr),
     /// The next hop has been asked for its MAC.
     Resolving(Ipv4Addr),
+    /// The BFD session has not come up yet.
+    BfdWaiting,
+    /// The BFD session has gone down.
+    BfdDown(Diagnostic),
+    /// The BFD session cannot be.
+    BfdFailed(String),
     /// Some probes must be answered first.
     AwaitingProbes {
         /// How many of one target were answered, one after the other.
@@ -63,6 +71,9 @@ impl fmt::Display for Reason {
             Self::NoNextHop { interface } => write!(f, "no next hop is known on {interface}"),
             Self::NextHopSilent(address) => write!(f, "next hop {address} does not answer ARP"),
             Self::Resolving(address) => write!(f, "asking next hop {address} for its MAC"),
+            Self::BfdWaiting => f.write_str("waiting for the BFD session to come up"),
+            Self::BfdDown(diagnostic) => write!(f, "the BFD session is down: {diagnostic}"),
+            Self::BfdFailed(error) => write!(f, "there is no BFD session: {error}"),
             Self::AwaitingProbes { answered, needed } => {
                 write!(f, "{answered} of {needed} probes answered so far")
             }

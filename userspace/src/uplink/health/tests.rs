@@ -89,7 +89,7 @@ fn it_says_what_is_missing_until_nothing_is() {
             "carrier, address and next hop are there",
         ),
     ] {
-        assert_eq!(lab.apply(event), state, "{event:?}");
+        assert_eq!(lab.apply(event.clone()), state, "{event:?}");
         assert_eq!(lab.reason(), reason);
     }
 }
@@ -174,7 +174,7 @@ fn every_obstacle_takes_it_down_at_once() {
         (Event::NextHop(NextHop::Silent(GATEWAY)), "next hop 203.0.113.1 does not answer ARP"),
     ] {
         let mut lab = Lab::up(&[TARGET]);
-        assert_eq!(lab.apply(event), State::Down, "{event:?}");
+        assert_eq!(lab.apply(event.clone()), State::Down, "{event:?}");
         assert_eq!(lab.reason(), reason);
     }
 }
@@ -189,7 +189,7 @@ fn after_a_carrier_loss_probes_have_to_be_answered_anew() {
     assert_eq!(lab.apply(Event::Interface(Interface::Running)), State::Down);
     assert_eq!(lab.reason(), "0 of 2 probes answered so far");
     let stale = Event::Probe { target: TARGET, sent_at: sent_before, answered: true };
-    lab.apply(stale);
+    lab.apply(stale.clone());
     assert_eq!(lab.apply(stale), State::Down, "sent before the carrier came back");
     lab.probe(TARGET, true);
     assert_eq!(lab.probe(TARGET, true), State::Up);
@@ -291,7 +291,7 @@ proptest! {
             }
             let before = lab.state();
             // Asserts that the state's beginning moves with the state and only then.
-            let after = lab.apply(event);
+            let after = lab.apply(event.clone());
             let health = &lab.health;
             let usable = health.interface == Interface::Running
                 && health.has_address
