@@ -13,7 +13,6 @@ use crate::config::{Forward, Inbound, Ipv6, Ipv6Mode, Routed};
 use crate::control::{ControlledUplink, Controller, Reach, Target};
 use crate::dataplane::Census;
 use crate::probe::Outcome;
-use crate::uplink::State;
 
 /// How a running daemon is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -233,7 +232,7 @@ impl Source<'_> {
             name: config.name.clone(),
             id: uplink.id(),
             interface: config.interface.clone(),
-            state: state_name(verdict.state).to_owned(),
+            state: verdict.state.to_string(),
             since_s: now.saturating_duration_since(verdict.since).as_secs_f64(),
             reason: verdict.reason.to_string(),
             address: uplink.address(),
@@ -349,14 +348,6 @@ fn missing6(uplink: &ControlledUplink, config: &Ipv6) -> String {
         _ => "no LAN interface has a unique local address, whose prefix would be translated; add one, \
               or set ipv6.internal"
             .to_owned(),
-    }
-}
-
-fn state_name(state: State) -> &'static str {
-    match state {
-        State::Testing => "testing",
-        State::Up => "up",
-        State::Down => "down",
     }
 }
 
