@@ -7,6 +7,8 @@ use std::time::Duration;
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
 
+use crate::uplink::Requirements;
+
 /// What the operator wants: a whole configuration file, checked, with its defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -166,10 +168,10 @@ pub enum Gateway {
     Address(Ipv4Addr),
 }
 
-/// How probes find out whether an uplink works.
+/// How it is found out whether an uplink works, and when that is believed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Health {
-    /// Who is asked, by ICMP echo through the uplink itself; at least one, each once.
+    /// Who is asked, by ICMP echo through the uplink itself; each once. None: the carrier alone counts.
     pub targets: Vec<Ipv4Addr>,
     /// The time from one probe of a target to the next.
     pub interval: Duration,
@@ -179,6 +181,8 @@ pub struct Health {
     pub down_after: u32,
     /// How many probes in a row must succeed until it is up again.
     pub up_after: u32,
+    /// What is asked for beside that.
+    pub requirements: Requirements,
 }
 
 /// A set of uplinks that share flows.
@@ -191,6 +195,18 @@ pub struct Group {
     pub tiers: Vec<Vec<usize>>,
     /// What keeps flows together on one uplink.
     pub sticky: Sticky,
+    /// What becomes of them while none of the uplinks is up.
+    pub last_resort: LastResort,
+}
+
+/// What becomes of a group's flows while none of its uplinks is up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastResort {
+    /// They take the uplink that is the least bad of those that packets can be sent by.
+    #[default]
+    LeastBad,
+    /// Their senders are told that nobody can be reached.
+    Unreachable,
 }
 
 /// How addresses are translated.

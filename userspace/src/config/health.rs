@@ -6,6 +6,7 @@ use humantime::format_duration;
 use super::desired::Health;
 use super::diagnostic::Report;
 use super::section::{Field, Section};
+use super::{sla, stability};
 
 const PROBES: &str = "write probes = [{ kind = \"icmp\", target = \"192.0.2.53\" }], or leave \
                       health out to watch the carrier only";
@@ -25,11 +26,24 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Health>
         field.table(report, "write a table such as { interval = \"100ms\", probes = … }")?;
     section.expect_keys(
         report,
-        &["probes", "interval", "timeout", "down_after", "up_after"],
+        &[
+            "probes",
+            "interval",
+            "timeout",
+            "down_after",
+            "up_after",
+            "sla",
+            "hold_down",
+            "dampening",
+        ],
         &["bfd"],
     );
-    let targets = section
-        .require(report, "probes", PROBES)
+    let probes = if stability::is_given(&section) && section.get("sla").is_none() {
+        section.get("probes")
+    } else {
+        section.require(report, "probes", PROBES)
+    };
+    let targets = probes
         .and_then(|field| field.list(report, PROBES))
         .map(|probes| read_targets(report, &probes))
         .unwrap_or_default();
@@ -37,12 +51,14 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Health>
         .get("interval")
         .and_then(|field| field.duration(report, SHORTEST_INTERVAL..=LONGEST_INTERVAL))
         .unwrap_or(DEFAULT_INTERVAL);
+    let timeout = read_timeout(report, &section, interval);
     Some(Health {
         targets,
         interval,
-        timeout: read_timeout(report, &section, interval),
+        timeout,
         down_after: read_threshold(report, &section, "down_after"),
         up_after: read_threshold(report, &section, "up_after"),
+        requirements: sla::read(report, &section, interval, timeout),
     })
 }
 

@@ -20,6 +20,8 @@ mod nat64;
 mod ports;
 mod section;
 mod settings;
+mod sla;
+mod stability;
 mod suggest;
 mod table_sizes;
 #[cfg(test)]
@@ -36,7 +38,7 @@ use toml::de::DeTable;
 
 pub use self::desired::{
     Api, Config, Forward, Gateway, Gateway6, Group, Health, Host, Inbound, Ipv6, Ipv6Mode, Lan,
-    Nat, Offloads, PortProtocol, Routed, TableSizes, Timers, Uplink,
+    LastResort, Nat, Offloads, PortProtocol, Routed, TableSizes, Timers, Uplink,
 };
 use self::diagnostic::Report;
 pub use self::diagnostic::{ConfigError, Diagnostic, Severity};
