@@ -1,6 +1,7 @@
 //! The HTTP/JSON API on a Unix socket, its schema, and the client that the command line is.
 
 mod client;
+mod quality;
 mod server;
 pub mod status;
 
