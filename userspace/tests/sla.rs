@@ -79,9 +79,18 @@ fn new_flows_take_the_path_that_is_good() {
     assert_eq!(gateway.ping_from_all(), [16, 0]);
 }
 
+/// Without probes, nothing but the clock tells that it is time.
 #[test]
 fn what_is_held_down_returns_in_time() {
-    let gateway = gateway("hold_down = \"3s\"", "");
+    let site = Site::builder().build().unwrap();
+    let gateway = Gateway::configured(site, |directory| {
+        let configuration = configuration(directory);
+        let lines = configuration.lines().map(|line| match line.split_once(" = ") {
+            Some(("health", _)) => "health = { hold_down = \"3s\" }\n".to_owned(),
+            _ => format!("{line}\n"),
+        });
+        lines.collect()
+    });
     gateway.site.uplinks[0].cut().unwrap();
     gateway.wait_for_states("down", "up");
     gateway.site.uplinks[0].restore().unwrap();

@@ -283,11 +283,6 @@ impl ControlledUplink {
         &self.monitor
     }
 
-    /// Lets time pass.
-    pub(super) fn tick(&mut self, now: Instant) {
-        self.monitor.tick(now);
-    }
-
     /// Whether it is fit for traffic.
     pub(super) fn is_up(&self) -> bool {
         matches!(self.verdict().state, State::Up | State::Degraded)

@@ -41,7 +41,7 @@ impl Gate {
             self.flaps.record(dampening, now);
         }
         self.is_good = is_good;
-        self.is_open = is_good && (self.is_open || self.opens_at(rules, now).is_none());
+        self.is_open = is_good && self.opens_at(rules, now).is_none();
     }
 
     /// Goes over from the `old` rules to others.

@@ -65,7 +65,8 @@ impl Monitor {
         &self.verdict
     }
 
-    /// Takes in events that came together: only what follows from all of them counts.
+    /// Takes in events that came together: only what follows from all of them counts. Without any, time
+    /// passes.
     pub fn apply(&mut self, events: impl IntoIterator<Item = Event>, now: Instant) {
         let (was_lost, was_hindered) = (self.health.is_judged(), self.health.is_hindered());
         for event in events {
@@ -87,19 +88,12 @@ impl Monitor {
     ) {
         let sla = &self.requirements.sla;
         self.measurements.record(target, sent_at, rtt, now, sla.window);
-        if !self.health.is_hindered() {
-            self.compliance.measure(sla, &self.measurements, now);
-        }
+        self.compliance.measure(sla, &self.measurements, now);
         let answered = rtt.is_some();
         self.apply([Event::Probe { target, sent_at, answered }], now);
     }
 
-    /// Lets time pass: to be called at the [`Self::deadline`], at least.
-    pub fn tick(&mut self, now: Instant) {
-        self.judge(true, now);
-    }
-
-    /// When time alone will change the verdict.
+    /// When time alone will change the verdict, if [`Self::apply`] is called then.
     pub fn deadline(&self) -> Option<Instant> {
         self.verdict.until
     }

@@ -138,6 +138,17 @@ fn one_that_works_and_is_not_believed_yet_comes_first() {
 }
 
 #[test]
+fn one_that_works_again_comes_before_one_that_has_lost_less_and_fails_now() {
+    let mut gateway = probed("health.hold_down = \"1h\"\n", "", "");
+    gateway.probes(&["cable"], RTT, 30);
+    gateway.probes(&["fiber"], None, 30);
+    gateway.probes(&["cable"], None, 3);
+    assert_eq!(gateway.last_resort(), Some("cable"));
+    gateway.probes(&["fiber"], RTT, 3);
+    assert_eq!(gateway.last_resort(), Some("fiber"));
+}
+
+#[test]
 fn only_uplinks_of_the_group_count() {
     let fiber_only = "[[group]]\nname = \"default\"\nuplinks = [\"fiber\"]\n";
     let mut gateway = probed("", "", fiber_only);

@@ -102,7 +102,7 @@ impl Lab {
                     self.watch(|monitor, now| monitor.probed(TARGET, sent_at, rtt, now));
                 }
                 None => {
-                    self.watch(Monitor::tick);
+                    self.apply(&[]);
                     assert_ne!(self.monitor.deadline(), Some(at), "it would never end");
                 }
             }
@@ -244,6 +244,44 @@ fn a_new_configuration_holds_at_once() {
     assert_eq!(reconfigure(requirements.clone()), State::Degraded);
     let stability = Stability::default();
     assert_eq!(reconfigure(Requirements { stability, ..requirements }), State::Up);
+}
+
+#[test]
+fn another_service_level_holds_at_once() {
+    let patient = Thresholds { down_after: 100, up_after: 1 };
+    let limits = |limits: &[Limit]| Requirements {
+        sla: Sla { degraded: limits.to_vec(), ..Sla::default() },
+        ..Requirements::default()
+    };
+    let mut lab = Lab::new(patient, limits(&[LOSS]));
+    let reconfigure = |lab: &mut Lab, requirements: Requirements| {
+        lab.watch(|monitor, now| monitor.reconfigure(&[TARGET], patient, requirements, now));
+        lab.state()
+    };
+    lab.probe(ms(3000), |_| None);
+    assert_eq!(reconfigure(&mut lab, limits(&[])), State::Up);
+    let stricter = Limit { leave: 0, ..LOSS };
+    assert_eq!(reconfigure(&mut lab, limits(&[stricter])), State::Up, "it has not been judged yet");
+    lab.probe_well(ms(50));
+    assert_eq!(lab.state(), State::Degraded);
+}
+
+#[test]
+fn what_is_down_has_lost_its_preference_too() {
+    let sla = Sla { window: ms(1000), min_samples: 5, ..degraded_by(LOSS) };
+    let patient = Thresholds { down_after: 100, up_after: 1 };
+    let mut lab = Lab::new(patient, Requirements { sla, stability: dampened() });
+    for _ in 0..2 {
+        lab.probe(ms(1000), |_| None);
+        lab.probe_well(ms(2000));
+    }
+    assert_eq!(lab.state(), State::Up);
+    lab.apply(&[Event::Interface(Interface::NoCarrier)]);
+    lab.apply(&[Event::Interface(Interface::Running)]);
+    lab.probe_well(ms(2000));
+    // Three losses of that, and one of being up.
+    assert_eq!(lab.state(), State::Degraded);
+    assert!(lab.reason().starts_with("dampened: flapped 3 times; back in "), "{}", lab.reason());
 }
 
 #[test]

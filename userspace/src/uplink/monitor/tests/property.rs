@@ -54,7 +54,7 @@ fn take(monitor: &mut Monitor, step: Step, now: Instant) {
         Step::Carrier(false) => monitor.apply([Event::Interface(Interface::NoCarrier)], now),
         Step::Address(is_there) => monitor.apply([Event::Address(is_there)], now),
         Step::Probe(rtt) => monitor.probed(TARGET, now, rtt, now),
-        Step::Nothing => monitor.tick(now),
+        Step::Nothing => monitor.apply([], now),
     }
 }
 
