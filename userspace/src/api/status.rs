@@ -10,6 +10,8 @@ use pointsman_ebpf::verdict::{DropReason, PassReason};
 use serde::{Deserialize, Serialize};
 
 use super::bfd::BfdStatus;
+use super::quality::quality;
+pub use super::quality::{DampeningStatus, QualityStatus};
 use crate::config::{Forward, Inbound, Ipv6, Ipv6Mode, Routed};
 use crate::control::{ControlledUplink, Controller, Reach, Target};
 use crate::dataplane::Census;
@@ -56,12 +58,22 @@ pub struct UplinkStatus {
     pub id: u8,
     /// Its interface.
     pub interface: String,
-    /// `up`, `down` or `testing`.
+    /// `up`, `degraded`, `down` or `testing`.
     pub state: String,
     /// For how long, in seconds.
     pub since_s: f64,
     /// Why, in words.
     pub reason: String,
+    /// In how many seconds it will be better if nothing happens meanwhile, where time alone counts.
+    pub back_in_s: Option<f64>,
+    /// Whether new flows are to take it before others that are up but not preferred.
+    pub preferred: bool,
+    /// Whether it carries traffic although it is down, because no other is up.
+    pub last_resort: bool,
+    /// How good its path is, if it is probed.
+    pub quality: Option<QualityStatus>,
+    /// How often it has been lost lately, if that is to matter.
+    pub dampening: Option<DampeningStatus>,
     /// The public address, or the first of several, where known; the interface's own, where nothing is
     /// translated.
     pub address: Option<Ipv4Addr>,
@@ -239,9 +251,16 @@ impl Source<'_> {
             name: config.name.clone(),
             id: uplink.id(),
             interface: config.interface.clone(),
-            state: state_name(verdict.state).to_owned(),
+            state: verdict.state.to_string(),
             since_s: now.saturating_duration_since(verdict.since).as_secs_f64(),
-            reason: verdict.reason.to_string(),
+            reason: verdict.describe(now),
+            back_in_s: verdict
+                .until
+                .map(|until| until.saturating_duration_since(now).as_secs_f64()),
+            preferred: verdict.state == State::Up,
+            last_resort: uplink.is_last_resort(),
+            quality: quality(uplink, now),
+            dampening: uplink.monitor().instability(now).map(DampeningStatus::from),
             address: uplink.address(),
             addresses: uplink.public_addresses().to_vec(),
             gateway: uplink.gateway(),
@@ -356,14 +375,6 @@ fn missing6(uplink: &ControlledUplink, config: &Ipv6) -> String {
         _ => "no LAN interface has a unique local address, whose prefix would be translated; add one, \
               or set ipv6.internal"
             .to_owned(),
-    }
-}
-
-fn state_name(state: State) -> &'static str {
-    match state {
-        State::Testing => "testing",
-        State::Up => "up",
-        State::Down => "down",
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::output::say;
 use crate::api::fetch_status;
-use crate::api::status::{ProbeStatus, Status, Traffic, UplinkStatus};
+use crate::api::status::{ProbeStatus, QualityStatus, Status, Traffic, UplinkStatus};
 
 /// How long the daemon may take to answer: many times what it needs.
 const ANSWER_BOUND: Duration = Duration::from_secs(5);
@@ -107,6 +107,7 @@ fn uplinks(status: &Status) -> Table {
         "gateway",
         "weight",
         "probes",
+        "quality",
         "packets out",
         "in",
         "hairpin",
@@ -114,7 +115,7 @@ fn uplinks(status: &Status) -> Table {
     for uplink in &status.uplinks {
         table.add_row(row(uplink));
     }
-    for index in [7, 9, 10, 11] {
+    for index in [7, 10, 11, 12] {
         if let Some(column) = table.column_mut(index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -122,22 +123,43 @@ fn uplinks(status: &Status) -> Table {
     table
 }
 
-fn row(uplink: &UplinkStatus) -> [String; 12] {
+fn row(uplink: &UplinkStatus) -> [String; 13] {
     let or_none = |value: Option<String>| value.unwrap_or_else(|| "-".into());
     [
         uplink.name.clone(),
         uplink.state.clone(),
         duration(uplink.since_s),
-        uplink.reason.clone(),
+        reason(uplink),
         uplink.interface.clone(),
         addresses(uplink),
         or_none(gateways(uplink)),
         uplink.weight.to_string(),
         uplink.probes.iter().map(probe).collect::<Vec<_>>().join("\n"),
+        or_none(uplink.quality.as_ref().and_then(quality)),
         uplink.out.packets.to_string(),
         uplink.back.packets.to_string(),
         uplink.hairpin.packets.to_string(),
     ]
+}
+
+/// Why it is as it is, and what is done with it all the same.
+fn reason(uplink: &UplinkStatus) -> String {
+    let role = if uplink.last_resort { "; kept as the last resort" } else { "" };
+    format!("{}{role}", uplink.reason)
+}
+
+/// The figures of a path that are known: delays as their median and their 95th percentile.
+fn quality(quality: &QualityStatus) -> Option<String> {
+    let pair = |name: &str, p50: Option<f64>, p95: Option<f64>| {
+        Some(format!("{name} {:.1}/{:.1} ms", p50?, p95?))
+    };
+    let figures = [
+        quality.loss.map(|loss| format!("loss {:.1} %", loss * 1e2)),
+        pair("latency", quality.latency_p50_ms, quality.latency_p95_ms),
+        pair("jitter", quality.jitter_p50_ms, quality.jitter_p95_ms),
+    ];
+    let known: Vec<_> = figures.into_iter().flatten().collect();
+    (!known.is_empty()).then(|| known.join("\n"))
 }
 
 fn gateways(uplink: &UplinkStatus) -> Option<String> {
@@ -174,4 +196,27 @@ fn probe(probe: &ProbeStatus) -> String {
 /// A time span of whole seconds.
 fn duration(seconds: f64) -> String {
     humantime::format_duration(Duration::from_secs(seconds.max(0.0) as u64)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quality_shows_what_is_known() {
+        let mut path = QualityStatus {
+            loss: None,
+            latency_p50_ms: None,
+            latency_p95_ms: None,
+            jitter_p50_ms: None,
+            jitter_p95_ms: None,
+        };
+        assert_eq!(quality(&path), None);
+        path.loss = Some(0.384_615);
+        assert_eq!(quality(&path).as_deref(), Some("loss 38.5 %"));
+        (path.latency_p50_ms, path.latency_p95_ms) = (Some(12.0), Some(312.06));
+        (path.jitter_p50_ms, path.jitter_p95_ms) = (Some(0.04), Some(1.0));
+        let all = "loss 38.5 %\nlatency 12.0/312.1 ms\njitter 0.0/1.0 ms";
+        assert_eq!(quality(&path).as_deref(), Some(all));
+    }
 }

@@ -9,6 +9,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
 
 use crate::bfd::Authentication;
+use crate::uplink::Requirements;
 
 /// What the operator wants: a whole configuration file, checked, with its defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,13 +185,13 @@ pub struct Bfd {
     pub authentication: Option<Authentication>,
 }
 
-/// How it is found out whether an uplink works.
+/// How it is found out whether an uplink works, and when that is believed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Health {
     /// The BFD session, if there is one.
     pub bfd: Option<Bfd>,
-    /// Who is asked, by ICMP echo through the uplink itself, each once; at least one, unless there is a
-    /// session.
+    /// Who is asked, by ICMP echo through the uplink itself, each once. None, without
+    /// a session: the carrier alone counts.
     pub targets: Vec<Ipv4Addr>,
     /// The time from one probe of a target to the next.
     pub interval: Duration,
@@ -200,6 +201,8 @@ pub struct Health {
     pub down_after: u32,
     /// How many probes in a row must succeed until it is up again.
     pub up_after: u32,
+    /// What is asked for beside that.
+    pub requirements: Requirements,
 }
 
 /// A set of uplinks that share flows.
@@ -212,6 +215,18 @@ pub struct Group {
     pub tiers: Vec<Vec<usize>>,
     /// What keeps flows together on one uplink.
     pub sticky: Sticky,
+    /// What becomes of them while none of the uplinks is up.
+    pub last_resort: LastResort,
+}
+
+/// What becomes of a group's flows while none of its uplinks is up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastResort {
+    /// They take the uplink that is the least bad of those that packets can be sent by.
+    #[default]
+    LeastBad,
+    /// Their senders are told that nobody can be reached.
+    Unreachable,
 }
 
 /// How addresses are translated.

@@ -3,7 +3,7 @@ use std::ops::Range;
 use pointsman_ebpf::abi::{RANKS, Sticky};
 use toml::de::DeValue;
 
-use super::desired::Group;
+use super::desired::{Group, LastResort};
 use super::diagnostic::Report;
 use super::section::{Field, Section};
 use super::suggest::{closest, quoted};
@@ -11,7 +11,7 @@ use super::uplink::Placed;
 
 /// The only group there is.
 const DEFAULT_NAME: &str = "default";
-const KEYS: &[&str] = &["name", "uplinks", "sticky", "on_failure"];
+const KEYS: &[&str] = &["name", "uplinks", "sticky", "on_failure", "last_resort"];
 const TABLES: &str = "write [[group]] above its keys, or leave it out to share among all uplinks";
 const TIERS: &str = "give the names of uplinks, such as [\"fiber\", \"cable\"], or tiers of them, \
                      such as [[\"fiber\", \"cable\"], [\"lte\"]]";
@@ -20,6 +20,9 @@ const STICKY: &[(&str, Sticky)] = &[
     ("source", Sticky::Source),
     ("source-destination", Sticky::SourceDestination),
 ];
+
+const LAST_RESORTS: &[(&str, LastResort)] =
+    &[("least-bad", LastResort::LeastBad), ("unreachable", LastResort::Unreachable)];
 
 /// Reads `[[group]]`; without one, all uplinks are one tier.
 pub(super) fn read(report: &mut Report<'_>, root: &Section<'_>, uplinks: &[Placed]) -> Group {
@@ -34,6 +37,7 @@ pub(super) fn read(report: &mut Report<'_>, root: &Section<'_>, uplinks: &[Place
         name: DEFAULT_NAME.to_owned(),
         tiers: vec![(0..uplinks.len()).collect()],
         sticky: Sticky::Source,
+        last_resort: LastResort::default(),
     };
     if let Some(section) = section {
         read_into(report, section, uplinks, &mut group);
@@ -64,6 +68,10 @@ fn read_into(report: &mut Report<'_>, section: Section<'_>, uplinks: &[Placed], 
     }
     if let Some(sticky) = section.get("sticky").and_then(|f| f.choice(report, STICKY, &[])) {
         group.sticky = sticky;
+    }
+    let last_resort = section.get("last_resort");
+    if let Some(choice) = last_resort.and_then(|field| field.choice(report, LAST_RESORTS, &[])) {
+        group.last_resort = choice;
     }
     let tiers = section.get("uplinks");
     let span = tiers.as_ref().map_or(section.span.clone(), |field| field.span.clone());
@@ -263,6 +271,22 @@ mod tests {
             complaints("[group]\nname = \"default\""),
             ["9:1: group is a table; write [[group]] above its keys, or leave it out to share \
                  among all uplinks"]
+        );
+    }
+
+    #[test]
+    fn the_last_resort_is_of_the_known() {
+        assert_eq!(config_with("").group.last_resort, LastResort::LeastBad);
+        for (given, last_resort) in
+            [("least-bad", LastResort::LeastBad), ("unreachable", LastResort::Unreachable)]
+        {
+            let lines = format!("[[group]]\nname = \"default\"\nlast_resort = \"{given}\"");
+            assert_eq!(config_with(&lines).group.last_resort, last_resort);
+        }
+        assert_eq!(
+            complaints_with("last_resort = \"unreachible\""),
+            ["11:15: group \"default\": last_resort is \"unreachible\"; give \"least-bad\" or \
+                 \"unreachable\" (did you mean \"unreachable\"?)"]
         );
     }
 

@@ -7,6 +7,7 @@ use super::bfd;
 use super::desired::Health;
 use super::diagnostic::Report;
 use super::section::{Field, Section};
+use super::{sla, stability};
 
 const PROBES: &str = "write probes = [{ kind = \"icmp\", target = \"192.0.2.53\" }], or leave \
                       health out to watch the carrier only";
@@ -26,13 +27,25 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Health>
         field.table(report, "write a table such as { interval = \"100ms\", probes = … }")?;
     section.expect_keys(
         report,
-        &["bfd", "probes", "interval", "timeout", "down_after", "up_after"],
+        &[
+            "bfd",
+            "probes",
+            "interval",
+            "timeout",
+            "down_after",
+            "up_after",
+            "sla",
+            "hold_down",
+            "dampening",
+        ],
         &[],
     );
     let bfd = section.get("bfd").and_then(|field| bfd::read(report, &field));
-    let probes = match section.get("bfd") {
-        Some(_) => section.get("probes"),
-        None => section.require(report, "probes", PROBES),
+    let needs_none = section.get("bfd").is_some() || stability::is_given(&section);
+    let probes = if needs_none && section.get("sla").is_none() {
+        section.get("probes")
+    } else {
+        section.require(report, "probes", PROBES)
     };
     let targets = probes
         .and_then(|field| field.list(report, PROBES))
@@ -42,13 +55,15 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Health>
         .get("interval")
         .and_then(|field| field.duration(report, SHORTEST_INTERVAL..=LONGEST_INTERVAL))
         .unwrap_or(DEFAULT_INTERVAL);
+    let timeout = read_timeout(report, &section, interval);
     Some(Health {
         bfd,
         targets,
         interval,
-        timeout: read_timeout(report, &section, interval),
+        timeout,
         down_after: read_threshold(report, &section, "down_after"),
         up_after: read_threshold(report, &section, "up_after"),
+        requirements: sla::read(report, &section, interval, timeout),
     })
 }
 

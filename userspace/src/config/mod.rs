@@ -21,6 +21,8 @@ mod nat64;
 mod ports;
 mod section;
 mod settings;
+mod sla;
+mod stability;
 mod suggest;
 mod table_sizes;
 #[cfg(test)]
@@ -37,7 +39,7 @@ use toml::de::DeTable;
 
 pub use self::desired::{
     Api, Bfd, Config, Forward, Gateway, Gateway6, Group, Health, Host, Inbound, Ipv6, Ipv6Mode,
-    Lan, Nat, Offloads, PortProtocol, Routed, TableSizes, Timers, Uplink,
+    Lan, LastResort, Nat, Offloads, PortProtocol, Routed, TableSizes, Timers, Uplink,
 };
 use self::diagnostic::Report;
 pub use self::diagnostic::{ConfigError, Diagnostic, Severity};

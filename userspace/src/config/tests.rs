@@ -5,6 +5,7 @@ use std::time::Duration;
 use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
 
 use super::*;
+use crate::uplink::{Dampening, Limit, Metric, Percentile, Requirements, Sla, Stability};
 
 pub(super) const EXAMPLE: &str = include_str!("example.toml");
 
@@ -46,6 +47,32 @@ pub(super) fn config_with(lines: &str) -> Config {
     config
 }
 
+/// What the example asks of an uplink.
+fn requirements() -> Requirements {
+    let limit = |metric, enter, leave| Limit { metric, enter, leave };
+    Requirements {
+        sla: Sla {
+            window: Duration::from_secs(10),
+            min_samples: 10,
+            degraded: vec![
+                limit(Metric::Loss, 50_000, 10_000),
+                limit(Metric::Latency(Percentile::P95), 80_000, 60_000),
+                limit(Metric::Jitter(Percentile::P95), 30_000, 10_000),
+            ],
+            down: vec![limit(Metric::Loss, 400_000, 100_000)],
+        },
+        stability: Stability {
+            hold_down: Duration::ZERO,
+            dampening: Some(Dampening {
+                half_life: Duration::from_secs(30),
+                suppress: 2500,
+                reuse: 750,
+                max_suppress: Duration::from_secs(120),
+            }),
+        },
+    }
+}
+
 fn example() -> Config {
     let probe_one = Ipv4Addr::new(192, 0, 2, 53);
     let probe_two = Ipv4Addr::new(198, 51, 100, 53);
@@ -56,6 +83,7 @@ fn example() -> Config {
         timeout: Duration::from_millis(milliseconds),
         down_after: 3,
         up_after: 3,
+        requirements: Requirements::default(),
     };
     Config {
         nat64: Some("64:ff9b::/96".parse().unwrap()),
@@ -79,7 +107,10 @@ fn example() -> Config {
                     inbound: Inbound::Answers,
                     gateway: Gateway6::Auto,
                 }),
-                health: Some(health(vec![probe_one, probe_two], 100)),
+                health: Some(Health {
+                    requirements: requirements(),
+                    ..health(vec![probe_one, probe_two], 100)
+                }),
             },
             Uplink {
                 name: "cable".to_owned(),
@@ -106,6 +137,7 @@ fn example() -> Config {
             name: "default".to_owned(),
             tiers: vec![vec![0, 1]],
             sticky: Sticky::Source,
+            last_resort: LastResort::LeastBad,
         },
         nat: Nat {
             ports: 1024..=65535,

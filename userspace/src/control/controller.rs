@@ -5,6 +5,7 @@ use std::time::Instant;
 use pointsman_ebpf::abi::{MAX_UPLINKS, PORT_SLOTS};
 
 use super::forward::Target;
+use super::last_resort;
 use super::prefixes::internal_prefix;
 use super::register::Register;
 use super::uplink::ControlledUplink;
@@ -15,13 +16,15 @@ use crate::ports::PortSet;
 use crate::probe::ProbeEvent;
 use crate::uplink::{State, Verdict};
 
-/// An uplink that has gone over to another state.
+/// An uplink that has gone over to another state, or that has become the last resort or is it no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The uplink's name.
     pub uplink: String,
     /// What it is now, and why.
     pub verdict: Verdict,
+    /// Whether it carries traffic although it is down.
+    pub is_last_resort: bool,
 }
 
 /// Decides what the data plane is to do, from configuration, facts and probes.
@@ -119,13 +122,24 @@ impl Controller {
         })
     }
 
+    /// Lets time pass: to be called at the [`Self::deadline`], at least.
+    pub fn tick(&mut self, now: Instant) -> Vec<Change> {
+        self.observe(now, |_| ())
+    }
+
+    /// When time alone will change the state of an uplink.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.uplinks.iter().filter_map(|uplink| uplink.monitor().deadline()).min()
+    }
+
     /// Lets `change` happen, and then what follows from the facts. Returns who is in another state.
     pub(super) fn observe(
         &mut self,
         now: Instant,
         change: impl FnOnce(&mut [ControlledUplink]),
     ) -> Vec<Change> {
-        let before: Vec<State> = self.uplinks.iter().map(|u| u.verdict().state).collect();
+        let role = |uplink: &ControlledUplink| (uplink.verdict().state, uplink.is_last_resort());
+        let before: Vec<_> = self.uplinks.iter().map(role).collect();
         change(&mut self.uplinks);
         let mut generation = || {
             let generation = self.next_generation.max(1);
@@ -142,23 +156,37 @@ impl Controller {
         for target in self.targets.values_mut() {
             target.refresh(&self.facts, lan_links(&self.config, &self.facts));
         }
+        let last_resort = last_resort::choose(&self.config.group, &self.uplinks, now);
+        for (index, uplink) in self.uplinks.iter_mut().enumerate() {
+            uplink.is_last_resort = last_resort == Some(index);
+        }
         self.uplinks
             .iter()
             .zip(before)
-            .filter(|(uplink, before)| uplink.verdict().state != *before)
+            .filter(|(uplink, before)| role(uplink) != *before)
             .map(|(uplink, _)| Change {
                 uplink: uplink.config.name.clone(),
                 verdict: uplink.verdict().clone(),
+                is_last_resort: uplink.is_last_resort(),
             })
             .collect()
     }
 
     /// The uplinks that may carry traffic, a bit each by identifier.
     pub fn alive(&self) -> u64 {
-        self.uplinks
-            .iter()
-            .filter(|uplink| uplink.is_up())
-            .fold(0, |alive, uplink| alive | 1 << uplink.id)
+        self.those(|uplink| uplink.is_up() || uplink.is_last_resort())
+    }
+
+    /// The uplinks that others are to be preferred to, a bit each by identifier: not those that are down,
+    /// for an uplink that dies is to be one store, to the switch.
+    pub(super) fn degraded(&self) -> u64 {
+        self.those(|uplink| uplink.verdict().state == State::Degraded)
+    }
+
+    /// The uplinks of which something is so, a bit each by identifier.
+    fn those(&self, are: impl Fn(&ControlledUplink) -> bool) -> u64 {
+        let those = self.uplinks.iter().filter(|uplink| are(uplink));
+        those.fold(0, |mask, uplink| mask | 1 << uplink.id)
     }
 
     /// The neighbours of which the kernel is to find the MAC now, by interface.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::controller::{Change, Controller};
 use super::forwarding;
@@ -20,6 +20,7 @@ use crate::config::{self, Config};
 use crate::dataplane::{AttachError, Dataplane as _, Kernel, LoadError, Sweeper, Wanted};
 use crate::netlink::{self, Resolver, Update, Watcher};
 use crate::ports;
+use crate::uplink::Verdict;
 
 /// How often what has failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -140,7 +141,8 @@ impl Daemon {
         }
         daemon.complain(&[]);
         for uplink in daemon.controller.uplinks() {
-            log_state(&uplink.config().name, uplink.verdict());
+            let is_last_resort = uplink.is_last_resort();
+            log_state(&uplink.config().name, uplink.verdict(), is_last_resort);
         }
         daemon.follow_up();
         Ok(daemon)
@@ -155,6 +157,7 @@ impl Daemon {
         let mut ticks = interval(RETRY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let deadline = self.controller.deadline();
             tokio::select! {
                 biased;
                 update = self.watcher.next() => self.update(update?),
@@ -167,6 +170,12 @@ impl Daemon {
                     if !changes.is_empty() {
                         self.apply(&changes);
                     }
+                }
+                () = sleep_until(deadline.unwrap_or_else(Instant::now).into()),
+                    if deadline.is_some() =>
+                {
+                    let changes = self.controller.tick(Instant::now());
+                    self.apply(&changes);
                 }
                 ports = self.ports.next() => {
                     self.controller.set_socket_ports(ports);
@@ -198,8 +207,8 @@ impl Daemon {
     /// Does what is decided: the switch first.
     fn apply(&mut self, changes: &[Change]) {
         self.installer.lower(&mut self.dataplane, self.controller.alive());
-        for Change { uplink, verdict } in changes {
-            log_state(uplink, verdict);
+        for Change { uplink, verdict, is_last_resort } in changes {
+            log_state(uplink, verdict, *is_last_resort);
         }
         let errors = self.install();
         self.complain(&errors);
@@ -308,8 +317,9 @@ fn followed(config: &Config) -> BTreeSet<String> {
     config.lan.interfaces.iter().cloned().collect()
 }
 
-fn log_state(uplink: &str, verdict: &crate::uplink::Verdict) {
-    log::info!("uplink {uplink}: {}: {}", verdict.state, verdict.reason);
+fn log_state(uplink: &str, verdict: &Verdict, is_last_resort: bool) {
+    let role = if is_last_resort { "; kept as the last resort" } else { "" };
+    log::info!("uplink {uplink}: {}: {}{role}", verdict.state, verdict.describe(Instant::now()));
 }
 
 /// Drawn by the system, through the keys of the standard library's hasher.

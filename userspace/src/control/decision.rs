@@ -210,7 +210,7 @@ impl Controller {
         let members =
             tiers.iter().flatten().fold(0, |members, candidate| members | 1 << candidate.id);
         let group = Group {
-            preferred: members,
+            preferred: members & !self.degraded(),
             usable: members,
             sticky: config.sticky as u8,
             reserved: [0; 7],

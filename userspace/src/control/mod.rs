@@ -20,6 +20,7 @@ mod forwarding;
 mod inquiry;
 mod installer;
 mod lan;
+mod last_resort;
 mod policy;
 mod prefixes;
 mod probers;

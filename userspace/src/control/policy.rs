@@ -39,7 +39,7 @@ pub struct Policy {
     pub forwards: BTreeMap<u32, Forward>,
     /// The ports that are never handed out.
     pub own_ports: PortSet,
-    /// Groups by identifier, and what their buckets are made from.
+    /// Groups by identifier, with who is to be preferred, and what their buckets are made from.
     pub groups: BTreeMap<u8, (Group, Ranking)>,
     /// The gateway's own addresses, and whose they are.
     pub local: BTreeMap<LocalAddress, AddressOwner>,

@@ -125,7 +125,8 @@ impl Probers {
 }
 
 fn probe_config(uplink: &ControlledUplink) -> Option<ProbeConfig> {
-    uplink.config().health.as_ref().map(|health| ProbeConfig {
+    let health = uplink.config().health.as_ref();
+    health.filter(|health| !health.targets.is_empty()).map(|health| ProbeConfig {
         targets: health.targets.clone(),
         interval: health.interval,
         timeout: health.timeout,

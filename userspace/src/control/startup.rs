@@ -47,7 +47,7 @@ pub enum Unfit {
     #[error(
         "uplink {uplink:?}: the kernel has no interface of {port}, to tell its address, routes and \
          neighbours and to probe by; make one (`{remedy}`), or set gateway, gateway_mac and \
-         ipv4.addresses, and no health"
+         ipv4.addresses, and no probes"
     )]
     NoVlan {
         /// The uplink's name.
@@ -209,7 +209,7 @@ fn check_vlan<'f>(uplink: &config::Uplink, facts: &'f Snapshot) -> Result<Attach
     let is_spared = uplink.gateway_mac.is_some()
         && uplink.gateway != Gateway::Auto
         && !uplink.addresses.is_empty()
-        && uplink.health.is_none();
+        && uplink.health.as_ref().is_none_or(|health| health.targets.is_empty());
     Attachment::find(facts, &uplink.interface, uplink.vlan)
         .filter(|attachment| is_spared || attachment.own.is_some())
         .ok_or_else(|| Unfit::NoVlan {

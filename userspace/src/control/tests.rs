@@ -3,9 +3,11 @@
 mod attach;
 mod ipv6;
 mod lan;
+mod last_resort;
 mod nat;
 mod nat66;
 mod routed;
+mod sla;
 mod vlan;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -12,14 +12,16 @@ use super::uplink6::{Ipv6Side, Surroundings};
 use crate::config::{self, Gateway};
 use crate::netlink::{Resolution, Snapshot};
 use crate::probe::{Outcome, ProbeEvent};
-use crate::uplink::{Event, Health, Interface, NextHop, State, Thresholds, Verdict};
+use crate::uplink::{Event, Interface, Monitor, NextHop, Requirements, State, Thresholds, Verdict};
 
 /// An uplink as it is configured, what is known of it, and what is made of that.
 #[derive(Clone, Debug)]
 pub struct ControlledUplink {
     pub(super) id: u8,
     pub(super) config: config::Uplink,
-    health: Health,
+    monitor: Monitor,
+    /// It carries traffic although it is down: no other is up.
+    pub(super) is_last_resort: bool,
     ifindex: Option<u32>,
     address: Option<Ipv4Addr>,
     /// Where the gateway's own packets come from.
@@ -47,14 +49,16 @@ struct Record {
 
 impl ControlledUplink {
     pub(super) fn new(id: u8, config: config::Uplink, now: Instant) -> Self {
-        let mut health =
-            Health::new(&*config.interface, targets(&config), thresholds(&config), now);
+        let (targets, thresholds) = (targets(&config), thresholds(&config));
+        let requirements = requirements(&config);
+        let mut monitor = Monitor::new(&*config.interface, targets, thresholds, requirements, now);
         let session = Session::new(&config);
-        health.apply(Event::Bfd(session.state.clone()), now);
+        monitor.apply([Event::Bfd(session.state.clone())], now);
         Self {
             id,
             config,
-            health,
+            monitor,
+            is_last_resort: false,
             ifindex: None,
             address: None,
             source: None,
@@ -72,12 +76,12 @@ impl ControlledUplink {
 
     /// Goes over to another configuration of the uplink of this name, on the same interface.
     pub(super) fn reconfigure(&mut self, config: config::Uplink, now: Instant) {
-        self.health.reconfigure(targets(&config), thresholds(&config), now);
         if configured(&config).is_some() != configured(&self.config).is_some() {
             self.session = Session::new(&config);
-            self.health.apply(Event::Bfd(self.session.state.clone()), now);
+            self.monitor.apply([Event::Bfd(self.session.state.clone())], now);
         }
         let targets = targets(&config);
+        self.monitor.reconfigure(targets, thresholds(&config), requirements(&config), now);
         self.outcomes.retain(|target, _| targets.contains(target));
         if config.ipv6.is_none() {
             self.ipv6 = Ipv6Side::default();
@@ -111,13 +115,13 @@ impl ControlledUplink {
         self.address = self.choose_address(facts);
         self.source = self.choose_source(facts);
         let next_hop = self.next_hop(facts, interface);
-        // The interface comes last: what returns with a carrier must not be judged by what was
-        // known of the next hop before.
-        self.health.apply(Event::NextHop(next_hop), now);
         // What is routed needs none.
         let has_address = self.address.is_some() || self.config.routed.is_some();
-        self.health.apply(Event::Address(has_address), now);
-        self.health.apply(Event::Interface(interface), now);
+        // The interface comes last: what returns with a carrier must not be judged by what was
+        // known of the next hop before.
+        let known =
+            [Event::NextHop(next_hop), Event::Address(has_address), Event::Interface(interface)];
+        self.monitor.apply(known, now);
         let Some(attachment) = attachment else { return };
         self.record(&attachment, generation);
         if let Some(config) = &self.config.ipv6 {
@@ -227,7 +231,7 @@ impl ControlledUplink {
 
     /// Takes in what else is known of its health.
     pub(super) fn health_event(&mut self, event: Event, now: Instant) {
-        self.health.apply(event, now);
+        self.monitor.apply([event], now);
     }
 
     /// What is known of its BFD session.
@@ -237,14 +241,11 @@ impl ControlledUplink {
 
     /// Takes in the outcome of a probe.
     pub(super) fn probed(&mut self, event: ProbeEvent, now: Instant) {
-        self.health.apply(
-            Event::Probe {
-                target: event.target,
-                sent_at: event.sent_at,
-                answered: matches!(event.outcome, Outcome::Answered { .. }),
-            },
-            now,
-        );
+        let rtt = match event.outcome {
+            Outcome::Answered { rtt } => Some(rtt),
+            Outcome::Lost | Outcome::Failed(_) => None,
+        };
+        self.monitor.probed(event.target, event.sent_at, rtt, now);
         if targets(&self.config).contains(&event.target) {
             self.outcomes.insert(event.target, event.outcome);
         }
@@ -293,12 +294,22 @@ impl ControlledUplink {
 
     /// The state, since when, and why.
     pub fn verdict(&self) -> &Verdict {
-        self.health.verdict()
+        self.monitor.verdict()
     }
 
-    /// Whether new flows may take it.
-    pub fn is_up(&self) -> bool {
-        self.verdict().state == State::Up
+    /// What watches it.
+    pub fn monitor(&self) -> &Monitor {
+        &self.monitor
+    }
+
+    /// Whether it is fit for traffic.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.verdict().state, State::Up | State::Degraded)
+    }
+
+    /// Whether it is down, and carries traffic all the same because no other is up.
+    pub fn is_last_resort(&self) -> bool {
+        self.is_last_resort
     }
 
     /// The kernel's index of the interface, while there is one.
@@ -400,4 +411,8 @@ fn thresholds(config: &config::Uplink) -> Thresholds {
         down_after: health.down_after,
         up_after: health.up_after,
     })
+}
+
+fn requirements(config: &config::Uplink) -> Requirements {
+    config.health.as_ref().map(|health| health.requirements.clone()).unwrap_or_default()
 }

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use humantime::format_duration;
 
 use super::Reason;
 use super::streaks::Streaks;
@@ -22,6 +24,8 @@ pub enum State {
     Testing,
     /// Fit.
     Up,
+    /// Fit, but others are to be preferred: it does not keep to its service level.
+    Degraded,
     /// Not fit.
     Down,
 }
@@ -31,6 +35,7 @@ impl fmt::Display for State {
         f.pad(match self {
             Self::Testing => "testing",
             Self::Up => "up",
+            Self::Degraded => "degraded",
             Self::Down => "down",
         })
     }
@@ -45,6 +50,23 @@ pub struct Verdict {
     pub since: Instant,
     /// The reason, which may become more precise while the state stays.
     pub reason: Reason,
+    /// When it will be better if nothing happens meanwhile.
+    pub until: Option<Instant>,
+}
+
+impl Verdict {
+    /// The reason in words, and what is to be expected after `now`.
+    pub fn describe(&self, now: Instant) -> String {
+        match self.until {
+            Some(until) => {
+                // In whole seconds, and never none.
+                let left = until.saturating_duration_since(now).as_secs_f64().ceil().max(1.0);
+                let left = format_duration(Duration::from_secs(left as u64));
+                format!("{}; back in about {left}", self.reason)
+            }
+            None => self.reason.to_string(),
+        }
+    }
 }
 
 /// What is known of an uplink's interface.
@@ -113,7 +135,7 @@ pub enum Event {
     },
 }
 
-/// Judges one uplink.
+/// Judges whether one uplink works.
 ///
 /// **Invariant:** an uplink that is up has carrier, an address and a next hop.
 #[derive(Clone, Debug)]
@@ -150,7 +172,7 @@ impl Health {
             bfd: Bfd::None,
             streaks: Streaks::new(targets),
             judged: false,
-            verdict: Verdict { state: State::Down, since: now, reason },
+            verdict: Verdict { state: State::Down, since: now, reason, until: None },
         }
     }
 
@@ -205,8 +227,13 @@ impl Health {
         changed
     }
 
+    /// Whether it has been up, or its probes have taken it down.
+    pub(super) fn is_judged(&self) -> bool {
+        self.judged
+    }
+
     /// Whether no probe can have got through, so that probes say nothing of the uplink.
-    fn is_hindered(&self) -> bool {
+    pub(super) fn is_hindered(&self) -> bool {
         let unresolved = matches!(self.next_hop, NextHop::Resolving(_));
         self.obstacle().is_some() || (unresolved && self.verdict.state != State::Up)
     }

@@ -1,9 +1,24 @@
-//! Whether an uplink is fit for traffic: a pure state machine over what is known of its interface,
-//! its address, its next hop and its probes.
+//! Whether an uplink is fit for traffic: pure state machines over what is known of its interface, its
+//! address, its next hop and its probes.
+//!
+//! [`Health`] says whether it works. [`Monitor`] adds to that how good its path is, measured against an
+//! [`Sla`], and believes what gets better only as its [`Stability`] allows.
 
+mod dampening;
+mod gate;
 mod health;
+mod monitor;
+mod quality;
 mod reason;
+mod sla;
 mod streaks;
+mod window;
 
+pub use dampening::Dampening;
+pub use gate::Stability;
 pub use health::{Bfd, Event, Health, Interface, NextHop, State, Thresholds, Verdict};
+pub use monitor::{Instability, Monitor, Requirements};
+pub use quality::Quality;
 pub use reason::Reason;
+pub use sla::{Breach, Limit, Metric, Percentile, Sla};
+pub use window::{Percentiles, WINDOW_SAMPLES};

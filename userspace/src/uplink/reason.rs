@@ -1,5 +1,10 @@
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use humantime::format_duration;
+
+use super::Breach;
 
 use crate::bfd::Diagnostic;
 
@@ -59,6 +64,18 @@ pub enum Reason {
     ProbesAnswered,
     /// All is there that can be seen without probes.
     Ready,
+    /// It works, and these limits of its service level are broken.
+    ServiceLevel(Vec<Breach>),
+    /// All is well, but not for long enough.
+    HeldDown {
+        /// How long it has to be.
+        hold_down: Duration,
+    },
+    /// All is well, but it was not too often.
+    Dampened {
+        /// How often.
+        flaps: u32,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -88,6 +105,18 @@ impl fmt::Display for Reason {
             }
             Self::ProbesAnswered => f.write_str("probes answered"),
             Self::Ready => f.write_str("carrier, address and next hop are there"),
+            Self::ServiceLevel(breaches) => {
+                f.write_str("service level: ")?;
+                for (position, breach) in breaches.iter().enumerate() {
+                    let separator = if position == 0 { "" } else { "; " };
+                    write!(f, "{separator}{breach}")?;
+                }
+                Ok(())
+            }
+            Self::HeldDown { hold_down } => {
+                write!(f, "held down until it has been well for {}", format_duration(*hold_down))
+            }
+            Self::Dampened { flaps } => write!(f, "dampened: flapped {flaps} times"),
         }
     }
 }
@@ -98,11 +127,14 @@ fn plural(count: u32) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Limit, Metric};
     use super::*;
 
     #[test]
     fn reasons_read_as_sentences_do() {
         let targets = vec![Ipv4Addr::new(192, 0, 2, 53), Ipv4Addr::new(192, 0, 2, 54)];
+        let limit = Limit { metric: Metric::Loss, enter: 200_000, leave: 50_000 };
+        let breach = Breach { limit, value: Some(400_000) };
         for (reason, words) in [
             (Reason::NoAddress { interface: "wan0".into() }, "no address on wan0"),
             (
@@ -118,6 +150,15 @@ mod tests {
                 "1 probe of each of 192.0.2.53, 192.0.2.54 unanswered",
             ),
             (Reason::AwaitingProbes { answered: 2, needed: 5 }, "2 of 5 probes answered so far"),
+            (
+                Reason::ServiceLevel(vec![breach, breach]),
+                "service level: loss 40 %, good from 5 % down; loss 40 %, good from 5 % down",
+            ),
+            (
+                Reason::HeldDown { hold_down: Duration::from_millis(1500) },
+                "held down until it has been well for 1s 500ms",
+            ),
+            (Reason::Dampened { flaps: 4 }, "dampened: flapped 4 times"),
         ] {
             assert_eq!(reason.to_string(), words);
         }
