@@ -42,7 +42,7 @@ const MIRI_COMPONENTS: [(&str, &str); 2] =
     [("miri", "bin/miri"), ("rust-src", "lib/rustlib/src/rust/library/Cargo.lock")];
 
 /// Programs of the laboratory, and Debian's package of each.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("ip", "iproute2"),
     ("ethtool", "ethtool"),
     ("nft", "nftables"),
@@ -53,7 +53,12 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("tshark", "tshark"),
     // Its service is installed disabled, so nothing starts.
     ("tayga", "tayga"),
+    // Its service would start at once: see `keep_from_starting`.
+    ("bird", BIRD),
 ];
+
+/// Debian's package of BIRD.
+const BIRD: &str = "bird2";
 
 /// Where programs for root are, which an ordinary user's `$PATH` may leave out.
 const ROOT_DIRS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -181,9 +186,31 @@ fn install_programs() -> Result<()> {
     Step::new("fetching the lists of packages", apt_get(privilege, &["update"]))
         .hide_output()
         .run()?;
+    if packages.contains(&BIRD) {
+        keep_from_starting(privilege, "bird.service")?;
+    }
     let mut install = apt_get(privilege, &["install", "--yes", "--no-install-recommends"]);
     install.args(&packages);
     Step::new(format!("installing {list}"), install).hide_output().run()
+}
+
+/// Masks a service, which stays so: a router of the laboratory is not to be one of this host.
+fn keep_from_starting(privilege: Privilege, service: &str) -> Result<()> {
+    // As `sd_booted` tells whether there is a manager of services.
+    if !Path::new("/run/systemd/system").exists() {
+        return Ok(());
+    }
+    say(format!("{service} is kept from starting; `systemctl unmask {service}` lets it"));
+    let mut mask = match privilege {
+        Privilege::Root => command("systemctl"),
+        Privilege::Sudo => {
+            let mut sudo = command("sudo");
+            sudo.arg("systemctl");
+            sudo
+        }
+    };
+    mask.args(["mask", "--quiet", service]);
+    Step::new(format!("masking {service}"), mask).hide_output().run()
 }
 
 /// The packages of the programs that `is_installed` does not know.
