@@ -1,4 +1,5 @@
 use std::net::Ipv4Addr;
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -108,6 +109,13 @@ fn example() -> Config {
                     gateway: Gateway6::Auto,
                 }),
                 health: Some(Health {
+                    bfd: Some(Bfd {
+                        interval: Duration::from_millis(50),
+                        multiplier: NonZeroU8::new(3).unwrap(),
+                        peer: None,
+                        multihop: false,
+                        authentication: None,
+                    }),
                     requirements: requirements(),
                     ..health(vec![probe_one, probe_two], 100)
                 }),
