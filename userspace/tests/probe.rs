@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use pointsman::probe::{Outcome, Path, ProbeConfig, ProbeEvent, Prober};
+use pointsman::probe::{Outcome, Path, ProbeConfig, ProbeEvent, ProbeId, Prober};
 use pointsman_lab::{Cable, CableOptions, Namespace};
 use tokio::sync::{mpsc, watch};
 
@@ -115,13 +115,13 @@ fn targets_answer_by_either_uplink_without_any_route() -> Result<()> {
     let lab = Lab::new()?;
     for uplink in [0, 1] {
         lab.probe(uplink, &[FAR, BEYOND], async |probed| {
-            let mut targets = std::collections::BTreeSet::new();
+            let mut probes = std::collections::BTreeSet::new();
             for _ in 0..20 {
                 let event = probed.next().await?;
                 assert!(answered(&event.outcome), "{event:?}");
-                targets.insert(event.target);
+                probes.insert(event.probe);
             }
-            assert_eq!(targets, [FAR, BEYOND].into());
+            assert_eq!(probes, [FAR, BEYOND].map(ProbeId::icmp).into());
             Ok(())
         })?;
     }
@@ -133,8 +133,8 @@ fn a_silent_target_is_lost_and_the_other_one_is_not() -> Result<()> {
     let lab = Lab::new()?;
     lab.probe(0, &[BEYOND, ABSENT], async |probed| {
         let lost = probed.until(|outcome| !answered(outcome)).await?;
-        assert_eq!((lost.target, lost.outcome), (ABSENT, Outcome::Lost));
-        assert_eq!(probed.until(answered).await?.target, BEYOND);
+        assert_eq!((lost.probe, lost.outcome), (ProbeId::icmp(ABSENT), Outcome::Lost));
+        assert_eq!(probed.until(answered).await?.probe, ProbeId::icmp(BEYOND));
         Ok(())
     })
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Forward, Inbound, Ipv6, Ipv6Mode, Routed};
 use crate::control::{ControlledUplink, Controller, Reach, Target};
 use crate::dataplane::Census;
-use crate::probe::Outcome;
+use crate::probe::{Outcome, ProbeId};
 use crate::uplink::State;
 
 /// How a running daemon is.
@@ -243,7 +243,9 @@ impl Source<'_> {
             routed: config.routed.as_ref().map(|config| routed(uplink, config)),
             ipv6: uplink.config().ipv6.as_ref().map(|config| ipv6(uplink, config)),
             weight: config.weight,
-            probes: targets.map(|target| probe(*target, uplink.last_outcome(*target))).collect(),
+            probes: targets
+                .map(|target| probe(*target, uplink.last_outcome(&ProbeId::icmp(*target))))
+                .collect(),
             out: self.traffic(CounterId::forwarded(uplink.id(), Direction::Out)),
             back: self.traffic(CounterId::forwarded(uplink.id(), Direction::In)),
             hairpin: self.traffic(CounterId::forwarded(uplink.id(), Direction::Hairpin)),

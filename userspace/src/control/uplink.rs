@@ -10,7 +10,7 @@ use super::routed::RoutedSide;
 use super::uplink6::{Ipv6Side, Surroundings};
 use crate::config::{self, Gateway};
 use crate::netlink::{Resolution, Snapshot};
-use crate::probe::{Outcome, ProbeEvent};
+use crate::probe::{Outcome, ProbeEvent, ProbeId};
 use crate::uplink::{Event, Health, Interface, NextHop, State, Thresholds, Verdict};
 
 /// An uplink as it is configured, what is known of it, and what is made of that.
@@ -31,7 +31,7 @@ pub struct ControlledUplink {
     /// What the data plane is to know: the last that was complete.
     record: Option<Record>,
     routed: RoutedSide,
-    outcomes: BTreeMap<Ipv4Addr, Outcome>,
+    outcomes: BTreeMap<ProbeId, Outcome>,
     ipv6: Ipv6Side,
 }
 
@@ -45,7 +45,7 @@ struct Record {
 
 impl ControlledUplink {
     pub(super) fn new(id: u8, config: config::Uplink, now: Instant) -> Self {
-        let health = Health::new(&*config.interface, targets(&config), thresholds(&config), now);
+        let health = Health::new(&*config.interface, &probes(&config), thresholds(&config), now);
         Self {
             id,
             config,
@@ -66,9 +66,9 @@ impl ControlledUplink {
 
     /// Goes over to another configuration of the uplink of this name, on the same interface.
     pub(super) fn reconfigure(&mut self, config: config::Uplink, now: Instant) {
-        self.health.reconfigure(targets(&config), thresholds(&config), now);
-        let targets = targets(&config);
-        self.outcomes.retain(|target, _| targets.contains(target));
+        let probes = probes(&config);
+        self.health.reconfigure(&probes, thresholds(&config), now);
+        self.outcomes.retain(|probe, _| probes.contains(probe));
         if config.ipv6.is_none() {
             self.ipv6 = Ipv6Side::default();
         }
@@ -219,14 +219,14 @@ impl ControlledUplink {
     pub(super) fn probed(&mut self, event: ProbeEvent, now: Instant) {
         self.health.apply(
             Event::Probe {
-                target: event.target,
+                probe: event.probe.clone(),
                 sent_at: event.sent_at,
                 answered: matches!(event.outcome, Outcome::Answered { .. }),
             },
             now,
         );
-        if targets(&self.config).contains(&event.target) {
-            self.outcomes.insert(event.target, event.outcome);
+        if probes(&self.config).contains(&event.probe) {
+            self.outcomes.insert(event.probe, event.outcome);
         }
     }
 
@@ -318,9 +318,9 @@ impl ControlledUplink {
         self.gateway_mac
     }
 
-    /// What became of the latest probe of this target.
-    pub fn last_outcome(&self, target: Ipv4Addr) -> Option<&Outcome> {
-        self.outcomes.get(&target)
+    /// What became of this probe when it was sent last.
+    pub fn last_outcome(&self, probe: &ProbeId) -> Option<&Outcome> {
+        self.outcomes.get(probe)
     }
 
     /// Whether private sources may leave by it while it is up: without an address, what it routes keeps
@@ -370,8 +370,9 @@ fn interface_state(attachment: Option<&Attachment<'_>>) -> Interface {
     }
 }
 
-fn targets(config: &config::Uplink) -> &[Ipv4Addr] {
-    config.health.as_ref().map_or(&[], |health| health.targets.as_slice())
+fn probes(config: &config::Uplink) -> Vec<ProbeId> {
+    let targets = config.health.iter().flat_map(|health| &health.targets);
+    targets.map(|target| ProbeId::icmp(*target)).collect()
 }
 
 /// Without probes the thresholds do not matter.

@@ -5,9 +5,11 @@
 //! lost is decided by an [`EchoSession`], which knows neither sockets nor clocks.
 
 mod echo;
+mod id;
 mod prober;
 mod session;
 mod socket;
 
+pub use id::ProbeId;
 pub use prober::{Path, ProbeConfig, Prober};
 pub use session::{EchoSession, Outcome, ProbeEvent};

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::socket::EchoSocket;
-use super::{EchoSession, Outcome, ProbeEvent};
+use super::{EchoSession, Outcome, ProbeEvent, ProbeId};
 
 /// Whom to probe, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl Task {
                 }
                 None => {
                     let outcome = Outcome::Failed("the next hop's MAC is not known".into());
-                    Some(ProbeEvent { target, sent_at: now, outcome })
+                    Some(ProbeEvent { probe: ProbeId::icmp(target), sent_at: now, outcome })
                 }
             };
             if let Some(event) = failure {

@@ -3,6 +3,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use super::ProbeId;
 use super::echo::{Echo, REQUEST};
 
 /// What became of a probe.
@@ -32,9 +33,9 @@ impl fmt::Display for Outcome {
 /// A probe whose outcome is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeEvent {
-    /// Who was asked.
-    pub target: Ipv4Addr,
-    /// When.
+    /// Which probe it is.
+    pub probe: ProbeId,
+    /// When it was sent.
     pub sent_at: Instant,
     /// What came of it.
     pub outcome: Outcome,
@@ -84,7 +85,7 @@ impl EchoSession {
     pub fn unsent(&mut self, reason: String) -> Option<ProbeEvent> {
         let sequence = self.next_sequence.wrapping_sub(1);
         let Pending { target, sent_at, .. } = self.pending.remove(&sequence)?;
-        Some(ProbeEvent { target, sent_at, outcome: Outcome::Failed(reason) })
+        Some(ProbeEvent { probe: ProbeId::icmp(target), sent_at, outcome: Outcome::Failed(reason) })
     }
 
     /// Takes in an IPv4 packet that arrived at the host at `at`. What is no reply to a request
@@ -100,7 +101,11 @@ impl EchoSession {
             return None;
         }
         self.pending.remove(&reply.sequence);
-        Some(ProbeEvent { target, sent_at, outcome: Outcome::Answered { rtt } })
+        Some(ProbeEvent {
+            probe: ProbeId::icmp(target),
+            sent_at,
+            outcome: Outcome::Answered { rtt },
+        })
     }
 
     /// The probes that are lost by `now`, in the order in which they were sent.
@@ -109,7 +114,7 @@ impl EchoSession {
             .pending
             .extract_if(.., |_, pending| now > pending.sent_at + self.timeout)
             .map(|(_, Pending { target, sent_at, .. })| ProbeEvent {
-                target,
+                probe: ProbeId::icmp(target),
                 sent_at,
                 outcome: Outcome::Lost,
             })
@@ -146,7 +151,10 @@ mod tests {
         let request = session.request(SOURCE, TARGET, start);
         let event = session.received(&reply_to(&request), start + TIMEOUT);
         let outcome = Outcome::Answered { rtt: TIMEOUT };
-        assert_eq!(event, Some(ProbeEvent { target: TARGET, sent_at: start, outcome }));
+        assert_eq!(
+            event,
+            Some(ProbeEvent { probe: ProbeId::icmp(TARGET), sent_at: start, outcome })
+        );
         assert_eq!(session.next_deadline(), None);
         assert_eq!(session.poll(start + 10 * TIMEOUT), []);
     }
@@ -165,7 +173,8 @@ mod tests {
         session.request(SOURCE, TARGET, start);
         assert_eq!(session.next_deadline(), Some(start + TIMEOUT));
         assert_eq!(session.poll(start + TIMEOUT), []);
-        let lost = ProbeEvent { target: TARGET, sent_at: start, outcome: Outcome::Lost };
+        let lost =
+            ProbeEvent { probe: ProbeId::icmp(TARGET), sent_at: start, outcome: Outcome::Lost };
         assert_eq!(session.poll(start + TIMEOUT + MS), [lost]);
         assert_eq!(session.poll(start + TIMEOUT + MS), []);
     }
@@ -185,8 +194,8 @@ mod tests {
         session.request(SOURCE, OTHER, start);
         let much_later = start + 100 * TIMEOUT;
         assert!(session.received(&answered, start + MS).is_some());
-        let lost: Vec<_> = session.poll(much_later).into_iter().map(|event| event.target).collect();
-        assert_eq!(lost, [OTHER]);
+        let lost: Vec<_> = session.poll(much_later).into_iter().map(|event| event.probe).collect();
+        assert_eq!(lost, [ProbeId::icmp(OTHER)]);
     }
 
     #[test]
@@ -220,7 +229,10 @@ mod tests {
         let (mut session, start) = (session(), Instant::now());
         session.request(SOURCE, TARGET, start);
         let reply = reply_to(&session.request(SOURCE, OTHER, start + MS));
-        assert_eq!(session.received(&reply, start + 2 * MS).map(|event| event.target), Some(OTHER));
+        assert_eq!(
+            session.received(&reply, start + 2 * MS).map(|event| event.probe),
+            Some(ProbeId::icmp(OTHER))
+        );
         assert_eq!(session.poll(start + 2 * TIMEOUT).len(), 1);
     }
 
@@ -230,7 +242,10 @@ mod tests {
         session.request(SOURCE, TARGET, start);
         let event = session.unsent("network is down".into());
         let outcome = Outcome::Failed("network is down".into());
-        assert_eq!(event, Some(ProbeEvent { target: TARGET, sent_at: start, outcome }));
+        assert_eq!(
+            event,
+            Some(ProbeEvent { probe: ProbeId::icmp(TARGET), sent_at: start, outcome })
+        );
         assert_eq!(session.unsent("network is down".into()), None);
         assert_eq!(session.poll(start + 2 * TIMEOUT), []);
     }

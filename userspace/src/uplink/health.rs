@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use super::Reason;
 use super::streaks::Streaks;
+use crate::probe::ProbeId;
 
 /// How many probes it takes to believe a change. Both are at least one, and zero is taken as that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// So many probes of every target lost one after the other take the uplink down.
+    /// Every probe lost so many times one after the other takes the uplink down.
     pub down_after: u32,
-    /// So many probes of one target answered one after the other bring it back.
+    /// One probe answered so many times one after the other brings it back.
     pub up_after: u32,
 }
 
@@ -74,7 +75,7 @@ pub enum NextHop {
 }
 
 /// Something that may change the verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The interface is like this now.
     Interface(Interface),
@@ -84,9 +85,9 @@ pub enum Event {
     NextHop(NextHop),
     /// A probe has been judged.
     Probe {
-        /// Who was asked.
-        target: Ipv4Addr,
-        /// When.
+        /// Which one.
+        probe: ProbeId,
+        /// When it was sent.
         sent_at: Instant,
         /// Whether the answer came in time.
         answered: bool,
@@ -110,11 +111,11 @@ pub struct Health {
 }
 
 impl Health {
-    /// An uplink over the interface of this name, of which nothing is known yet. Without targets it
+    /// An uplink over the interface of this name, of which nothing is known yet. Without probes it
     /// is up as soon as it has carrier, an address and the MAC of a next hop.
     pub fn new(
         interface: impl Into<String>,
-        targets: &[Ipv4Addr],
+        probes: &[ProbeId],
         thresholds: Thresholds,
         now: Instant,
     ) -> Self {
@@ -126,7 +127,7 @@ impl Health {
             interface: Interface::Missing,
             has_address: false,
             next_hop: NextHop::Unknown,
-            streaks: Streaks::new(targets),
+            streaks: Streaks::new(probes),
             judged: false,
             verdict: Verdict { state: State::Down, since: now, reason },
         }
@@ -144,8 +145,8 @@ impl Health {
             Event::Interface(interface) => self.interface = interface,
             Event::Address(has_address) => self.has_address = has_address,
             Event::NextHop(next_hop) => self.next_hop = next_hop,
-            Event::Probe { target, sent_at, answered } => {
-                self.streaks.record(target, sent_at, answered);
+            Event::Probe { probe, sent_at, answered } => {
+                self.streaks.record(&probe, sent_at, answered);
             }
         }
         if was_hindered || self.is_hindered() {
@@ -154,16 +155,16 @@ impl Health {
         self.judge(now)
     }
 
-    /// Goes over to other targets and thresholds, without forgetting what is known. Returns whether
+    /// Goes over to other probes and thresholds, without forgetting what is known. Returns whether
     /// the state has changed.
     pub fn reconfigure(
         &mut self,
-        targets: &[Ipv4Addr],
+        probes: &[ProbeId],
         thresholds: Thresholds,
         now: Instant,
     ) -> bool {
         self.thresholds = thresholds;
-        self.streaks.retarget(targets);
+        self.streaks.retarget(probes);
         self.judge(now)
     }
 
@@ -219,8 +220,8 @@ impl Health {
         let not_up = if self.judged { State::Down } else { State::Testing };
         let lost = self.streaks.lost();
         if lost >= self.thresholds.down_after.max(1) {
-            let targets = self.streaks.targets();
-            return (State::Down, Reason::ProbesUnanswered { lost, targets });
+            let probes = self.streaks.probes();
+            return (State::Down, Reason::ProbesUnanswered { lost, probes });
         }
         if was_up {
             return (State::Up, self.verdict.reason.clone());

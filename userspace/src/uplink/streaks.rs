@@ -1,16 +1,17 @@
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::time::Instant;
 
-/// How the latest probes of each target went. One target that answers is enough for an uplink.
+use crate::probe::ProbeId;
+
+/// How each probe went of late. One that is answered is enough for an uplink.
 #[derive(Clone, Debug)]
 pub(super) struct Streaks {
-    targets: BTreeMap<Ipv4Addr, Streak>,
-    /// Probes that were sent before do not count.
+    probes: BTreeMap<ProbeId, Streak>,
+    /// What was sent before does not count.
     counted_from: Option<Instant>,
 }
 
-/// The run of equal outcomes that a target is in: one of the two counts is zero.
+/// The run of equal outcomes that a probe is in: one of the two counts is zero.
 #[derive(Clone, Copy, Debug, Default)]
 struct Streak {
     answered: u32,
@@ -19,15 +20,15 @@ struct Streak {
 }
 
 impl Streaks {
-    /// No probe of any of these targets has been judged.
-    pub(super) fn new(targets: &[Ipv4Addr]) -> Self {
-        let targets = targets.iter().map(|target| (*target, Streak::default())).collect();
-        Self { targets, counted_from: None }
+    /// None of these probes has been judged.
+    pub(super) fn new(probes: &[ProbeId]) -> Self {
+        let probes = probes.iter().map(|probe| (probe.clone(), Streak::default())).collect();
+        Self { probes, counted_from: None }
     }
 
-    /// Takes in the outcome of a probe. One of an unknown target does not count.
-    pub(super) fn record(&mut self, target: Ipv4Addr, sent_at: Instant, answered: bool) {
-        let Some(streak) = self.targets.get_mut(&target) else {
+    /// Takes in the outcome of a probe. One of an unknown probe does not count.
+    pub(super) fn record(&mut self, probe: &ProbeId, sent_at: Instant, answered: bool) {
+        let Some(streak) = self.probes.get_mut(probe) else {
             return;
         };
         if Some(sent_at) < self.counted_from {
@@ -48,33 +49,33 @@ impl Streaks {
     /// Forgets the outcomes of all probes that were sent before `now`.
     pub(super) fn restart(&mut self, now: Instant) {
         self.counted_from = Some(now);
-        self.targets.values_mut().for_each(|streak| *streak = Streak::default());
+        self.probes.values_mut().for_each(|streak| *streak = Streak::default());
     }
 
-    /// Goes over to these targets; what is known of those that stay is kept.
-    pub(super) fn retarget(&mut self, targets: &[Ipv4Addr]) {
-        let known = std::mem::take(&mut self.targets);
-        let streak = |target: &Ipv4Addr| known.get(target).copied().unwrap_or_default();
-        self.targets = targets.iter().map(|target| (*target, streak(target))).collect();
+    /// Goes over to these probes; what is known of those that stay is kept.
+    pub(super) fn retarget(&mut self, probes: &[ProbeId]) {
+        let known = std::mem::take(&mut self.probes);
+        let streak = |probe: &ProbeId| known.get(probe).copied().unwrap_or_default();
+        self.probes = probes.iter().map(|probe| (probe.clone(), streak(probe))).collect();
     }
 
-    /// Whether there is nobody to probe.
+    /// Whether there is no probe.
     pub(super) fn is_empty(&self) -> bool {
-        self.targets.is_empty()
+        self.probes.is_empty()
     }
 
-    /// The targets, in order.
-    pub(super) fn targets(&self) -> Vec<Ipv4Addr> {
-        self.targets.keys().copied().collect()
+    /// The probes, in order.
+    pub(super) fn probes(&self) -> Vec<ProbeId> {
+        self.probes.keys().cloned().collect()
     }
 
-    /// How many probes one target has answered without a loss between: the best target's count.
+    /// How often a probe was answered without a loss between: the best probe's count.
     pub(super) fn answered(&self) -> u32 {
-        self.targets.values().map(|streak| streak.answered).max().unwrap_or(0)
+        self.probes.values().map(|streak| streak.answered).max().unwrap_or(0)
     }
 
-    /// How many probes every target has lost without an answer between: the best target's count.
+    /// How often every probe was lost without an answer between: the best probe's count.
     pub(super) fn lost(&self) -> u32 {
-        self.targets.values().map(|streak| streak.lost).min().unwrap_or(0)
+        self.probes.values().map(|streak| streak.lost).min().unwrap_or(0)
     }
 }

@@ -9,6 +9,10 @@ const TARGET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
 const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 54);
 const THRESHOLDS: Thresholds = Thresholds { down_after: 3, up_after: 2 };
 
+fn ids(targets: &[Ipv4Addr]) -> Vec<ProbeId> {
+    targets.iter().map(|target| ProbeId::icmp(*target)).collect()
+}
+
 /// An uplink, and a clock that goes on by a second with every event.
 struct Lab {
     health: Health,
@@ -19,7 +23,7 @@ impl Lab {
     /// Nothing is known of the uplink.
     fn new(targets: &[Ipv4Addr]) -> Self {
         let now = Instant::now();
-        Self { health: Health::new("wan0", targets, THRESHOLDS, now), now }
+        Self { health: Health::new("wan0", &ids(targets), THRESHOLDS, now), now }
     }
 
     /// Carrier, address and next hop are there.
@@ -51,7 +55,7 @@ impl Lab {
 
     fn probe(&mut self, target: Ipv4Addr, answered: bool) -> State {
         let sent_at = self.now;
-        self.apply(Event::Probe { target, sent_at, answered })
+        self.apply(Event::Probe { probe: ProbeId::icmp(target), sent_at, answered })
     }
 
     fn probes(&mut self, target: Ipv4Addr, answered: bool, count: u32) {
@@ -89,7 +93,7 @@ fn it_says_what_is_missing_until_nothing_is() {
             "carrier, address and next hop are there",
         ),
     ] {
-        assert_eq!(lab.apply(event), state, "{event:?}");
+        assert_eq!(lab.apply(event.clone()), state, "{event:?}");
         assert_eq!(lab.reason(), reason);
     }
 }
@@ -109,7 +113,7 @@ fn an_uplink_that_never_answers_goes_down() {
     lab.probe(TARGET, false);
     assert_eq!(lab.probe(TARGET, false), State::Testing);
     assert_eq!(lab.probe(TARGET, false), State::Down);
-    assert_eq!(lab.reason(), "3 probes of 192.0.2.53 unanswered");
+    assert_eq!(lab.reason(), "3 probes of icmp 192.0.2.53 failed");
 }
 
 #[test]
@@ -144,7 +148,7 @@ fn one_target_that_answers_is_enough() {
     lab.probe(OTHER, false);
     assert_eq!(lab.probe(OTHER, false), State::Up);
     assert_eq!(lab.probe(OTHER, false), State::Down);
-    assert_eq!(lab.reason(), "3 probes of each of 192.0.2.53, 192.0.2.54 unanswered");
+    assert_eq!(lab.reason(), "3 probes of each of icmp 192.0.2.53, icmp 192.0.2.54 failed");
 }
 
 #[test]
@@ -152,8 +156,9 @@ fn a_loss_that_becomes_known_after_a_later_answer_does_not_count() {
     let mut lab = Lab::up(&[TARGET]);
     let sent_at = lab.now;
     lab.probe(TARGET, true);
+    let loss = Event::Probe { probe: ProbeId::icmp(TARGET), sent_at, answered: false };
     for _ in 0..10 {
-        assert_eq!(lab.apply(Event::Probe { target: TARGET, sent_at, answered: false }), State::Up);
+        assert_eq!(lab.apply(loss.clone()), State::Up);
     }
 }
 
@@ -174,7 +179,7 @@ fn every_obstacle_takes_it_down_at_once() {
         (Event::NextHop(NextHop::Silent(GATEWAY)), "next hop 203.0.113.1 does not answer ARP"),
     ] {
         let mut lab = Lab::up(&[TARGET]);
-        assert_eq!(lab.apply(event), State::Down, "{event:?}");
+        assert_eq!(lab.apply(event.clone()), State::Down, "{event:?}");
         assert_eq!(lab.reason(), reason);
     }
 }
@@ -188,8 +193,9 @@ fn after_a_carrier_loss_probes_have_to_be_answered_anew() {
     lab.probe(TARGET, true);
     assert_eq!(lab.apply(Event::Interface(Interface::Running)), State::Down);
     assert_eq!(lab.reason(), "0 of 2 probes answered so far");
-    let stale = Event::Probe { target: TARGET, sent_at: sent_before, answered: true };
-    lab.apply(stale);
+    let probe = ProbeId::icmp(TARGET);
+    let stale = Event::Probe { probe, sent_at: sent_before, answered: true };
+    lab.apply(stale.clone());
     assert_eq!(lab.apply(stale), State::Down, "sent before the carrier came back");
     lab.probe(TARGET, true);
     assert_eq!(lab.probe(TARGET, true), State::Up);
@@ -221,7 +227,8 @@ fn probes_that_fail_while_the_next_hop_is_looked_for_do_not_count() {
     let sent_before = lab.now;
     lab.apply(Event::NextHop(NextHop::Resolved(GATEWAY)));
     for _ in 0..3 {
-        lab.apply(Event::Probe { target: TARGET, sent_at: sent_before, answered: false });
+        let probe = ProbeId::icmp(TARGET);
+        lab.apply(Event::Probe { probe, sent_at: sent_before, answered: false });
     }
     assert_eq!(lab.probe(TARGET, true), State::Up, "trusted at the first answer all the same");
 }
@@ -231,8 +238,8 @@ fn a_new_configuration_keeps_what_is_known() {
     let mut lab = Lab::up(&[TARGET]);
     lab.probe(TARGET, false);
     let strict = Thresholds { down_after: 1, up_after: 1 };
-    assert!(!lab.health.reconfigure(&[TARGET, OTHER], strict, lab.now));
-    assert!(lab.health.reconfigure(&[TARGET], strict, lab.now));
+    assert!(!lab.health.reconfigure(&ids(&[TARGET, OTHER]), strict, lab.now));
+    assert!(lab.health.reconfigure(&ids(&[TARGET]), strict, lab.now));
     assert_eq!(lab.state(), State::Down);
     assert!(lab.health.reconfigure(&[], strict, lab.now));
     assert_eq!(lab.reason(), "carrier, address and next hop are there");
@@ -242,7 +249,7 @@ fn a_new_configuration_keeps_what_is_known() {
 fn thresholds_of_zero_are_taken_as_one() {
     let mut lab = Lab::ready(&[TARGET]);
     let zero = Thresholds { down_after: 0, up_after: 0 };
-    lab.health.reconfigure(&[TARGET], zero, lab.now);
+    lab.health.reconfigure(&ids(&[TARGET]), zero, lab.now);
     assert_eq!(lab.state(), State::Testing);
     assert_eq!(lab.probe(TARGET, false), State::Down);
     assert_eq!(lab.probe(TARGET, true), State::Up);
@@ -263,8 +270,8 @@ fn event() -> impl Strategy<Value = (Event, bool)> {
     ];
     let sent_at = Instant::now();
     let probe = (any::<bool>(), any::<bool>()).prop_map(move |(first, answered)| {
-        let target = if first { TARGET } else { OTHER };
-        Event::Probe { target, sent_at, answered }
+        let probe = ProbeId::icmp(if first { TARGET } else { OTHER });
+        Event::Probe { probe, sent_at, answered }
     });
     let event = prop_oneof![
         1 => interface.prop_map(Event::Interface),
@@ -291,7 +298,7 @@ proptest! {
             }
             let before = lab.state();
             // Asserts that the state's beginning moves with the state and only then.
-            let after = lab.apply(event);
+            let after = lab.apply(event.clone());
             let health = &lab.health;
             let usable = health.interface == Interface::Running
                 && health.has_address
