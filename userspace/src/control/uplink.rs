@@ -11,7 +11,7 @@ use super::uplink6::{Ipv6Side, Surroundings};
 use crate::config::{self, Gateway};
 use crate::netlink::{Resolution, Snapshot};
 use crate::probe::{Outcome, ProbeEvent, ProbeId};
-use crate::uplink::{Event, Health, Interface, NextHop, State, Thresholds, Verdict};
+use crate::uplink::{Event, Health, Interface, NextHop, Quorum, State, Thresholds, Verdict};
 
 /// An uplink as it is configured, what is known of it, and what is made of that.
 #[derive(Clone, Debug)]
@@ -377,8 +377,12 @@ fn probes(config: &config::Uplink) -> Vec<ProbeId> {
 
 /// Without probes the thresholds do not matter.
 fn thresholds(config: &config::Uplink) -> Thresholds {
-    config.health.as_ref().map_or(Thresholds { down_after: 1, up_after: 1 }, |health| Thresholds {
-        down_after: health.down_after,
-        up_after: health.up_after,
-    })
+    config.health.as_ref().map_or(
+        Thresholds { down_after: 1, up_after: 1, quorum: Quorum::Any },
+        |health| Thresholds {
+            down_after: health.down_after,
+            up_after: health.up_after,
+            quorum: Quorum::Any,
+        },
+    )
 }

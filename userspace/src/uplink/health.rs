@@ -2,17 +2,20 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
-use super::Reason;
 use super::streaks::Streaks;
+use super::{Quorum, Reason};
 use crate::probe::ProbeId;
 
-/// How many probes it takes to believe a change. Both are at least one, and zero is taken as that.
+/// How many probes it takes to believe a change. Both counts are at least one, and zero is taken as
+/// that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// Every probe lost so many times one after the other takes the uplink down.
+    /// A probe that is lost so many times one after the other is failing.
     pub down_after: u32,
-    /// One probe answered so many times one after the other brings it back.
+    /// A probe that is answered so many times one after the other is answering again.
     pub up_after: u32,
+    /// How many have to be answering. Where the others are failing, the uplink is down.
+    pub quorum: Quorum,
 }
 
 /// Whether an uplink is fit for traffic.
@@ -215,13 +218,20 @@ impl Health {
     }
 
     /// The state and its reason where there is no obstacle.
-    fn judge_by_probes(&self) -> (State, Reason) {
+    fn judge_by_probes(&mut self) -> (State, Reason) {
         let was_up = self.verdict.state == State::Up;
         let not_up = if self.judged { State::Down } else { State::Testing };
-        let lost = self.streaks.lost();
-        if lost >= self.thresholds.down_after.max(1) {
-            let probes = self.streaks.probes();
-            return (State::Down, Reason::ProbesUnanswered { lost, probes });
+        let down_after = self.thresholds.down_after.max(1);
+        // An uplink that has not failed before is trusted at its first answers.
+        let needed = if self.judged { self.thresholds.up_after.max(1) } else { 1 };
+        self.streaks.settle(down_after, needed);
+        let (total, answering) = (self.streaks.len(), self.streaks.answering());
+        let quorum = self.thresholds.quorum.of(total);
+        let answered = self.streaks.answered(quorum, needed);
+        let awaiting = Reason::AwaitingProbes { answered, needed };
+        if total - self.streaks.failing() < quorum {
+            let unanswered = |(lost, probes)| Reason::ProbesUnanswered { lost, probes };
+            return (State::Down, self.streaks.lost(down_after).map_or(awaiting, unanswered));
         }
         if was_up {
             return (State::Up, self.verdict.reason.clone());
@@ -232,14 +242,7 @@ impl Health {
         if self.streaks.is_empty() {
             return (State::Up, Reason::Ready);
         }
-        // An uplink that has not failed before is trusted at its first answer.
-        let needed = if self.judged { self.thresholds.up_after.max(1) } else { 1 };
-        let answered = self.streaks.answered();
-        if answered >= needed {
-            (State::Up, Reason::ProbesAnswered)
-        } else {
-            (not_up, Reason::AwaitingProbes { answered, needed })
-        }
+        if answering >= quorum { (State::Up, Reason::ProbesAnswered) } else { (not_up, awaiting) }
     }
 }
 

@@ -2,8 +2,10 @@
 //! its address, its next hop and its probes.
 
 mod health;
+mod quorum;
 mod reason;
 mod streaks;
 
 pub use health::{Event, Health, Interface, NextHop, State, Thresholds, Verdict};
+pub use quorum::Quorum;
 pub use reason::Reason;

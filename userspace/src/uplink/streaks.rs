@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use crate::probe::ProbeId;
 
-/// How each probe went of late. One that is answered is enough for an uplink.
+/// How each probe went of late.
 #[derive(Clone, Debug)]
 pub(super) struct Streaks {
     probes: BTreeMap<ProbeId, Streak>,
@@ -17,6 +17,16 @@ struct Streak {
     answered: u32,
     lost: u32,
     newest_answer: Option<Instant>,
+    standing: Standing,
+}
+
+/// What a probe is taken for until enough outcomes in a row say otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    #[default]
+    Unjudged,
+    Answering,
+    Failing,
 }
 
 impl Streaks {
@@ -36,8 +46,8 @@ impl Streaks {
         }
         if answered {
             let newest_answer = streak.newest_answer.max(Some(sent_at));
-            *streak =
-                Streak { answered: streak.answered.saturating_add(1), lost: 0, newest_answer };
+            let answered = streak.answered.saturating_add(1);
+            *streak = Streak { answered, lost: 0, newest_answer, standing: streak.standing };
         } else if streak.newest_answer < Some(sent_at) {
             // A loss is known later than an answer. One that was sent before the newest answer
             // says nothing of how things are now.
@@ -64,18 +74,54 @@ impl Streaks {
         self.probes.is_empty()
     }
 
-    /// The probes, in order.
-    pub(super) fn probes(&self) -> Vec<ProbeId> {
-        self.probes.keys().cloned().collect()
+    /// How many probes there are.
+    pub(super) fn len(&self) -> usize {
+        self.probes.len()
     }
 
-    /// How often a probe was answered without a loss between: the best probe's count.
-    pub(super) fn answered(&self) -> u32 {
-        self.probes.values().map(|streak| streak.answered).max().unwrap_or(0)
+    /// Judges each probe: so many losses in a row make it a failing one, so many answers in a row
+    /// an answering one, and with fewer of either it stays what it was.
+    pub(super) fn settle(&mut self, down_after: u32, up_after: u32) {
+        for streak in self.probes.values_mut() {
+            if streak.lost >= down_after {
+                streak.standing = Standing::Failing;
+            } else if streak.answered >= up_after {
+                streak.standing = Standing::Answering;
+            }
+        }
     }
 
-    /// How often every probe was lost without an answer between: the best probe's count.
-    pub(super) fn lost(&self) -> u32 {
-        self.probes.values().map(|streak| streak.lost).min().unwrap_or(0)
+    /// How many probes are answering.
+    pub(super) fn answering(&self) -> usize {
+        self.count(Standing::Answering)
+    }
+
+    /// How many probes are failing. Some may have been answered again, not yet often enough.
+    pub(super) fn failing(&self) -> usize {
+        self.count(Standing::Failing)
+    }
+
+    fn count(&self, standing: Standing) -> usize {
+        self.probes.values().filter(|streak| streak.standing == standing).count()
+    }
+
+    /// The probes that were lost at least so often, one time after the other, and the least that
+    /// any of them was; `None` without any.
+    pub(super) fn lost(&self, least: u32) -> Option<(u32, Vec<ProbeId>)> {
+        let lost = || self.probes.iter().filter(|(_, streak)| streak.lost >= least);
+        let count = lost().map(|(_, streak)| streak.lost).min()?;
+        Some((count, lost().map(|(probe, _)| probe.clone()).collect()))
+    }
+
+    /// How often so many of the probes were answered, at least, one time after the other. One that
+    /// is answering was as often as it takes.
+    pub(super) fn answered(&self, quorum: usize, up_after: u32) -> u32 {
+        let progress = |streak: &Streak| match streak.standing {
+            Standing::Answering => up_after,
+            Standing::Unjudged | Standing::Failing => streak.answered,
+        };
+        let mut progress: Vec<u32> = self.probes.values().map(progress).collect();
+        progress.sort_unstable_by(|a, b| b.cmp(a));
+        quorum.checked_sub(1).and_then(|last| progress.get(last)).copied().unwrap_or(0)
     }
 }

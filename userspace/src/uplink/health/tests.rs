@@ -4,10 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod quorum;
+
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const TARGET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
 const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 54);
-const THRESHOLDS: Thresholds = Thresholds { down_after: 3, up_after: 2 };
+const THRESHOLDS: Thresholds = Thresholds { down_after: 3, up_after: 2, quorum: Quorum::Any };
 
 fn ids(targets: &[Ipv4Addr]) -> Vec<ProbeId> {
     targets.iter().map(|target| ProbeId::icmp(*target)).collect()
@@ -237,7 +239,7 @@ fn probes_that_fail_while_the_next_hop_is_looked_for_do_not_count() {
 fn a_new_configuration_keeps_what_is_known() {
     let mut lab = Lab::up(&[TARGET]);
     lab.probe(TARGET, false);
-    let strict = Thresholds { down_after: 1, up_after: 1 };
+    let strict = Thresholds { down_after: 1, up_after: 1, ..THRESHOLDS };
     assert!(!lab.health.reconfigure(&ids(&[TARGET, OTHER]), strict, lab.now));
     assert!(lab.health.reconfigure(&ids(&[TARGET]), strict, lab.now));
     assert_eq!(lab.state(), State::Down);
@@ -248,7 +250,7 @@ fn a_new_configuration_keeps_what_is_known() {
 #[test]
 fn thresholds_of_zero_are_taken_as_one() {
     let mut lab = Lab::ready(&[TARGET]);
-    let zero = Thresholds { down_after: 0, up_after: 0 };
+    let zero = Thresholds { down_after: 0, up_after: 0, ..THRESHOLDS };
     lab.health.reconfigure(&ids(&[TARGET]), zero, lab.now);
     assert_eq!(lab.state(), State::Testing);
     assert_eq!(lab.probe(TARGET, false), State::Down);
