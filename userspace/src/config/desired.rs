@@ -7,6 +7,9 @@ use std::time::Duration;
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
 
+use crate::probe::Probe;
+use crate::uplink::Quorum;
+
 /// What the operator wants: a whole configuration file, checked, with its defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -169,15 +172,14 @@ pub enum Gateway {
 /// How probes find out whether an uplink works.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Health {
-    /// Who is asked, by ICMP echo through the uplink itself; at least one, each once.
-    pub targets: Vec<Ipv4Addr>,
-    /// The time from one probe of a target to the next.
-    pub interval: Duration,
-    /// How long an answer may take, ten times the interval at most.
-    pub timeout: Duration,
-    /// How many probes in a row must fail until the uplink is down.
+    /// What is asked through the uplink itself; at least one, each once. Those of IPv6 are of an uplink
+    /// that carries it. A timeout is ten times the interval at most.
+    pub probes: Vec<Probe>,
+    /// How many of them have to be answering; no more than there are.
+    pub quorum: Quorum,
+    /// How often in a row a probe has to fail until it is taken for failing.
     pub down_after: u32,
-    /// How many probes in a row must succeed until it is up again.
+    /// How often in a row it has to be answered until it is taken for answering again.
     pub up_after: u32,
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
 
 use super::*;
+use crate::probe::{Probe, ProbeKind};
+use crate::uplink::Quorum;
 
 pub(super) const EXAMPLE: &str = include_str!("example.toml");
 
@@ -49,13 +51,12 @@ pub(super) fn config_with(lines: &str) -> Config {
 fn example() -> Config {
     let probe_one = Ipv4Addr::new(192, 0, 2, 53);
     let probe_two = Ipv4Addr::new(198, 51, 100, 53);
-    let health = |targets, milliseconds| Health {
-        targets,
+    let probe = |target: Ipv4Addr, milliseconds| Probe {
+        kind: ProbeKind::Icmp(target.into()),
         interval: Duration::from_millis(milliseconds),
         timeout: Duration::from_millis(milliseconds),
-        down_after: 3,
-        up_after: 3,
     };
+    let health = |probes| Health { probes, quorum: Quorum::Any, down_after: 3, up_after: 3 };
     Config {
         nat64: Some("64:ff9b::/96".parse().unwrap()),
         lan: Lan { interfaces: vec!["enp1s0".to_owned()] },
@@ -78,7 +79,7 @@ fn example() -> Config {
                     inbound: Inbound::Answers,
                     gateway: Gateway6::Auto,
                 }),
-                health: Some(health(vec![probe_one, probe_two], 100)),
+                health: Some(health(vec![probe(probe_one, 100), probe(probe_two, 100)])),
             },
             Uplink {
                 name: "cable".to_owned(),
@@ -98,7 +99,7 @@ fn example() -> Config {
                     inbound: Inbound::Answers,
                     gateway: Gateway6::Auto,
                 }),
-                health: Some(health(vec![probe_one], 200)),
+                health: Some(health(vec![probe(probe_one, 200)])),
             },
         ],
         group: Group {

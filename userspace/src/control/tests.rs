@@ -5,6 +5,7 @@ mod ipv6;
 mod lan;
 mod nat;
 mod nat66;
+mod path;
 mod routed;
 mod vlan;
 

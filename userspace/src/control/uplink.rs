@@ -10,7 +10,7 @@ use super::routed::RoutedSide;
 use super::uplink6::{Ipv6Side, Surroundings};
 use crate::config::{self, Gateway};
 use crate::netlink::{Resolution, Snapshot};
-use crate::probe::{Outcome, ProbeEvent, ProbeId};
+use crate::probe::{Outcome, Path, Probe, ProbeEvent, ProbeId, Side};
 use crate::uplink::{Event, Health, Interface, NextHop, Quorum, State, Thresholds, Verdict};
 
 /// An uplink as it is configured, what is known of it, and what is made of that.
@@ -20,6 +20,8 @@ pub struct ControlledUplink {
     pub(super) config: config::Uplink,
     health: Health,
     ifindex: Option<u32>,
+    /// The MAC of its interface.
+    mac: Option<[u8; 6]>,
     address: Option<Ipv4Addr>,
     /// Where the gateway's own packets come from.
     source: Option<Ipv4Addr>,
@@ -51,6 +53,7 @@ impl ControlledUplink {
             config,
             health,
             ifindex: None,
+            mac: None,
             address: None,
             source: None,
             gateway: None,
@@ -94,6 +97,7 @@ impl ControlledUplink {
         let interface = interface_state(attachment.as_ref());
         let own = attachment.and_then(|attachment| attachment.own);
         self.ifindex = own.map(|(index, _)| index);
+        self.mac = own.and_then(|(_, link)| link.mac);
         self.gateway = match self.config.gateway {
             Gateway::Address(address) => Some(address),
             Gateway::Auto => self.ifindex.and_then(|index| facts.default_gateway(index)),
@@ -297,6 +301,13 @@ impl ControlledUplink {
         self.source
     }
 
+    /// What its probes need to know.
+    pub fn path(&self) -> Path {
+        let Self { mac, source, gateway, gateway_mac, .. } = *self;
+        let ipv4 = Side { source, gateway, gateway_mac };
+        Path { mac, ipv4, ipv6: self.ipv6.path(), link_local: self.ipv6.link_local() }
+    }
+
     /// All public addresses that flows are translated to, where known.
     pub fn public_addresses(&self) -> &[Ipv4Addr] {
         if !self.config.nat44 {
@@ -371,8 +382,7 @@ fn interface_state(attachment: Option<&Attachment<'_>>) -> Interface {
 }
 
 fn probes(config: &config::Uplink) -> Vec<ProbeId> {
-    let targets = config.health.iter().flat_map(|health| &health.targets);
-    targets.map(|target| ProbeId::icmp(*target)).collect()
+    config.health.iter().flat_map(|health| &health.probes).map(Probe::id).collect()
 }
 
 /// Without probes the thresholds do not matter.
@@ -382,7 +392,7 @@ fn thresholds(config: &config::Uplink) -> Thresholds {
         |health| Thresholds {
             down_after: health.down_after,
             up_after: health.up_after,
-            quorum: Quorum::Any,
+            quorum: health.quorum,
         },
     )
 }
