@@ -37,7 +37,7 @@ pub struct DampeningStatus {
 /// Of an uplink that is probed.
 pub(super) fn quality(uplink: &ControlledUplink, now: Instant) -> Option<QualityStatus> {
     let health = uplink.config().health.as_ref()?;
-    let is_probed = !health.targets.is_empty();
+    let is_probed = !health.probes.is_empty();
     is_probed.then(|| uplink.monitor().quality(now).into())
 }
 

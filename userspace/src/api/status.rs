@@ -15,7 +15,7 @@ pub use super::quality::{DampeningStatus, QualityStatus};
 use crate::config::{Forward, Inbound, Ipv6, Ipv6Mode, Routed};
 use crate::control::{ControlledUplink, Controller, Reach, Target};
 use crate::dataplane::Census;
-use crate::probe::Outcome;
+use crate::probe::{Outcome, Probe};
 use crate::uplink::State;
 
 /// How a running daemon is.
@@ -130,18 +130,20 @@ pub struct Ipv6Status {
     pub missing: Option<String>,
 }
 
-/// How the latest probe of a target went.
+/// How a probe went when it was sent last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbeStatus {
-    /// `icmp`.
+    /// All of it, in words.
+    pub name: String,
+    /// `icmp`, `tcp`, `http`, `https`, `dns`, `arp` or `nd`.
     pub kind: String,
-    /// Who was asked.
-    pub target: Ipv4Addr,
-    /// `answered`, `lost`, `failed` or `none`.
+    /// Who was asked: an address, one with a port, a URL, or `gateway`.
+    pub target: String,
+    /// `answered`, `wrong`, `lost`, `failed` or `none`.
     pub last: String,
     /// How long the answer took, in milliseconds.
     pub rtt_ms: Option<f64>,
-    /// Why the probe could not be sent.
+    /// What was wrong with the answer, or why the probe could not be sent.
     pub error: Option<String>,
 }
 
@@ -246,7 +248,7 @@ impl Source<'_> {
 
     fn uplink(&self, uplink: &ControlledUplink, now: Instant) -> UplinkStatus {
         let (config, verdict) = (uplink.config(), uplink.verdict());
-        let targets = config.health.iter().flat_map(|health| &health.targets);
+        let probes = config.health.iter().flat_map(|health| &health.probes);
         UplinkStatus {
             name: config.name.clone(),
             id: uplink.id(),
@@ -269,7 +271,7 @@ impl Source<'_> {
             ipv6: uplink.config().ipv6.as_ref().map(|config| ipv6(uplink, config)),
             weight: config.weight,
             bfd: BfdStatus::of(uplink),
-            probes: targets.map(|target| probe(*target, uplink.last_outcome(*target))).collect(),
+            probes: probes.map(|it| probe(it, uplink.last_outcome(&it.id()))).collect(),
             out: self.traffic(CounterId::forwarded(uplink.id(), Direction::Out)),
             back: self.traffic(CounterId::forwarded(uplink.id(), Direction::In)),
             hairpin: self.traffic(CounterId::forwarded(uplink.id(), Direction::Hairpin)),
@@ -382,12 +384,20 @@ fn format_mac([a, b, c, d, e, f]: [u8; 6]) -> String {
     format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }
 
-fn probe(target: Ipv4Addr, outcome: Option<&Outcome>) -> ProbeStatus {
+fn probe(probe: &Probe, outcome: Option<&Outcome>) -> ProbeStatus {
     let (last, rtt_ms, error) = match outcome {
         None => ("none", None, None),
         Some(Outcome::Answered { rtt }) => ("answered", Some(rtt.as_secs_f64() * 1e3), None),
         Some(Outcome::Lost) => ("lost", None, None),
+        Some(Outcome::Wrong(reason)) => ("wrong", None, Some(reason.clone())),
         Some(Outcome::Failed(reason)) => ("failed", None, Some(reason.clone())),
     };
-    ProbeStatus { kind: "icmp".into(), target, last: last.into(), rtt_ms, error }
+    ProbeStatus {
+        name: probe.id().to_string(),
+        kind: probe.kind.name().to_owned(),
+        target: probe.kind.target(),
+        last: last.to_owned(),
+        rtt_ms,
+        error,
+    }
 }

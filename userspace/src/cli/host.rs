@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
+use std::num::NonZeroU32;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use pointsman_ebpf::abi::Vlan;
@@ -7,9 +9,10 @@ use pointsman_ebpf::abi::Vlan;
 use super::check::counted;
 use super::output::say;
 use crate::config::Config;
-use crate::control::{Attachment, is_tagged};
+use crate::control::{Attachment, Controller, is_tagged};
 use crate::host::{Finding, Presence, Severity, Survey, findings, survey};
-use crate::netlink::{Snapshot, Update, Watcher};
+use crate::netlink::{self, Snapshot, Update, Watcher};
+use crate::probe::obstacle;
 
 /// Says how the interfaces of the configuration are on this host, and whether there is no problem.
 pub(super) fn check(config: &Config) -> anyhow::Result<bool> {
@@ -23,9 +26,35 @@ pub(super) fn check(config: &Config) -> anyhow::Result<bool> {
         problems += count(Severity::Problem);
         warnings += count(Severity::Warning);
     }
+    for finding in probes(config, &host)? {
+        say(format_args!("{}: {}", finding.severity, finding.text))?;
+        problems += 1;
+    }
     let (found, warned) = (counted(problems, "problem"), counted(warnings, "warning"));
     say(format_args!("host: {found}, {warned}"))?;
     Ok(problems == 0)
+}
+
+/// The probes that could not be answered.
+fn probes(config: &Config, host: &Snapshot) -> Result<Vec<Finding>, netlink::Error> {
+    let now = Instant::now();
+    let mut controller = Controller::new(config.clone(), [0; 2], 1, now);
+    controller.update(Update::Resync(host.clone()), now);
+    let mut findings = Vec::new();
+    for uplink in controller.uplinks() {
+        // That an interface is missing has been said.
+        let link = uplink.ifindex().and_then(|index| Some((index, host.links.get(&index)?)));
+        let Some((index, link)) = link else { continue };
+        let Some(index) = NonZeroU32::new(index) else { continue };
+        for probe in uplink.config().health.iter().flat_map(|health| &health.probes) {
+            let found = obstacle((index, &link.name), &uplink.path(), &probe.kind)?;
+            findings.extend(found.map(|text| Finding {
+                severity: Severity::Problem,
+                text: format!("uplink {:?}: {}: {text}", uplink.config().name, probe.id()),
+            }));
+        }
+    }
+    Ok(findings)
 }
 
 /// What the kernel knows of the interfaces.

@@ -185,11 +185,11 @@ fn addresses(uplink: &UplinkStatus) -> String {
 }
 
 fn probe(probe: &ProbeStatus) -> String {
-    let ProbeStatus { target, last, rtt_ms, error, .. } = probe;
+    let ProbeStatus { name, last, rtt_ms, error, .. } = probe;
     match (rtt_ms, error) {
-        (Some(rtt), _) => format!("{target} {last} in {rtt:.1} ms"),
-        (None, Some(error)) => format!("{target} {last}: {error}"),
-        (None, None) => format!("{target} {last}"),
+        (Some(rtt), _) => format!("{name} {last} in {rtt:.1} ms"),
+        (None, Some(error)) => format!("{name} {last}: {error}"),
+        (None, None) => format!("{name} {last}"),
     }
 }
 

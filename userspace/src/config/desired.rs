@@ -9,7 +9,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
 
 use crate::bfd::Authentication;
-use crate::uplink::Requirements;
+use crate::probe::Probe;
+use crate::uplink::{Quorum, Requirements};
 
 /// What the operator wants: a whole configuration file, checked, with its defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,16 +191,14 @@ pub struct Bfd {
 pub struct Health {
     /// The BFD session, if there is one.
     pub bfd: Option<Bfd>,
-    /// Who is asked, by ICMP echo through the uplink itself, each once. None, without
-    /// a session: the carrier alone counts.
-    pub targets: Vec<Ipv4Addr>,
-    /// The time from one probe of a target to the next.
-    pub interval: Duration,
-    /// How long an answer may take, ten times the interval at most.
-    pub timeout: Duration,
-    /// How many probes in a row must fail until the uplink is down.
+    /// What is asked through the uplink itself, each once. None, without a session: the carrier alone
+    /// counts. Those of IPv6 are of an uplink that carries it. A timeout is ten times the interval at most.
+    pub probes: Vec<Probe>,
+    /// How many of them have to be answering; no more than there are.
+    pub quorum: Quorum,
+    /// How often in a row a probe has to fail until it is taken for failing.
     pub down_after: u32,
-    /// How many probes in a row must succeed until it is up again.
+    /// How often in a row it has to be answered until it is taken for answering again.
     pub up_after: u32,
     /// What is asked for beside that.
     pub requirements: Requirements,

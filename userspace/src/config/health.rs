@@ -1,28 +1,24 @@
-use std::net::Ipv4Addr;
 use std::time::Duration;
-
-use humantime::format_duration;
 
 use super::bfd;
 use super::desired::Health;
 use super::diagnostic::Report;
+use super::probe::{self, Pace};
 use super::section::{Field, Section};
+use super::suggest::quoted;
 use super::{sla, stability};
+use crate::probe::Probe;
+use crate::uplink::Quorum;
 
 const PROBES: &str = "write probes = [{ kind = \"icmp\", target = \"192.0.2.53\" }], or leave \
                       health out to watch the carrier only";
-const TARGETS: usize = 8;
+const MOST_PROBES: usize = 8;
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
-const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
-const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many probes of one target can be under way at once.
-const PROBES_UNDER_WAY: u32 = 10;
 const DEFAULT_THRESHOLD: u32 = 3;
+const QUORUM: &str = "give \"any\", \"all\", or how many of the probes";
 
-/// Reads an uplink's `health`.
-pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Health> {
+/// Reads the `health` of an uplink that carries IPv6 or does not.
+pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>, ipv6: bool) -> Option<Health> {
     let section =
         field.table(report, "write a table such as { interval = \"100ms\", probes = … }")?;
     section.expect_keys(
@@ -30,6 +26,7 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Health>
         &[
             "bfd",
             "probes",
+            "quorum",
             "interval",
             "timeout",
             "down_after",
@@ -40,6 +37,7 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Health>
         ],
         &[],
     );
+    let pace = Pace::read(report, &section, Pace::of(DEFAULT_INTERVAL));
     let bfd = section.get("bfd").and_then(|field| bfd::read(report, &field));
     let needs_none = section.get("bfd").is_some() || stability::is_given(&section);
     let probes = if needs_none && section.get("sla").is_none() {
@@ -47,81 +45,65 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Health>
     } else {
         section.require(report, "probes", PROBES)
     };
-    let targets = probes
+    let probes = probes
         .and_then(|field| field.list(report, PROBES))
-        .map(|probes| read_targets(report, &probes))
+        .map(|probes| read_probes(report, &probes, pace, ipv6))
         .unwrap_or_default();
-    let interval = section
-        .get("interval")
-        .and_then(|field| field.duration(report, SHORTEST_INTERVAL..=LONGEST_INTERVAL))
-        .unwrap_or(DEFAULT_INTERVAL);
-    let timeout = read_timeout(report, &section, interval);
+    let quorum = section.get("quorum").and_then(|field| read_quorum(report, &field, probes.len()));
+    // What is rarest, and what takes longest, is what figures have to wait for.
+    let interval = probes.iter().map(|probe| probe.interval).max().unwrap_or(pace.interval());
+    let timeout = probes.iter().map(|probe| probe.timeout).max().unwrap_or(pace.timeout());
     Some(Health {
         bfd,
-        targets,
-        interval,
-        timeout,
+        quorum: quorum.unwrap_or_default(),
+        probes,
         down_after: read_threshold(report, &section, "down_after"),
         up_after: read_threshold(report, &section, "up_after"),
         requirements: sla::read(report, &section, interval, timeout),
     })
 }
 
-fn read_targets(report: &mut Report<'_>, probes: &[Field<'_>]) -> Vec<Ipv4Addr> {
-    if let Some(probe) = probes.get(TARGETS) {
-        let count = probes.len();
-        probe.error(report, format_args!("is one too many of {count}; keep {TARGETS} at most"));
+fn read_probes(
+    report: &mut Report<'_>,
+    fields: &[Field<'_>],
+    pace: Pace,
+    ipv6: bool,
+) -> Vec<Probe> {
+    if let Some(field) = fields.get(MOST_PROBES) {
+        let count = fields.len();
+        field.error(report, format_args!("is one too many of {count}; keep {MOST_PROBES} at most"));
     }
-    let mut targets = Vec::new();
-    for probe in probes.iter().take(TARGETS) {
-        let Some(target) = read_target(report, probe) else {
+    let mut probes: Vec<Probe> = Vec::new();
+    for field in fields.iter().take(MOST_PROBES) {
+        let Some(probe) = probe::read(report, field, pace, ipv6) else {
             continue;
         };
-        if targets.contains(&target) {
-            probe.error(report, format_args!("has {target} again; give each target once"));
+        if probes.iter().any(|earlier| earlier.id() == probe.id()) {
+            let id = probe.id();
+            field.error(report, format_args!("has {id} again; give each probe once"));
         }
-        targets.push(target);
+        probes.push(probe);
     }
-    targets
+    probes
 }
 
-fn read_target(report: &mut Report<'_>, probe: &Field<'_>) -> Option<Ipv4Addr> {
-    let section = probe.table(report, "write { kind = \"icmp\", target = \"192.0.2.53\" }")?;
-    let planned_kinds = ["tcp", "http", "https", "dns", "arp"];
-    let kind = section.require(report, "kind", "write kind = \"icmp\"")?.choice(
-        report,
-        &[("icmp", ())],
-        &planned_kinds,
-    );
-    // Another kind of probe has keys of its own: nothing more is to be said about this one.
-    kind?;
-    section.expect_keys(report, &["kind", "target"], &[]);
-    let fix = "give the address of a host beyond the provider's router that answers pings";
-    section.require(report, "target", fix)?.host(report, fix)
-}
-
-/// The timeout's default is the interval, as far as the bounds let it be.
-fn read_timeout(report: &mut Report<'_>, section: &Section<'_>, interval: Duration) -> Duration {
-    let default = interval.min(LONGEST_TIMEOUT);
-    let Some(field) = section.get("timeout") else {
-        return default;
-    };
-    let Some(timeout) = field.duration(report, SHORTEST_TIMEOUT..=LONGEST_TIMEOUT) else {
-        return default;
-    };
-    let most = interval * PROBES_UNDER_WAY;
-    if timeout > most {
-        field.error(
-            report,
-            format_args!(
-                "is \"{}\", more than {PROBES_UNDER_WAY} times the interval; give \"{}\" at most, \
-                 or a longer interval",
-                format_duration(timeout),
-                format_duration(most)
-            ),
-        );
+/// Reads how many of so many probes have to be answering.
+fn read_quorum(report: &mut Report<'_>, field: &Field<'_>, probes: usize) -> Option<Quorum> {
+    if field.value.as_integer().is_none() {
+        let text = field.string(report, QUORUM)?;
+        let quorum = match text {
+            "any" => Some(Quorum::Any),
+            "all" => Some(Quorum::All),
+            _ => None,
+        };
+        if quorum.is_none() {
+            field.error(report, format_args!("is {}; {QUORUM}", quoted(text)));
+        }
+        return quorum;
     }
-    timeout
+    let most = u32::try_from(probes).unwrap_or(u32::MAX).max(1);
+    let count = field.integer(report, 1..=most, " of the probes, \"any\" or \"all\"")?;
+    Some(Quorum::AtLeast(count as usize))
 }
 
 fn read_threshold(report: &mut Report<'_>, section: &Section<'_>, key: &str) -> u32 {
@@ -140,21 +122,6 @@ mod tests {
 
     fn complaints_with(keys: &str) -> Vec<String> {
         complaints(&format!("[uplink.health]\n{PROBE}\n{keys}"))
-    }
-
-    #[test]
-    fn timeout_follows_the_interval() {
-        for (keys, interval, timeout) in [
-            ("", 100, 100),
-            ("interval = \"1s 500ms\"", 1500, 1500),
-            ("interval = \"30s\"", 30_000, 10_000),
-            ("interval = \"10ms\"\ntimeout = \"100ms\"", 10, 100),
-        ] {
-            let config = config_with(&format!("[uplink.health]\n{PROBE}\n{keys}"));
-            let health = config.uplinks[1].health.as_ref().expect("it is given");
-            assert_eq!(health.interval, Duration::from_millis(interval));
-            assert_eq!(health.timeout, Duration::from_millis(timeout));
-        }
     }
 
     #[test]
@@ -211,7 +178,7 @@ mod tests {
         for (target, found) in [
             ("target = \"224.0.0.1\"", "is 224.0.0.1, a multicast address"),
             ("target = \"127.0.0.53\"", "is 127.0.0.53, a loopback address"),
-            ("target = \"dns.example\"", "is \"dns.example\", not an IPv4 address"),
+            ("target = \"dns.example\"", "is \"dns.example\", not an address"),
         ] {
             assert_eq!(
                 complaints(&format!("health.probes = [{{ kind = \"icmp\", {target} }}]")),
@@ -225,11 +192,13 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_given_once_and_few() {
+    fn probes_are_given_once_and_few() {
         let probe = |last: usize| format!("{{ kind = \"icmp\", target = \"192.0.2.{last}\" }}");
         assert_eq!(
             complaints(&format!("health.probes = [{}, {}]", probe(1), probe(1))),
-            ["9:59: uplink \"cable\": health.probes[1] has 192.0.2.1 again; give each target once"]
+            [
+                "9:59: uplink \"cable\": health.probes[1] has icmp 192.0.2.1 again; give each probe once"
+            ]
         );
         let nine: Vec<String> = (1..=9).map(probe).collect();
         assert_eq!(
@@ -239,15 +208,24 @@ mod tests {
     }
 
     #[test]
-    fn only_icmp_is_there_yet() {
-        assert_eq!(
-            complaints("health.probes = [{ kind = \"http\", url = \"http://192.0.2.1/\" }]"),
-            ["9:27: uplink \"cable\": health.probes[0].kind \"http\" is not supported yet; use \
-                 \"icmp\""]
-        );
-        assert_eq!(
-            complaints("health.probes = [{ kind = \"imcp\", target = \"192.0.2.1\" }]"),
-            ["9:27: uplink \"cable\": health.probes[0].kind is \"imcp\"; give \"icmp\""]
-        );
+    fn the_quorum_is_any_all_or_so_many_of_the_probes() {
+        let with = |quorum: &str| format!("[uplink.health]\n{PROBE}\nquorum = {quorum}");
+        for (given, quorum) in
+            [("\"any\"", Quorum::Any), ("\"all\"", Quorum::All), ("1", Quorum::AtLeast(1))]
+        {
+            let config = config_with(&with(given));
+            assert_eq!(config.uplinks[1].health.as_ref().expect("it is given").quorum, quorum);
+        }
+        for (given, found) in [
+            ("\"most\"", format!("is \"most\"; {QUORUM}")),
+            ("true", format!("is true; {QUORUM}")),
+            ("0", "is 0; give 1 to 1 of the probes, \"any\" or \"all\"".to_owned()),
+            ("2", "is 2; give 1 to 1 of the probes, \"any\" or \"all\"".to_owned()),
+        ] {
+            assert_eq!(
+                complaints(&with(given)),
+                [format!("11:10: uplink \"cable\": health.quorum {found}")]
+            );
+        }
     }
 }

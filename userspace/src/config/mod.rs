@@ -4,6 +4,7 @@
 //! pass: a value that is wrong is reported and replaced by its default, so that the rest can be
 //! read. Nobody sees such a value, for a report with an error in it gives no configuration.
 
+mod address;
 mod bfd;
 mod desired;
 mod diagnostic;
@@ -19,6 +20,7 @@ mod ipv6;
 mod nat;
 mod nat64;
 mod ports;
+mod probe;
 mod section;
 mod settings;
 mod sla;

@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn it_needs_no_probes() {
         let config = config_with("health.hold_down = \"0s\"");
-        assert_eq!(config.uplinks[1].health.as_ref().expect("it is given").targets.len(), 0);
+        assert_eq!(config.uplinks[1].health.as_ref().expect("it is given").probes.len(), 0);
         assert!(stability("dampening = {}").dampening.is_some());
     }
 

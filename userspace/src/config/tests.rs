@@ -6,7 +6,8 @@ use std::time::Duration;
 use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
 
 use super::*;
-use crate::uplink::{Dampening, Limit, Metric, Percentile, Requirements, Sla, Stability};
+use crate::probe::{Probe, ProbeKind};
+use crate::uplink::{Dampening, Limit, Metric, Percentile, Quorum, Requirements, Sla, Stability};
 
 pub(super) const EXAMPLE: &str = include_str!("example.toml");
 
@@ -77,11 +78,15 @@ fn requirements() -> Requirements {
 fn example() -> Config {
     let probe_one = Ipv4Addr::new(192, 0, 2, 53);
     let probe_two = Ipv4Addr::new(198, 51, 100, 53);
-    let health = |targets, milliseconds| Health {
-        bfd: None,
-        targets,
+    let probe = |target: Ipv4Addr, milliseconds| Probe {
+        kind: ProbeKind::Icmp(target.into()),
         interval: Duration::from_millis(milliseconds),
         timeout: Duration::from_millis(milliseconds),
+    };
+    let health = |probes| Health {
+        bfd: None,
+        probes,
+        quorum: Quorum::Any,
         down_after: 3,
         up_after: 3,
         requirements: Requirements::default(),
@@ -117,7 +122,7 @@ fn example() -> Config {
                         authentication: None,
                     }),
                     requirements: requirements(),
-                    ..health(vec![probe_one, probe_two], 100)
+                    ..health(vec![probe(probe_one, 100), probe(probe_two, 100)])
                 }),
             },
             Uplink {
@@ -138,7 +143,7 @@ fn example() -> Config {
                     inbound: Inbound::Answers,
                     gateway: Gateway6::Auto,
                 }),
-                health: Some(health(vec![probe_one], 200)),
+                health: Some(health(vec![probe(probe_one, 200)])),
             },
         ],
         group: Group {

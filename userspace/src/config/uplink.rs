@@ -77,6 +77,9 @@ fn read(
     let gateway = section.get("gateway");
     let ipv4 = section.get("ipv4").map(|field| ipv4::read(report, &field, earlier));
     let ipv4::Ipv4 { nat44, addresses, routed } = ipv4.unwrap_or_default();
+    let ipv6 = section.get("ipv6").map(|field| ipv6::read(report, &field, earlier));
+    let health = section.get("health");
+    let health = health.and_then(|field| health::read(report, &field, ipv6.is_some()));
     Uplink {
         name: name.to_owned(),
         interface,
@@ -87,8 +90,8 @@ fn read(
         nat44,
         addresses,
         routed,
-        ipv6: section.get("ipv6").and_then(|field| ipv6::read(report, &field, earlier)),
-        health: section.get("health").and_then(|field| health::read(report, &field)),
+        ipv6: ipv6.flatten(),
+        health,
     }
 }
 

@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::ControlledUplink;
-use crate::probe::{Path, ProbeConfig, ProbeEvent, Prober};
+use crate::probe::{Path, Probe, ProbeEvent, ProbeId, Prober};
 
 /// An outcome, and the name of the uplink that was probed.
 pub(super) type UplinkProbe = (String, ProbeEvent);
@@ -13,18 +13,21 @@ pub(super) type UplinkProbe = (String, ProbeEvent);
 /// How many outcomes may wait to be judged.
 const BACKLOG: usize = 1024;
 
+/// An uplink's name, and which of its probes.
+type Key = (String, ProbeId);
+
 /// The probers of all uplinks. They end with this value.
 pub(super) struct Probers {
-    running: BTreeMap<String, Running>,
+    running: BTreeMap<Key, Running>,
     events: mpsc::Sender<UplinkProbe>,
-    /// Why the prober of an uplink could not be started, so that it is not said every second.
-    complaints: BTreeMap<String, String>,
+    /// Why a prober could not be started, so that it is not said every second.
+    complaints: BTreeMap<Key, String>,
 }
 
 struct Running {
     ifindex: u32,
-    config: ProbeConfig,
-    path: watch::Sender<Option<Path>>,
+    probe: Probe,
+    path: watch::Sender<Path>,
     /// None where the prober could not be started.
     task: Option<JoinHandle<()>>,
 }
@@ -46,48 +49,50 @@ impl Probers {
 
     /// Starts, redirects and ends probers, so that they are those of these uplinks.
     pub(super) fn update(&mut self, uplinks: &[ControlledUplink]) {
-        let is_wanted = |name: &String| uplinks.iter().any(|u| u.config().name == *name);
-        self.running.retain(|name, _| is_wanted(name));
-        self.complaints.retain(|name, _| is_wanted(name));
+        let mut wanted = BTreeMap::new();
         for uplink in uplinks {
-            self.update_one(uplink);
+            let Some(ifindex) = uplink.ifindex() else { continue };
+            let path = uplink.path();
+            for probe in uplink.config().health.iter().flat_map(|health| &health.probes) {
+                let key = (uplink.config().name.clone(), probe.id());
+                wanted.insert(key, (ifindex, path, probe));
+            }
+        }
+        self.running.retain(|key, _| wanted.contains_key(key));
+        self.complaints.retain(|key, _| wanted.contains_key(key));
+        for (key, (ifindex, path, probe)) in wanted {
+            self.update_one(key, ifindex, path, probe);
         }
     }
 
-    fn update_one(&mut self, uplink: &ControlledUplink) {
-        let name = &uplink.config().name;
-        let (Some(config), Some(ifindex)) = (probe_config(uplink), uplink.ifindex()) else {
-            self.running.remove(name);
-            return;
-        };
-        let path = uplink.source().zip(uplink.gateway_mac());
-        let path = path.map(|(source, mac)| Path { source, mac });
-        if let Some(running) = self.running.get(name)
+    fn update_one(&mut self, key: Key, ifindex: u32, path: Path, probe: &Probe) {
+        if let Some(running) = self.running.get(&key)
             && running.ifindex == ifindex
-            && running.config == config
+            && running.probe == *probe
         {
             running.path.send_if_modified(|old| std::mem::replace(old, path) != path);
             return;
         }
         let (path, receiver) = watch::channel(path);
-        let task = match self.start(name, ifindex, config.clone(), receiver) {
+        let task = match self.start(&key, ifindex, probe.clone(), receiver) {
             Ok(task) => {
-                self.complaints.remove(name);
+                self.complaints.remove(&key);
                 Some(task)
             }
             Err(error) => {
-                self.complain(name, error.to_string());
+                self.complain(&key, error.to_string());
                 None
             }
         };
-        self.running.insert(name.clone(), Running { ifindex, config, path, task });
+        self.running.insert(key, Running { ifindex, probe: probe.clone(), path, task });
     }
 
-    /// Says what is wrong with an uplink's prober once, until it is something else.
-    fn complain(&mut self, name: &str, complaint: String) {
-        if self.complaints.get(name) != Some(&complaint) {
-            log::error!("uplink {name}: cannot be probed: {complaint}");
-            self.complaints.insert(name.to_owned(), complaint);
+    /// Says what is wrong with a prober once, until it is something else.
+    fn complain(&mut self, key: &Key, complaint: String) {
+        if self.complaints.get(key) != Some(&complaint) {
+            let (uplink, probe) = key;
+            log::error!("uplink {uplink}: {probe} cannot be probed: {complaint}");
+            self.complaints.insert(key.clone(), complaint);
         }
     }
 
@@ -99,16 +104,16 @@ impl Probers {
 
     fn start(
         &self,
-        name: &str,
+        (uplink, probe_id): &Key,
         ifindex: u32,
-        config: ProbeConfig,
-        path: watch::Receiver<Option<Path>>,
+        probe: Probe,
+        path: watch::Receiver<Path>,
     ) -> io::Result<JoinHandle<()>> {
-        let prober = Prober::new(ifindex)?;
+        let prober = Prober::new(ifindex, probe)?;
         let (sender, mut outcomes) = mpsc::channel(BACKLOG);
-        let (events, name) = (self.events.clone(), name.to_owned());
+        let (events, name) = (self.events.clone(), uplink.clone());
+        let label = format!("uplink {uplink}: {probe_id}");
         Ok(tokio::spawn(async move {
-            let label = name.clone();
             let forward = async move {
                 while let Some(outcome) = outcomes.recv().await {
                     if events.send((name.clone(), outcome)).await.is_err() {
@@ -116,19 +121,10 @@ impl Probers {
                     }
                 }
             };
-            let (ended, ()) = tokio::join!(prober.run(config, path, sender), forward);
+            let (ended, ()) = tokio::join!(prober.run(path, sender), forward);
             if let Err(error) = ended {
-                log::error!("uplink {label}: the prober has stopped: {error}");
+                log::error!("{label}: the prober has stopped: {error}");
             }
         }))
     }
-}
-
-fn probe_config(uplink: &ControlledUplink) -> Option<ProbeConfig> {
-    let health = uplink.config().health.as_ref();
-    health.filter(|health| !health.targets.is_empty()).map(|health| ProbeConfig {
-        targets: health.targets.clone(),
-        interval: health.interval,
-        timeout: health.timeout,
-    })
 }

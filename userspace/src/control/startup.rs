@@ -209,7 +209,10 @@ fn check_vlan<'f>(uplink: &config::Uplink, facts: &'f Snapshot) -> Result<Attach
     let is_spared = uplink.gateway_mac.is_some()
         && uplink.gateway != Gateway::Auto
         && !uplink.addresses.is_empty()
-        && uplink.health.as_ref().is_none_or(|health| health.targets.is_empty());
+        && uplink
+            .health
+            .as_ref()
+            .is_none_or(|health| health.probes.is_empty() && health.bfd.is_none());
     Attachment::find(facts, &uplink.interface, uplink.vlan)
         .filter(|attachment| is_spared || attachment.own.is_some())
         .ok_or_else(|| Unfit::NoVlan {

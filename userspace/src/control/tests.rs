@@ -6,6 +6,7 @@ mod lan;
 mod last_resort;
 mod nat;
 mod nat66;
+mod path;
 mod routed;
 mod sla;
 mod vlan;

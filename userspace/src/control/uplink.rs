@@ -11,8 +11,10 @@ use super::routed::RoutedSide;
 use super::uplink6::{Ipv6Side, Surroundings};
 use crate::config::{self, Gateway};
 use crate::netlink::{Resolution, Snapshot};
-use crate::probe::{Outcome, ProbeEvent};
-use crate::uplink::{Event, Interface, Monitor, NextHop, Requirements, State, Thresholds, Verdict};
+use crate::probe::{Outcome, Path, Probe, ProbeEvent, ProbeId, Side};
+use crate::uplink::{
+    Event, Interface, Monitor, NextHop, Quorum, Requirements, State, Thresholds, Verdict,
+};
 
 /// An uplink as it is configured, what is known of it, and what is made of that.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub struct ControlledUplink {
     /// It carries traffic although it is down: no other is up.
     pub(super) is_last_resort: bool,
     ifindex: Option<u32>,
+    /// The MAC of its interface.
+    mac: Option<[u8; 6]>,
     address: Option<Ipv4Addr>,
     /// Where the gateway's own packets come from.
     source: Option<Ipv4Addr>,
@@ -34,7 +38,7 @@ pub struct ControlledUplink {
     /// What the data plane is to know: the last that was complete.
     record: Option<Record>,
     routed: RoutedSide,
-    outcomes: BTreeMap<Ipv4Addr, Outcome>,
+    outcomes: BTreeMap<ProbeId, Outcome>,
     ipv6: Ipv6Side,
     pub(super) session: Session,
 }
@@ -49,9 +53,9 @@ struct Record {
 
 impl ControlledUplink {
     pub(super) fn new(id: u8, config: config::Uplink, now: Instant) -> Self {
-        let (targets, thresholds) = (targets(&config), thresholds(&config));
+        let (probes, thresholds) = (probes(&config), thresholds(&config));
         let requirements = requirements(&config);
-        let mut monitor = Monitor::new(&*config.interface, targets, thresholds, requirements, now);
+        let mut monitor = Monitor::new(&*config.interface, &probes, thresholds, requirements, now);
         let session = Session::new(&config);
         monitor.apply([Event::Bfd(session.state.clone())], now);
         Self {
@@ -60,6 +64,7 @@ impl ControlledUplink {
             monitor,
             is_last_resort: false,
             ifindex: None,
+            mac: None,
             address: None,
             source: None,
             gateway: None,
@@ -80,9 +85,9 @@ impl ControlledUplink {
             self.session = Session::new(&config);
             self.monitor.apply([Event::Bfd(self.session.state.clone())], now);
         }
-        let targets = targets(&config);
-        self.monitor.reconfigure(targets, thresholds(&config), requirements(&config), now);
-        self.outcomes.retain(|target, _| targets.contains(target));
+        let probes = probes(&config);
+        self.monitor.reconfigure(&probes, thresholds(&config), requirements(&config), now);
+        self.outcomes.retain(|probe, _| probes.contains(probe));
         if config.ipv6.is_none() {
             self.ipv6 = Ipv6Side::default();
         }
@@ -108,6 +113,7 @@ impl ControlledUplink {
         let interface = interface_state(attachment.as_ref());
         let own = attachment.and_then(|attachment| attachment.own);
         self.ifindex = own.map(|(index, _)| index);
+        self.mac = own.and_then(|(_, link)| link.mac);
         self.gateway = match self.config.gateway {
             Gateway::Address(address) => Some(address),
             Gateway::Auto => self.ifindex.and_then(|index| facts.default_gateway(index)),
@@ -243,11 +249,11 @@ impl ControlledUplink {
     pub(super) fn probed(&mut self, event: ProbeEvent, now: Instant) {
         let rtt = match event.outcome {
             Outcome::Answered { rtt } => Some(rtt),
-            Outcome::Lost | Outcome::Failed(_) => None,
+            Outcome::Lost | Outcome::Wrong(_) | Outcome::Failed(_) => None,
         };
-        self.monitor.probed(event.target, event.sent_at, rtt, now);
-        if targets(&self.config).contains(&event.target) {
-            self.outcomes.insert(event.target, event.outcome);
+        self.monitor.probed(&event.probe, event.sent_at, rtt, now);
+        if probes(&self.config).contains(&event.probe) {
+            self.outcomes.insert(event.probe, event.outcome);
         }
     }
 
@@ -328,6 +334,13 @@ impl ControlledUplink {
         self.source
     }
 
+    /// What its probes need to know.
+    pub fn path(&self) -> Path {
+        let Self { mac, source, gateway, gateway_mac, .. } = *self;
+        let ipv4 = Side { source, gateway, gateway_mac };
+        Path { mac, ipv4, ipv6: self.ipv6.path(), link_local: self.ipv6.link_local() }
+    }
+
     /// All public addresses that flows are translated to, where known.
     pub fn public_addresses(&self) -> &[Ipv4Addr] {
         if !self.config.nat44 {
@@ -349,9 +362,9 @@ impl ControlledUplink {
         self.gateway_mac
     }
 
-    /// What became of the latest probe of this target.
-    pub fn last_outcome(&self, target: Ipv4Addr) -> Option<&Outcome> {
-        self.outcomes.get(&target)
+    /// What became of this probe when it was sent last.
+    pub fn last_outcome(&self, probe: &ProbeId) -> Option<&Outcome> {
+        self.outcomes.get(probe)
     }
 
     /// Whether private sources may leave by it while it is up: without an address, what it routes keeps
@@ -401,16 +414,20 @@ fn interface_state(attachment: Option<&Attachment<'_>>) -> Interface {
     }
 }
 
-fn targets(config: &config::Uplink) -> &[Ipv4Addr] {
-    config.health.as_ref().map_or(&[], |health| health.targets.as_slice())
+fn probes(config: &config::Uplink) -> Vec<ProbeId> {
+    config.health.iter().flat_map(|health| &health.probes).map(Probe::id).collect()
 }
 
 /// Without probes the thresholds do not matter.
 fn thresholds(config: &config::Uplink) -> Thresholds {
-    config.health.as_ref().map_or(Thresholds { down_after: 1, up_after: 1 }, |health| Thresholds {
-        down_after: health.down_after,
-        up_after: health.up_after,
-    })
+    config.health.as_ref().map_or(
+        Thresholds { down_after: 1, up_after: 1, quorum: Quorum::Any },
+        |health| Thresholds {
+            down_after: health.down_after,
+            up_after: health.up_after,
+            quorum: health.quorum,
+        },
+    )
 }
 
 fn requirements(config: &config::Uplink) -> Requirements {

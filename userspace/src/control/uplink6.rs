@@ -1,4 +1,4 @@
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
 
 use ipnet::Ipv6Net;
@@ -10,6 +10,7 @@ use super::inquiry::Inquiry;
 use super::uplink::packet_size;
 use crate::config::{self, Gateway6};
 use crate::netlink::Snapshot;
+use crate::probe::Side;
 
 /// What an uplink needs to carry IPv6, as far as it is known.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,10 @@ pub(super) struct Ipv6Side {
     gateway_mac: Option<[u8; 6]>,
     /// What the LAN's hosts share, where they do.
     address: Option<Ipv6Addr>,
+    /// Where the gateway's own packets come from.
+    source: Option<Ipv6Addr>,
+    /// The link-local address of the interface.
+    link_local: Option<Ipv6Addr>,
     inquiry: Inquiry,
     /// What the data plane is to know: the last that was complete.
     record: Option<Uplink6>,
@@ -52,6 +57,9 @@ impl Ipv6Side {
             Gateway6::Auto => self.ifindex.and_then(|index| facts.default_gateway6(index)),
         };
         self.address = self.choose_address(config, facts, taken);
+        self.source = self.choose_source(config, facts);
+        let own = self.ifindex.into_iter().flat_map(|index| facts.ipv6_addresses(index));
+        self.link_local = own.map(|(own, _)| own).find(Ipv6Addr::is_unicast_link_local);
         // By another mode would leave what this one is to translate.
         self.record = self.record.filter(|record| record.mode == mode_of(config) as u8);
         let running = attachment.is(|link| link.admin_up && link.carrier);
@@ -101,10 +109,37 @@ impl Ipv6Side {
         }
     }
 
+    /// One of the interface's own addresses; else one that the kernel has elsewhere, of the uplink's
+    /// prefixes: a provider that gives a prefix may give its link no address.
+    fn choose_source(&self, config: &config::Ipv6, facts: &Snapshot) -> Option<Ipv6Addr> {
+        let own = address6::choose(facts.ranked_ipv6_addresses(self.ifindex?), self.source);
+        let routed = || {
+            facts.local_addresses().find_map(|address| match address {
+                IpAddr::V6(address) => {
+                    let is_routed = |prefix: &Ipv6Net| prefix.contains(&address);
+                    config.prefixes.iter().any(is_routed).then_some(address)
+                }
+                IpAddr::V4(_) => None,
+            })
+        };
+        own.or_else(routed)
+    }
+
     /// The interface and the address of which the kernel is to find the MAC now, if any.
     pub(super) fn resolution_due(&mut self, now: Instant) -> Option<(u32, Ipv6Addr)> {
         let wanted = self.ifindex.zip(self.gateway)?;
         self.inquiry.is_due(now).then_some(wanted)
+    }
+
+    /// What probes by IPv6 need to know.
+    pub(super) fn path(&self) -> Side<Ipv6Addr> {
+        let Self { source, gateway, gateway_mac, .. } = *self;
+        Side { source, gateway, gateway_mac }
+    }
+
+    /// The link-local address of the interface, where it has one.
+    pub(super) fn link_local(&self) -> Option<Ipv6Addr> {
+        self.link_local
     }
 
     /// The next hop, where known.

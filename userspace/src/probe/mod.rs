@@ -1,14 +1,21 @@
-//! ICMP echo probes that leave by one uplink and no other.
+//! Probes that leave by one uplink and no other.
 //!
-//! A [`Prober`] sends frames out of its interface itself, to the next hop's MAC, so neither the
-//! kernel's routes nor its reverse path filter have a say. What an answer is and when a probe is
-//! lost is decided by an [`EchoSession`], which knows neither sockets nor clocks.
+//! Each [`Probe`] has a [`Prober`] with its own schedule and its own sockets, so one that hangs delays no
+//! other. Some are [frames](frame) that the daemon makes itself, the others [exchanges](exchange) over
+//! sockets of the kernel's. None needs traffic on the uplink.
 
-mod echo;
+mod definition;
+mod event;
+mod exchange;
+mod frame;
+mod id;
+mod path;
 mod prober;
-mod session;
-mod socket;
+mod receive;
 
-pub use prober::{Path, ProbeConfig, Prober};
-pub use session::{EchoSession, Outcome, ProbeEvent};
-pub(crate) use socket::to_instant;
+pub use definition::{DnsProbe, DnsRecord, HttpProbe, Probe, ProbeKind};
+pub use event::{Outcome, ProbeEvent};
+pub use id::ProbeId;
+pub use path::{Path, Side};
+pub use prober::{Prober, obstacle};
+pub(crate) use receive::to_instant;

@@ -4,17 +4,21 @@ use std::time::{Duration, Instant};
 
 use humantime::format_duration;
 
-use super::Reason;
 use super::streaks::Streaks;
+use super::{Quorum, Reason};
 use crate::bfd::Diagnostic;
+use crate::probe::ProbeId;
 
-/// How many probes it takes to believe a change. Both are at least one, and zero is taken as that.
+/// How many probes it takes to believe a change. Both counts are at least one, and zero is taken as
+/// that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// So many probes of every target lost one after the other take the uplink down.
+    /// A probe that is lost so many times one after the other is failing.
     pub down_after: u32,
-    /// So many probes of one target answered one after the other bring it back.
+    /// A probe that is answered so many times one after the other is answering again.
     pub up_after: u32,
+    /// How many have to be answering. Where the others are failing, the uplink is down.
+    pub quorum: Quorum,
 }
 
 /// Whether an uplink is fit for traffic.
@@ -126,9 +130,9 @@ pub enum Event {
     NextHop(NextHop),
     /// A probe has been judged.
     Probe {
-        /// Who was asked.
-        target: Ipv4Addr,
-        /// When.
+        /// Which one.
+        probe: ProbeId,
+        /// When it was sent.
         sent_at: Instant,
         /// Whether the answer came in time.
         answered: bool,
@@ -153,11 +157,11 @@ pub struct Health {
 }
 
 impl Health {
-    /// An uplink over the interface of this name, of which nothing is known yet. Without targets it
+    /// An uplink over the interface of this name, of which nothing is known yet. Without probes it
     /// is up as soon as it has carrier, an address and the MAC of a next hop.
     pub fn new(
         interface: impl Into<String>,
-        targets: &[Ipv4Addr],
+        probes: &[ProbeId],
         thresholds: Thresholds,
         now: Instant,
     ) -> Self {
@@ -170,7 +174,7 @@ impl Health {
             has_address: false,
             next_hop: NextHop::Unknown,
             bfd: Bfd::None,
-            streaks: Streaks::new(targets),
+            streaks: Streaks::new(probes),
             judged: false,
             verdict: Verdict { state: State::Down, since: now, reason, until: None },
         }
@@ -189,8 +193,8 @@ impl Health {
             Event::Interface(interface) => self.interface = interface,
             Event::Address(has_address) => self.has_address = has_address,
             Event::NextHop(next_hop) => self.next_hop = next_hop,
-            Event::Probe { target, sent_at, answered } => {
-                self.streaks.record(target, sent_at, answered);
+            Event::Probe { probe, sent_at, answered } => {
+                self.streaks.record(&probe, sent_at, answered);
             }
         }
         if was_hindered || self.is_hindered() {
@@ -199,16 +203,16 @@ impl Health {
         self.judge(now)
     }
 
-    /// Goes over to other targets and thresholds, without forgetting what is known. Returns whether
+    /// Goes over to other probes and thresholds, without forgetting what is known. Returns whether
     /// the state has changed.
     pub fn reconfigure(
         &mut self,
-        targets: &[Ipv4Addr],
+        probes: &[ProbeId],
         thresholds: Thresholds,
         now: Instant,
     ) -> bool {
         self.thresholds = thresholds;
-        self.streaks.retarget(targets);
+        self.streaks.retarget(probes);
         self.judge(now)
     }
 
@@ -277,13 +281,20 @@ impl Health {
     }
 
     /// The state and its reason where there is no obstacle.
-    fn judge_by_probes(&self) -> (State, Reason) {
+    fn judge_by_probes(&mut self) -> (State, Reason) {
         let was_up = self.verdict.state == State::Up;
         let not_up = if self.judged { State::Down } else { State::Testing };
-        let lost = self.streaks.lost();
-        if lost >= self.thresholds.down_after.max(1) {
-            let targets = self.streaks.targets();
-            return (State::Down, Reason::ProbesUnanswered { lost, targets });
+        let down_after = self.thresholds.down_after.max(1);
+        // An uplink that has not failed before is trusted at its first answers.
+        let needed = if self.judged { self.thresholds.up_after.max(1) } else { 1 };
+        self.streaks.settle(down_after, needed);
+        let (total, answering) = (self.streaks.len(), self.streaks.answering());
+        let quorum = self.thresholds.quorum.of(total);
+        let answered = self.streaks.answered(quorum, needed);
+        let awaiting = Reason::AwaitingProbes { answered, needed };
+        if total - self.streaks.failing() < quorum {
+            let unanswered = |(lost, probes)| Reason::ProbesUnanswered { lost, probes };
+            return (State::Down, self.streaks.lost(down_after).map_or(awaiting, unanswered));
         }
         if was_up {
             return (State::Up, self.verdict.reason.clone());
@@ -294,14 +305,7 @@ impl Health {
         if self.streaks.is_empty() {
             return (State::Up, Reason::Ready);
         }
-        // An uplink that has not failed before is trusted at its first answer.
-        let needed = if self.judged { self.thresholds.up_after.max(1) } else { 1 };
-        let answered = self.streaks.answered();
-        if answered >= needed {
-            (State::Up, Reason::ProbesAnswered)
-        } else {
-            (not_up, Reason::AwaitingProbes { answered, needed })
-        }
+        if answering >= quorum { (State::Up, Reason::ProbesAnswered) } else { (not_up, awaiting) }
     }
 }
 

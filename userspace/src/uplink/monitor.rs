@@ -1,10 +1,10 @@
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use super::gate::{Gate, Stability};
 use super::quality::{Measurements, Quality};
 use super::sla::{Compliance, Sla};
 use super::{Event, Health, Reason, State, Thresholds, Verdict};
+use crate::probe::ProbeId;
 
 /// What is asked of an uplink beside that it works.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Monitor {
     /// An uplink over the interface of this name, of which nothing is known yet.
     pub fn new(
         interface: impl Into<String>,
-        targets: &[Ipv4Addr],
+        targets: &[ProbeId],
         thresholds: Thresholds,
         requirements: Requirements,
         now: Instant,
@@ -81,7 +81,7 @@ impl Monitor {
     /// Takes in how long the answer to a probe took, or that there was none.
     pub fn probed(
         &mut self,
-        target: Ipv4Addr,
+        target: &ProbeId,
         sent_at: Instant,
         rtt: Option<Duration>,
         now: Instant,
@@ -90,7 +90,7 @@ impl Monitor {
         self.measurements.record(target, sent_at, rtt, now, sla.window);
         self.compliance.measure(sla, &self.measurements, now);
         let answered = rtt.is_some();
-        self.apply([Event::Probe { target, sent_at, answered }], now);
+        self.apply([Event::Probe { probe: target.clone(), sent_at, answered }], now);
     }
 
     /// When time alone will change the verdict, if [`Self::apply`] is called then.
@@ -101,7 +101,7 @@ impl Monitor {
     /// Goes over to others, without forgetting what is known.
     pub fn reconfigure(
         &mut self,
-        targets: &[Ipv4Addr],
+        targets: &[ProbeId],
         thresholds: Thresholds,
         requirements: Requirements,
         now: Instant,

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use super::window::{Percentiles, Window, delay_variations};
+use crate::probe::ProbeId;
 
 /// How good an uplink's path is, as its latest probes show.
 ///
@@ -22,15 +22,15 @@ pub struct Quality {
 /// The latest probes of each target.
 #[derive(Clone, Debug)]
 pub(super) struct Measurements {
-    targets: BTreeMap<Ipv4Addr, Window>,
+    targets: BTreeMap<ProbeId, Window>,
     /// Probes that were sent before do not count.
     counted_from: Option<Instant>,
 }
 
 impl Measurements {
     /// No probe of any of these targets has been judged.
-    pub(super) fn new(targets: &[Ipv4Addr]) -> Self {
-        let targets = targets.iter().map(|target| (*target, Window::default())).collect();
+    pub(super) fn new(targets: &[ProbeId]) -> Self {
+        let targets = targets.iter().map(|target| (target.clone(), Window::default())).collect();
         Self { targets, counted_from: None }
     }
 
@@ -38,7 +38,7 @@ impl Measurements {
     /// One of an unknown target does not count.
     pub(super) fn record(
         &mut self,
-        target: Ipv4Addr,
+        target: &ProbeId,
         sent_at: Instant,
         rtt: Option<Duration>,
         now: Instant,
@@ -47,7 +47,7 @@ impl Measurements {
         if Some(sent_at) < self.counted_from {
             return;
         }
-        if let Some(known) = self.targets.get_mut(&target) {
+        if let Some(known) = self.targets.get_mut(target) {
             known.record(sent_at, rtt, now, window);
         }
     }
@@ -59,9 +59,9 @@ impl Measurements {
     }
 
     /// Goes over to these targets; what is known of those that stay is kept.
-    pub(super) fn retarget(&mut self, targets: &[Ipv4Addr]) {
+    pub(super) fn retarget(&mut self, targets: &[ProbeId]) {
         let mut known = std::mem::take(&mut self.targets);
-        let window = |target: &Ipv4Addr| (*target, known.remove(target).unwrap_or_default());
+        let window = |target: &ProbeId| (target.clone(), known.remove(target).unwrap_or_default());
         self.targets = targets.iter().map(window).collect();
     }
 
@@ -110,6 +110,8 @@ fn better<T>(one: Option<T>, other: Option<T>, min: impl FnOnce(T, T) -> T) -> O
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     const NEAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
@@ -126,12 +128,18 @@ mod tests {
 
     /// Probes of each target in turn, a hundred milliseconds from one to the next.
     fn measure(outcomes: &[(Ipv4Addr, &[Option<Duration>])], start: Instant) -> Measurements {
-        let targets: Vec<_> = outcomes.iter().map(|(target, _)| *target).collect();
+        let targets: Vec<_> = outcomes.iter().map(|(target, _)| ProbeId::icmp(*target)).collect();
         let mut measurements = Measurements::new(&targets);
         for (target, rtts) in outcomes {
             for (rtt, number) in rtts.iter().zip(0..) {
                 let sent_at = start + number * ms(100);
-                measurements.record(*target, sent_at, *rtt, sent_at + ms(100), WINDOW);
+                measurements.record(
+                    &ProbeId::icmp(*target),
+                    sent_at,
+                    *rtt,
+                    sent_at + ms(100),
+                    WINDOW,
+                );
             }
         }
         measurements
@@ -182,7 +190,10 @@ mod tests {
         assert_eq!(known(3), [true, true, false]);
         assert_eq!(known(5), [true, false, false]);
         assert_eq!(known(6), [false, false, false]);
-        assert_eq!(Measurements::new(&[NEAR]).quality(WINDOW, 0, start), Quality::default());
+        assert_eq!(
+            Measurements::new(&[ProbeId::icmp(NEAR)]).quality(WINDOW, 0, start),
+            Quality::default()
+        );
     }
 
     #[test]
@@ -191,9 +202,9 @@ mod tests {
         let mut measurements = measure(&[(NEAR, &[Some(ms(5)); 4])], start);
         let again = start + ms(400);
         measurements.restart(again);
-        measurements.record(NEAR, start + ms(399), None, again, WINDOW);
+        measurements.record(&ProbeId::icmp(NEAR), start + ms(399), None, again, WINDOW);
         assert_eq!(measurements.quality(WINDOW, 1, again), Quality::default());
-        measurements.record(NEAR, again, Some(ms(7)), again + ms(7), WINDOW);
+        measurements.record(&ProbeId::icmp(NEAR), again, Some(ms(7)), again + ms(7), WINDOW);
         assert_eq!(measurements.quality(WINDOW, 1, again + ms(7)).loss_ppm, Some(0));
     }
 
@@ -201,11 +212,17 @@ mod tests {
     fn other_targets_keep_what_is_known_of_those_that_stay() {
         let start = Instant::now();
         let mut measurements = measure(&[(NEAR, &[None; 4]), (FAR, &[Some(ms(5)); 4])], start);
-        measurements.retarget(&[NEAR]);
+        measurements.retarget(&[ProbeId::icmp(NEAR)]);
         let loss =
             |measurements: &Measurements| measurements.quality(WINDOW, 1, start + ms(400)).loss_ppm;
         assert_eq!(loss(&measurements), Some(1_000_000));
-        measurements.record(FAR, start + ms(300), Some(ms(5)), start + ms(305), WINDOW);
+        measurements.record(
+            &ProbeId::icmp(FAR),
+            start + ms(300),
+            Some(ms(5)),
+            start + ms(305),
+            WINDOW,
+        );
         assert_eq!(loss(&measurements), Some(1_000_000));
         measurements.retarget(&[]);
         assert_eq!(loss(&measurements), None);

@@ -8,6 +8,8 @@ use super::Breach;
 
 use crate::bfd::Diagnostic;
 
+use crate::probe::ProbeId;
+
 /// Why an uplink is in the state that it is in. Its `Display` is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -48,19 +50,19 @@ pub enum Reason {
     BfdFailed(String),
     /// Some probes must be answered first.
     AwaitingProbes {
-        /// How many of one target were answered, one after the other.
+        /// How often one was answered, one time after the other.
         answered: u32,
         /// How many have to be.
         needed: u32,
     },
-    /// No target has answered for too long.
+    /// Probes have not been answered for too long.
     ProbesUnanswered {
-        /// How many probes of each target were lost, at least, one after the other.
+        /// How often each was lost, at least, one time after the other.
         lost: u32,
-        /// The targets.
-        targets: Vec<Ipv4Addr>,
+        /// Which ones.
+        probes: Vec<ProbeId>,
     },
-    /// A target has answered.
+    /// Probes have been answered.
     ProbesAnswered,
     /// All is there that can be seen without probes.
     Ready,
@@ -94,14 +96,14 @@ impl fmt::Display for Reason {
             Self::AwaitingProbes { answered, needed } => {
                 write!(f, "{answered} of {needed} probes answered so far")
             }
-            Self::ProbesUnanswered { lost, targets } => {
-                let (noun, each) = (plural(*lost), if targets.len() > 1 { "each of " } else { "" });
+            Self::ProbesUnanswered { lost, probes } => {
+                let (noun, each) = (plural(*lost), if probes.len() > 1 { "each of " } else { "" });
                 write!(f, "{lost} {noun} of {each}")?;
-                for (position, target) in targets.iter().enumerate() {
+                for (position, probe) in probes.iter().enumerate() {
                     let separator = if position == 0 { "" } else { ", " };
-                    write!(f, "{separator}{target}")?;
+                    write!(f, "{separator}{probe}")?;
                 }
-                f.write_str(" unanswered")
+                f.write_str(" failed")
             }
             Self::ProbesAnswered => f.write_str("probes answered"),
             Self::Ready => f.write_str("carrier, address and next hop are there"),
@@ -132,9 +134,9 @@ mod tests {
 
     #[test]
     fn reasons_read_as_sentences_do() {
-        let targets = vec![Ipv4Addr::new(192, 0, 2, 53), Ipv4Addr::new(192, 0, 2, 54)];
         let limit = Limit { metric: Metric::Loss, enter: 200_000, leave: 50_000 };
         let breach = Breach { limit, value: Some(400_000) };
+        let probes = [[192, 0, 2, 53], [192, 0, 2, 54]].map(ProbeId::icmp).to_vec();
         for (reason, words) in [
             (Reason::NoAddress { interface: "wan0".into() }, "no address on wan0"),
             (
@@ -142,12 +144,12 @@ mod tests {
                 "next hop 203.0.113.1 does not answer ARP",
             ),
             (
-                Reason::ProbesUnanswered { lost: 3, targets: targets[..1].into() },
-                "3 probes of 192.0.2.53 unanswered",
+                Reason::ProbesUnanswered { lost: 3, probes: probes[..1].into() },
+                "3 probes of icmp 192.0.2.53 failed",
             ),
             (
-                Reason::ProbesUnanswered { lost: 1, targets },
-                "1 probe of each of 192.0.2.53, 192.0.2.54 unanswered",
+                Reason::ProbesUnanswered { lost: 1, probes },
+                "1 probe of each of icmp 192.0.2.53, icmp 192.0.2.54 failed",
             ),
             (Reason::AwaitingProbes { answered: 2, needed: 5 }, "2 of 5 probes answered so far"),
             (

@@ -204,6 +204,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::probe::ProbeId;
 
     const TARGET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
     const LOSS: Limit = Limit { metric: Metric::Loss, enter: 200_000, leave: 50_000 };
@@ -261,11 +262,11 @@ mod tests {
     fn it_waits_for_enough_samples() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let sla = Sla { min_samples: 3, down: vec![LOSS], degraded: vec![LOSS], ..Sla::default() };
-        let mut measurements = Measurements::new(&[TARGET]);
+        let mut measurements = Measurements::new(&[ProbeId::icmp(TARGET)]);
         let mut compliance = Compliance::new(&sla);
         for lost in 1..=3 {
             let now = start + lost * second;
-            measurements.record(TARGET, now, None, now, sla.window);
+            measurements.record(&ProbeId::icmp(TARGET), now, None, now, sla.window);
             compliance.measure(&sla, &measurements, now);
             assert_eq!(compliance.down().is_empty(), lost < 3);
             assert_eq!(compliance.degraded().is_empty(), lost < 3);

@@ -2,6 +2,7 @@
 
 mod ipv6;
 mod lab;
+mod lookup;
 mod routes;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::probe::{Outcome, ProbeEvent};
+use crate::probe::{Outcome, ProbeEvent, ProbeId};
 
 pub(super) const TARGET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -28,7 +28,7 @@ pub(super) fn probed(fiber: &str, cable: &str, group: &str) -> Gateway {
 
 fn event(rtt: Option<Duration>, now: Instant) -> ProbeEvent {
     let outcome = rtt.map_or(Outcome::Lost, |rtt| Outcome::Answered { rtt });
-    ProbeEvent { target: TARGET, sent_at: now, outcome }
+    ProbeEvent { probe: ProbeId::icmp(TARGET), sent_at: now, outcome }
 }
 
 impl Gateway {

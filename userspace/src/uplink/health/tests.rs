@@ -4,10 +4,16 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod quorum;
+
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const TARGET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
 const OTHER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 54);
-const THRESHOLDS: Thresholds = Thresholds { down_after: 3, up_after: 2 };
+const THRESHOLDS: Thresholds = Thresholds { down_after: 3, up_after: 2, quorum: Quorum::Any };
+
+fn ids(targets: &[Ipv4Addr]) -> Vec<ProbeId> {
+    targets.iter().map(|target| ProbeId::icmp(*target)).collect()
+}
 
 /// An uplink, and a clock that goes on by a second with every event.
 struct Lab {
@@ -19,7 +25,7 @@ impl Lab {
     /// Nothing is known of the uplink.
     fn new(targets: &[Ipv4Addr]) -> Self {
         let now = Instant::now();
-        Self { health: Health::new("wan0", targets, THRESHOLDS, now), now }
+        Self { health: Health::new("wan0", &ids(targets), THRESHOLDS, now), now }
     }
 
     /// Carrier, address and next hop are there.
@@ -51,7 +57,7 @@ impl Lab {
 
     fn probe(&mut self, target: Ipv4Addr, answered: bool) -> State {
         let sent_at = self.now;
-        self.apply(Event::Probe { target, sent_at, answered })
+        self.apply(Event::Probe { probe: ProbeId::icmp(target), sent_at, answered })
     }
 
     fn probes(&mut self, target: Ipv4Addr, answered: bool, count: u32) {
@@ -109,7 +115,7 @@ fn an_uplink_that_never_answers_goes_down() {
     lab.probe(TARGET, false);
     assert_eq!(lab.probe(TARGET, false), State::Testing);
     assert_eq!(lab.probe(TARGET, false), State::Down);
-    assert_eq!(lab.reason(), "3 probes of 192.0.2.53 unanswered");
+    assert_eq!(lab.reason(), "3 probes of icmp 192.0.2.53 failed");
 }
 
 #[test]
@@ -144,7 +150,7 @@ fn one_target_that_answers_is_enough() {
     lab.probe(OTHER, false);
     assert_eq!(lab.probe(OTHER, false), State::Up);
     assert_eq!(lab.probe(OTHER, false), State::Down);
-    assert_eq!(lab.reason(), "3 probes of each of 192.0.2.53, 192.0.2.54 unanswered");
+    assert_eq!(lab.reason(), "3 probes of each of icmp 192.0.2.53, icmp 192.0.2.54 failed");
 }
 
 #[test]
@@ -152,8 +158,9 @@ fn a_loss_that_becomes_known_after_a_later_answer_does_not_count() {
     let mut lab = Lab::up(&[TARGET]);
     let sent_at = lab.now;
     lab.probe(TARGET, true);
+    let loss = Event::Probe { probe: ProbeId::icmp(TARGET), sent_at, answered: false };
     for _ in 0..10 {
-        assert_eq!(lab.apply(Event::Probe { target: TARGET, sent_at, answered: false }), State::Up);
+        assert_eq!(lab.apply(loss.clone()), State::Up);
     }
 }
 
@@ -188,7 +195,8 @@ fn after_a_carrier_loss_probes_have_to_be_answered_anew() {
     lab.probe(TARGET, true);
     assert_eq!(lab.apply(Event::Interface(Interface::Running)), State::Down);
     assert_eq!(lab.reason(), "0 of 2 probes answered so far");
-    let stale = Event::Probe { target: TARGET, sent_at: sent_before, answered: true };
+    let probe = ProbeId::icmp(TARGET);
+    let stale = Event::Probe { probe, sent_at: sent_before, answered: true };
     lab.apply(stale.clone());
     assert_eq!(lab.apply(stale), State::Down, "sent before the carrier came back");
     lab.probe(TARGET, true);
@@ -221,7 +229,8 @@ fn probes_that_fail_while_the_next_hop_is_looked_for_do_not_count() {
     let sent_before = lab.now;
     lab.apply(Event::NextHop(NextHop::Resolved(GATEWAY)));
     for _ in 0..3 {
-        lab.apply(Event::Probe { target: TARGET, sent_at: sent_before, answered: false });
+        let probe = ProbeId::icmp(TARGET);
+        lab.apply(Event::Probe { probe, sent_at: sent_before, answered: false });
     }
     assert_eq!(lab.probe(TARGET, true), State::Up, "trusted at the first answer all the same");
 }
@@ -230,9 +239,9 @@ fn probes_that_fail_while_the_next_hop_is_looked_for_do_not_count() {
 fn a_new_configuration_keeps_what_is_known() {
     let mut lab = Lab::up(&[TARGET]);
     lab.probe(TARGET, false);
-    let strict = Thresholds { down_after: 1, up_after: 1 };
-    assert!(!lab.health.reconfigure(&[TARGET, OTHER], strict, lab.now));
-    assert!(lab.health.reconfigure(&[TARGET], strict, lab.now));
+    let strict = Thresholds { down_after: 1, up_after: 1, ..THRESHOLDS };
+    assert!(!lab.health.reconfigure(&ids(&[TARGET, OTHER]), strict, lab.now));
+    assert!(lab.health.reconfigure(&ids(&[TARGET]), strict, lab.now));
     assert_eq!(lab.state(), State::Down);
     assert!(lab.health.reconfigure(&[], strict, lab.now));
     assert_eq!(lab.reason(), "carrier, address and next hop are there");
@@ -241,8 +250,8 @@ fn a_new_configuration_keeps_what_is_known() {
 #[test]
 fn thresholds_of_zero_are_taken_as_one() {
     let mut lab = Lab::ready(&[TARGET]);
-    let zero = Thresholds { down_after: 0, up_after: 0 };
-    lab.health.reconfigure(&[TARGET], zero, lab.now);
+    let zero = Thresholds { down_after: 0, up_after: 0, ..THRESHOLDS };
+    lab.health.reconfigure(&ids(&[TARGET]), zero, lab.now);
     assert_eq!(lab.state(), State::Testing);
     assert_eq!(lab.probe(TARGET, false), State::Down);
     assert_eq!(lab.probe(TARGET, true), State::Up);
@@ -263,8 +272,8 @@ fn event() -> impl Strategy<Value = (Event, bool)> {
     ];
     let sent_at = Instant::now();
     let probe = (any::<bool>(), any::<bool>()).prop_map(move |(first, answered)| {
-        let target = if first { TARGET } else { OTHER };
-        Event::Probe { target, sent_at, answered }
+        let probe = ProbeId::icmp(if first { TARGET } else { OTHER });
+        Event::Probe { probe, sent_at, answered }
     });
     let event = prop_oneof![
         1 => interface.prop_map(Event::Interface),

@@ -1,14 +1,16 @@
 mod property;
 mod scenarios;
 
-use super::super::{Dampening, Interface, Limit, Metric, NextHop, Percentile};
+use std::net::Ipv4Addr;
+
+use super::super::{Dampening, Interface, Limit, Metric, NextHop, Percentile, Quorum};
 use super::*;
 
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const TARGET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
 /// From one probe to the next.
 const INTERVAL: Duration = Duration::from_millis(100);
-const THRESHOLDS: Thresholds = Thresholds { down_after: 3, up_after: 3 };
+const THRESHOLDS: Thresholds = Thresholds { down_after: 3, up_after: 3, quorum: Quorum::Any };
 const DAMPENING: Dampening = Dampening {
     half_life: Duration::from_secs(15),
     suppress: 2500,
@@ -37,7 +39,7 @@ impl Lab {
     /// An uplink that has answered a probe.
     fn new(thresholds: Thresholds, requirements: Requirements) -> Self {
         let now = Instant::now();
-        let monitor = Monitor::new("wan0", &[TARGET], thresholds, requirements, now);
+        let monitor = Monitor::new("wan0", &[ProbeId::icmp(TARGET)], thresholds, requirements, now);
         let mut lab = Self {
             monitor,
             start: now,
@@ -51,7 +53,7 @@ impl Lab {
             Event::Address(true),
             Event::NextHop(NextHop::Resolved(GATEWAY)),
         ]);
-        lab.monitor.probed(TARGET, now, Some(ms(20)), now);
+        lab.monitor.probed(&ProbeId::icmp(TARGET), now, Some(ms(20)), now);
         lab.changes.clear();
         assert_eq!(lab.state(), State::Up);
         lab
@@ -99,7 +101,9 @@ impl Lab {
             self.now = at;
             match index.map(|index| self.pending.swap_remove(index)) {
                 Some((_, sent_at, rtt)) => {
-                    self.watch(|monitor, now| monitor.probed(TARGET, sent_at, rtt, now));
+                    self.watch(|monitor, now| {
+                        monitor.probed(&ProbeId::icmp(TARGET), sent_at, rtt, now);
+                    });
                 }
                 None => {
                     self.apply(&[]);
@@ -184,7 +188,7 @@ fn events_that_come_together_are_judged_together() {
 fn a_service_level_may_take_it_down() {
     let down = Limit { enter: 400_000, leave: 100_000, ..LOSS };
     let sla = Sla { down: vec![down], ..degraded_by(LOSS) };
-    let patient = Thresholds { down_after: 100, up_after: 1 };
+    let patient = Thresholds { down_after: 100, up_after: 1, quorum: Quorum::Any };
     let mut lab = Lab::new(patient, Requirements { sla, stability: held_down(ms(1000)) });
     lab.probe_well(ms(10_000));
     lab.probe(ms(3000), |_| None);
@@ -216,7 +220,7 @@ fn what_was_lost_with_the_carrier_says_nothing_of_the_path() {
 #[test]
 fn it_stays_degraded_over_a_carrier_loss_until_it_is_measured_again() {
     let sla = degraded_by(LOSS);
-    let patient = Thresholds { down_after: 100, up_after: 1 };
+    let patient = Thresholds { down_after: 100, up_after: 1, quorum: Quorum::Any };
     let mut lab = Lab::new(patient, Requirements { sla, ..Requirements::default() });
     lab.probe(ms(3000), |_| None);
     assert_eq!(lab.state(), State::Degraded);
@@ -231,14 +235,16 @@ fn it_stays_degraded_over_a_carrier_loss_until_it_is_measured_again() {
 #[test]
 fn a_new_configuration_holds_at_once() {
     let sla = degraded_by(LOSS);
-    let patient = Thresholds { down_after: 100, up_after: 1 };
+    let patient = Thresholds { down_after: 100, up_after: 1, quorum: Quorum::Any };
     let requirements = Requirements { sla, stability: held_down(ms(60_000)) };
     let mut lab = Lab::new(patient, requirements.clone());
     lab.probe(ms(3000), |_| None);
     lab.probe_well(ms(20_000));
     assert_eq!(lab.state(), State::Degraded);
     let mut reconfigure = |requirements: Requirements| {
-        lab.watch(|monitor, now| monitor.reconfigure(&[TARGET], patient, requirements, now));
+        lab.watch(|monitor, now| {
+            monitor.reconfigure(&[ProbeId::icmp(TARGET)], patient, requirements, now);
+        });
         lab.state()
     };
     assert_eq!(reconfigure(requirements.clone()), State::Degraded);
@@ -248,14 +254,16 @@ fn a_new_configuration_holds_at_once() {
 
 #[test]
 fn another_service_level_holds_at_once() {
-    let patient = Thresholds { down_after: 100, up_after: 1 };
+    let patient = Thresholds { down_after: 100, up_after: 1, quorum: Quorum::Any };
     let limits = |limits: &[Limit]| Requirements {
         sla: Sla { degraded: limits.to_vec(), ..Sla::default() },
         ..Requirements::default()
     };
     let mut lab = Lab::new(patient, limits(&[LOSS]));
     let reconfigure = |lab: &mut Lab, requirements: Requirements| {
-        lab.watch(|monitor, now| monitor.reconfigure(&[TARGET], patient, requirements, now));
+        lab.watch(|monitor, now| {
+            monitor.reconfigure(&[ProbeId::icmp(TARGET)], patient, requirements, now);
+        });
         lab.state()
     };
     lab.probe(ms(3000), |_| None);
@@ -269,7 +277,7 @@ fn another_service_level_holds_at_once() {
 #[test]
 fn what_is_down_has_lost_its_preference_too() {
     let sla = Sla { window: ms(1000), min_samples: 5, ..degraded_by(LOSS) };
-    let patient = Thresholds { down_after: 100, up_after: 1 };
+    let patient = Thresholds { down_after: 100, up_after: 1, quorum: Quorum::Any };
     let mut lab = Lab::new(patient, Requirements { sla, stability: dampened() });
     for _ in 0..2 {
         lab.probe(ms(1000), |_| None);
@@ -287,7 +295,7 @@ fn what_is_down_has_lost_its_preference_too() {
 #[test]
 fn instability_is_that_of_what_has_been_lost_more_often() {
     let requirements = Requirements { sla: degraded_by(LOSS), stability: dampened() };
-    let patient = Thresholds { down_after: 100, up_after: 1 };
+    let patient = Thresholds { down_after: 100, up_after: 1, quorum: Quorum::Any };
     let mut lab = Lab::new(patient, requirements);
     let flaps = |lab: &Lab| lab.monitor.instability(lab.now).map(|known| known.flaps);
     assert_eq!(flaps(&lab), Some(0));

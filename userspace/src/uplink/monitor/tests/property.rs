@@ -53,7 +53,7 @@ fn take(monitor: &mut Monitor, step: Step, now: Instant) {
         Step::Carrier(true) => monitor.apply([Event::Interface(Interface::Running)], now),
         Step::Carrier(false) => monitor.apply([Event::Interface(Interface::NoCarrier)], now),
         Step::Address(is_there) => monitor.apply([Event::Address(is_there)], now),
-        Step::Probe(rtt) => monitor.probed(TARGET, now, rtt, now),
+        Step::Probe(rtt) => monitor.probed(&ProbeId::icmp(TARGET), now, rtt, now),
         Step::Nothing => monitor.apply([], now),
     }
 }
@@ -92,7 +92,7 @@ proptest! {
         let mut lab = Lab::new(THRESHOLDS, requirements.clone());
         let mut naive = lab.monitor.clone();
         let plain = Requirements { stability: Stability::default(), ..requirements };
-        naive.reconfigure(&[TARGET], THRESHOLDS, plain, lab.now);
+        naive.reconfigure(&[ProbeId::icmp(TARGET)], THRESHOLDS, plain, lab.now);
         for (step, pause) in steps {
             lab.run_until(lab.now + ms(pause));
             let before = rank(lab.state());

@@ -6,7 +6,7 @@ const SECONDS_30: Duration = Duration::from_secs(30);
 /// Long enough for a window to be clean, and for what is dampened to return.
 const AFTERWARDS: Duration = Duration::from_secs(120);
 /// No run of losses takes it down.
-const PATIENT: Thresholds = Thresholds { down_after: 5, up_after: 1 };
+const PATIENT: Thresholds = Thresholds { down_after: 5, up_after: 1, quorum: Quorum::Any };
 
 /// Two of five probes are lost, in an order that is drawn anew for every five.
 fn two_of_five_lost(seed: u64) -> impl FnMut(u64) -> Option<Duration> {
@@ -70,7 +70,7 @@ fn loss_of_40_percent_is_down_where_the_configuration_says_so() {
 /// Where two losses in a row take it down, and the next answer brings it back.
 #[test]
 fn loss_of_40_percent_that_makes_it_flap_is_dampened() {
-    let nervous = Thresholds { down_after: 2, up_after: 1 };
+    let nervous = Thresholds { down_after: 2, up_after: 1, quorum: Quorum::Any };
     // A loss, another, and an answer, at least.
     let most = flaps_until_suppressed(&DAMPENING, 3 * INTERVAL);
     for seed in 0..20 {
@@ -154,7 +154,7 @@ fn a_path_that_flaps_every_300_ms_is_dampened() {
 #[test]
 fn a_carrier_that_flaps_every_300_ms_is_dampened() {
     let most = flaps_until_suppressed(&DAMPENING, ms(600));
-    let fast = Thresholds { down_after: 3, up_after: 1 };
+    let fast = Thresholds { down_after: 3, up_after: 1, quorum: Quorum::Any };
     let run = |stability| {
         let mut lab = Lab::new(fast, Requirements { stability, ..Requirements::default() });
         for _ in 0..50 {
@@ -192,7 +192,7 @@ fn a_service_level_that_flaps_is_dampened() {
     let sla = Sla { window: ms(1000), min_samples: 5, ..degraded_by(LOSS) };
     let most = flaps_until_suppressed(&DAMPENING, ms(4000));
     let run = |stability| {
-        let patient = Thresholds { down_after: 100, up_after: 1 };
+        let patient = Thresholds { down_after: 100, up_after: 1, quorum: Quorum::Any };
         let mut lab = Lab::new(patient, Requirements { sla: sla.clone(), stability });
         for _ in 0..20 {
             lab.probe(ms(1000), |_| None);

@@ -1,14 +1,12 @@
 //! ICMP echo over IPv4 (RFC 791, RFC 792), the IPv4 header included.
 
-use pointsman_ebpf::wire::checksum;
 use std::net::Ipv4Addr;
 
-const IPV4_HEADER: usize = 20;
-const ICMP_HEADER: usize = 8;
-const TOKEN: usize = 8;
+use super::checksum::checksum;
+use super::echo::{ECHO_HEADER, Echo, TOKEN, u16_at};
 
-/// The length of a request, in bytes.
-pub(super) const REQUEST: usize = IPV4_HEADER + ICMP_HEADER + TOKEN;
+const IPV4_HEADER: usize = 20;
+const REQUEST: usize = IPV4_HEADER + ECHO_HEADER + TOKEN;
 
 const PROTOCOL_ICMP: u8 = 1;
 const TYPE_REPLY: u8 = 0;
@@ -17,25 +15,10 @@ const DONT_FRAGMENT: u16 = 0x4000;
 const FRAGMENT: u16 = 0x3fff;
 const TTL: u8 = 64;
 
-/// A request, or the reply to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Echo {
-    /// Who sends it.
-    pub(super) source: Ipv4Addr,
-    /// To whom.
-    pub(super) destination: Ipv4Addr,
-    /// Tells the sender's sessions apart.
-    pub(super) identifier: u16,
-    /// Tells the requests of a session apart.
-    pub(super) sequence: u16,
-    /// What the request carries and the reply brings back.
-    pub(super) token: [u8; TOKEN],
-}
-
-impl Echo {
+impl Echo<Ipv4Addr> {
     /// The packet of a request.
-    pub(super) fn request(&self) -> [u8; REQUEST] {
-        let mut packet = [0; REQUEST];
+    pub(super) fn request(&self) -> Vec<u8> {
+        let mut packet = vec![0; REQUEST];
         let (header, icmp) = packet.split_at_mut(IPV4_HEADER);
         header[0] = 0x45;
         header[2..4].copy_from_slice(&(REQUEST as u16).to_be_bytes());
@@ -67,7 +50,7 @@ impl Echo {
         if header[9] != PROTOCOL_ICMP || u16_at(header, 6)? & FRAGMENT != 0 {
             return None;
         }
-        if icmp.len() != ICMP_HEADER + TOKEN || icmp[..2] != [TYPE_REPLY, 0] {
+        if icmp.len() != ECHO_HEADER + TOKEN || icmp[..2] != [TYPE_REPLY, 0] {
             return None;
         }
         if checksum(header) != 0 || checksum(icmp) != 0 {
@@ -78,24 +61,14 @@ impl Echo {
             destination: address_at(header, 16)?,
             identifier: u16_at(icmp, 4)?,
             sequence: u16_at(icmp, 6)?,
-            token: icmp[ICMP_HEADER..].try_into().ok()?,
+            token: icmp[ECHO_HEADER..].try_into().ok()?,
         })
     }
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
 fn address_at(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
     let octets: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
     Some(octets.into())
-}
-
-/// The Internet checksum (RFC 1071), as a number: of bytes that contain their own checksum it is
-/// zero.
-fn checksum(bytes: &[u8]) -> u16 {
-    u16::from_be(!checksum::fold(checksum::sum(bytes, 0)))
 }
 
 /// What the far end makes of a request.
@@ -117,19 +90,13 @@ mod tests {
 
     use super::*;
 
-    const ECHO: Echo = Echo {
+    const ECHO: Echo<Ipv4Addr> = Echo {
         source: Ipv4Addr::new(203, 0, 113, 2),
         destination: Ipv4Addr::new(192, 0, 2, 53),
         identifier: 0x0102,
         sequence: 0xfffe,
         token: *b"pointman",
     };
-
-    #[test]
-    fn the_checksum_is_that_of_the_example_in_rfc_1071() {
-        assert_eq!(checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2);
-        assert_eq!(checksum(&[0xff]), !0xff00);
-    }
 
     #[test]
     fn a_request_is_laid_out_as_the_rfcs_say() {
@@ -147,14 +114,14 @@ mod tests {
     fn a_reply_reads_as_the_request_turned_round() {
         let mut packet = reply_to(&ECHO.request());
         let reply = Echo { source: ECHO.destination, destination: ECHO.source, ..ECHO };
-        assert_eq!(Echo::parse_reply(&packet), Some(reply));
+        assert_eq!(Echo::<Ipv4Addr>::parse_reply(&packet), Some(reply));
         packet.extend([0xee; 10]);
-        assert_eq!(Echo::parse_reply(&packet), Some(reply), "padding does not matter");
+        assert_eq!(Echo::<Ipv4Addr>::parse_reply(&packet), Some(reply), "padding does not matter");
     }
 
     #[test]
     fn a_request_is_no_reply() {
-        assert_eq!(Echo::parse_reply(&ECHO.request()), None);
+        assert_eq!(Echo::<Ipv4Addr>::parse_reply(&ECHO.request()), None);
     }
 
     #[test]
@@ -163,7 +130,7 @@ mod tests {
         for bit in 0..packet.len() * 8 {
             let mut packet = packet.clone();
             packet[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Echo::parse_reply(&packet), None, "bit {bit}");
+            assert_eq!(Echo::<Ipv4Addr>::parse_reply(&packet), None, "bit {bit}");
         }
     }
 
@@ -171,14 +138,14 @@ mod tests {
     fn a_truncated_reply_is_none() {
         let packet = reply_to(&ECHO.request());
         for length in 0..packet.len() {
-            assert_eq!(Echo::parse_reply(&packet[..length]), None, "{length} bytes");
+            assert_eq!(Echo::<Ipv4Addr>::parse_reply(&packet[..length]), None, "{length} bytes");
         }
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = Echo::parse_reply(&bytes);
+            let _ = Echo::<Ipv4Addr>::parse_reply(&bytes);
         }
     }
 }

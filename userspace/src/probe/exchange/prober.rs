@@ -1,0 +1,105 @@
+use std::io;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use nix::net::if_::if_indextoname;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+
+use super::patience::Patience;
+use super::socket::Bound;
+use super::{Exchange, Failure, Obstacle};
+use crate::netlink::Lookup;
+use crate::probe::prober::Listener;
+use crate::probe::{Outcome, Path, Probe};
+
+/// Probes by exchanges through one interface.
+pub(crate) struct ExchangeProber {
+    interface: NonZeroU32,
+    name: String,
+    exchange: Exchange,
+    lookup: Lookup,
+}
+
+impl ExchangeProber {
+    /// Of this interface of the calling thread's network namespace, for a probe that sockets ask; else
+    /// there is none.
+    pub(crate) fn new(interface: u32, probe: &Probe) -> io::Result<Option<Self>> {
+        let Some(exchange) = Exchange::of(&probe.kind) else {
+            return Ok(None);
+        };
+        let name = if_indextoname(interface)?.to_string_lossy().into_owned();
+        // Of an interface that does not exist, this name is empty; none has the index zero.
+        let existing = NonZeroU32::new(interface).filter(|_| !name.is_empty());
+        let interface = existing.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
+        let lookup = Lookup::new().map_err(io::Error::other)?;
+        Ok(Some(Self { interface, name, exchange, lookup }))
+    }
+
+    /// Probes every interval, over the path of the moment, until nobody listens any more. An exchange
+    /// that hangs does not delay the next one.
+    pub(crate) async fn run(
+        mut self,
+        probe: &Probe,
+        mut path: watch::Receiver<Path>,
+        listener: &Listener,
+    ) -> io::Result<()> {
+        let mut ticks = interval(probe.interval);
+        // Probes that a stall has prevented are not made up for.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut under_way = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some(judged) = under_way.join_next() => {
+                    listener.tell(judged.map_err(io::Error::other)?).await;
+                }
+                _ = ticks.tick() => {
+                    let now = Instant::now();
+                    let path = *path.borrow_and_update();
+                    let target = self.exchange.target().ip();
+                    let interface = (self.interface, self.name.as_str());
+                    match Obstacle::check(&mut self.lookup, interface, &path, target) {
+                        Ok(source) => {
+                            let bound = Bound { interface: self.interface, source };
+                            let (exchange, timeout) = (self.exchange.clone(), probe.timeout);
+                            under_way.spawn(async move {
+                                (now, conduct(&exchange, bound, timeout, now).await)
+                            });
+                        }
+                        Err(obstacle) => {
+                            listener.tell((now, Outcome::Failed(obstacle.to_string()))).await;
+                        }
+                    }
+                }
+                () = listener.gone() => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Conducts an exchange that starts now, as long as there is time for it.
+async fn conduct(exchange: &Exchange, bound: Bound, timeout: Duration, now: Instant) -> Outcome {
+    let mut patience = Patience::new(timeout, now);
+    let answer = exchange.run(bound, now);
+    tokio::pin!(answer);
+    let answer = loop {
+        tokio::select! {
+            biased;
+            answer = &mut answer => break answer,
+            () = sleep_until(patience.deadline().into()) => {
+                if patience.is_over(Instant::now()) {
+                    return Outcome::Lost;
+                }
+            }
+        }
+    };
+    match answer {
+        Ok(Some(rtt)) if rtt > timeout => Outcome::Lost,
+        // Nobody knows how much of the time a process was held up.
+        Ok(rtt) => Outcome::Answered { rtt: rtt.unwrap_or_else(|| now.elapsed().min(timeout)) },
+        Err(Failure::Wrong(reason)) => Outcome::Wrong(reason),
+        Err(Failure::Unsent(reason)) => Outcome::Failed(reason),
+    }
+}
