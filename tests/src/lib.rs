@@ -10,13 +10,17 @@
 
 mod cable;
 mod error;
+mod impairment;
 mod independent;
 mod namespace;
 mod nic;
+mod packet_socket;
 mod permission;
 pub mod plan;
 pub mod plan6;
 mod program;
+mod realtime;
+mod relay;
 mod site;
 mod site6;
 mod wait;
@@ -24,8 +28,12 @@ pub mod xdp;
 
 pub use cable::{Cable, CableOptions, Pass};
 pub use error::LabError;
+pub use impairment::{Impairer, Impairment};
 pub use namespace::Namespace;
 pub use nic::{Mac, Nic};
+pub use packet_socket::PacketSocket;
 pub use permission::{Refusal, may_run};
+pub use realtime::claim_realtime;
+pub use relay::{Direction, Relay};
 pub use site::{Builder, Site, Uplink};
 pub use wait::wait_until;

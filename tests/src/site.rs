@@ -1,7 +1,7 @@
 use std::{fmt::Write as _, net::Ipv4Addr, time::Instant};
 
 use crate::{
-    Cable, CableOptions, LabError, Namespace, Nic, Pass,
+    Cable, CableOptions, LabError, Namespace, Nic, Pass, Relay,
     plan::{self, LAN_GATEWAY, LAN_PREFIX, NEIGHBOUR, SERVER, UPLINK_PREFIX},
 };
 
@@ -46,6 +46,8 @@ pub struct Uplink {
     pub isp: Namespace,
     /// The cable from the gateway to the provider.
     pub access: Cable,
+    /// What impairs that cable, if it can be: see [`Builder::impaired`].
+    pub relay: Option<Relay>,
     /// The cable from the provider to the server.
     pub transit: Cable,
     /// The provider's address on the access cable.
@@ -61,11 +63,18 @@ pub struct Builder {
     client_addresses: usize,
     neighbour: bool,
     receive_offload: bool,
+    seed: Option<u64>,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { uplinks: 2, client_addresses: 1, neighbour: false, receive_offload: false }
+        Self {
+            uplinks: 2,
+            client_addresses: 1,
+            neighbour: false,
+            receive_offload: false,
+            seed: None,
+        }
     }
 }
 
@@ -93,6 +102,13 @@ impl Builder {
     /// bulk TCP. Not unless set.
     pub fn receive_offload(mut self, on: bool) -> Self {
         self.receive_offload = on;
+        self
+    }
+
+    /// Whether the cables between gateway and providers can lose, delay and mistreat frames, by
+    /// [`Uplink::relay`], and by which seed. They cannot unless set.
+    pub fn impaired(mut self, seed: impl Into<Option<u64>>) -> Self {
+        self.seed = seed.into();
         self
     }
 
@@ -175,8 +191,7 @@ impl Builder {
         server: &Namespace,
     ) -> Result<Uplink, LabError> {
         let isp = Namespace::new(&format!("isp-{}", plan::letter(index)))?;
-        let wan = format!("wan{index}");
-        let access = Cable::new(gateway, &wan, &isp, "customer", self.gateway_cable())?;
+        let (access, relay) = self.access(index, gateway, &isp)?;
         let port = format!("isp{index}");
         let options =
             CableOptions { receive_offload: self.receive_offload, ..CableOptions::default() };
@@ -188,8 +203,8 @@ impl Builder {
         let isp_transit = plan::host(plan::transit_network(index), 1);
         let server_transit = plan::host(plan::transit_network(index), 2);
         gateway.ip(&format!(
-            "address add {gateway_address}/{UPLINK_PREFIX} dev {wan}\n\
-             route add default via {isp_address} dev {wan} metric {}",
+            "address add {gateway_address}/{UPLINK_PREFIX} dev wan{index}\n\
+             route add default via {isp_address} dev wan{index} metric {}",
             100 + index
         ))?;
         isp.ip(&format!(
@@ -202,7 +217,23 @@ impl Builder {
             "address add {server_transit}/30 dev {port}\n\
              route add {network}/{UPLINK_PREFIX} via {isp_transit} src {SERVER}"
         ))?;
-        Ok(Uplink { isp, access, transit, isp_address, gateway_address })
+        Ok(Uplink { isp, access, relay, transit, isp_address, gateway_address })
+    }
+
+    /// The cable between gateway and provider, and what impairs it where it is to be.
+    fn access(
+        self,
+        index: usize,
+        gateway: &Namespace,
+        isp: &Namespace,
+    ) -> Result<(Cable, Option<Relay>), LabError> {
+        let (wan, options) = (format!("wan{index}"), self.gateway_cable());
+        let Some(seed) = self.seed else {
+            return Ok((Cable::new(gateway, &wan, isp, "customer", options)?, None));
+        };
+        let seed = seed.wrapping_add(index as u64);
+        let (cable, relay) = Cable::impaired(gateway, &wan, isp, "customer", options, seed)?;
+        Ok((cable, Some(relay)))
     }
 }
 
