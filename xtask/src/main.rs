@@ -46,7 +46,8 @@ enum Verb {
     },
     /// Checks style, formatting, lints on the host and the BPF target, and documentation.
     Lint,
-    /// Measures forwarding in the laboratory; `--quick` and `--json` are the usual arguments.
+    /// Measures forwarding in the laboratory, or, as `bench failover`, how long traffic is interrupted when an
+    /// uplink dies; `--quick` and `--json` are the usual arguments.
     Bench {
         /// Arguments for the benchmark.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]

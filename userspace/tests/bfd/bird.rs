@@ -69,6 +69,14 @@ impl Bird {
         kill(Pid::from_raw(self.process.id() as i32), signal).unwrap();
     }
 
+    /// Puts it before all ordinary tasks.
+    pub(crate) fn claim_realtime(&self) {
+        let pid = self.process.id().to_string();
+        let status =
+            self.host.command("chrt").args(["--fifo", "--pid", "1", &pid]).status().unwrap();
+        assert!(status.success(), "{status}");
+    }
+
     fn socket(&self) -> PathBuf {
         self.directory.path().join("bird.ctl")
     }

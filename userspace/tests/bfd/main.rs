@@ -5,6 +5,8 @@ mod bird;
 mod support;
 
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -122,4 +124,35 @@ fn nobody_is_believed_who_has_another_secret() {
     let status = gateway.status();
     assert_eq!((status.uplinks[0].state.as_str(), bird.is_up()), ("testing", false));
     assert_eq!(status.uplinks[0].reason, "waiting for the BFD session to come up");
+}
+
+/// Two minutes in which every core has more to do than it can: neither end takes that for a dead uplink.
+#[test]
+#[ignore = "it takes two minutes, and all cores"]
+fn a_busy_machine_is_no_dead_uplink() {
+    let site = Site::builder().build().unwrap();
+    let bird = Bird::start(&site.uplinks[0].isp, &plan::gateway(0).to_string(), "");
+    // BIRD's timers are to be as good as ours.
+    bird.claim_realtime();
+    let gateway = gateway(site, "");
+    wait_until_both_are_up(&gateway, &bird);
+    let since = |status: &Status| status.uplinks[0].since_s;
+    let (before, start) = (since(&gateway.status()), Instant::now());
+    let cores = thread::available_parallelism().unwrap().get();
+    let end = start + Duration::from_secs(120);
+    let busy: Vec<_> = (0..2 * cores)
+        .map(|_| {
+            thread::spawn(move || {
+                while Instant::now() < end {
+                    std::hint::spin_loop();
+                }
+            })
+        })
+        .collect();
+    busy.into_iter().for_each(|thread| thread.join().unwrap());
+    let (after, passed) = (since(&gateway.status()), start.elapsed().as_secs_f64());
+    assert!(after >= before + passed - 1.0, "up since {after} s, and before since {before} s");
+    assert!(bird.is_up());
+    let log = gateway.daemon.log();
+    assert_eq!(log.matches("uplink fiber: down").count(), 0, "{log}");
 }

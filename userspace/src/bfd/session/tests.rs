@@ -1,5 +1,6 @@
 //! Two sessions that talk to each other, over wires that lose and delay, in a time of their own.
 
+mod day;
 mod intervals;
 
 use proptest::prelude::*;
