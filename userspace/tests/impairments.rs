@@ -64,7 +64,7 @@ fn a_step_of_300_milliseconds_is_too_slow() {
     );
     let delay = Duration::from_millis(300);
     let impairment = Impairment { delay, ..Impairment::default() };
-    degrades(&gateway, impairment, "service level: latency ");
+    degrades(&gateway, impairment, "service level: p95 latency ");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn fifty_milliseconds_of_jitter_are_too_uneven() {
          sla = { window = \"4s\", degraded = { jitter = { enter = \"20ms\", leave = \"10ms\" } } }",
     );
     let impairment = Impairment { jitter: Duration::from_millis(50), ..Impairment::default() };
-    degrades(&gateway, impairment, "service level: jitter ");
+    degrades(&gateway, impairment, "service level: p95 jitter ");
 }
 
 /// Each loss adds 1000 to a penalty that hardly decays meanwhile, and from the third on it is above 2500.
