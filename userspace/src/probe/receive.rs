@@ -6,10 +6,19 @@ use nix::cmsg_space;
 use nix::sys::socket::sockopt::ReceiveTimestampns;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
 use nix::sys::time::TimeSpec;
+use socket2::{Domain, Socket, Type};
 
 /// Has the kernel note when a packet arrives at this socket.
 pub(super) fn stamp_arrivals(socket: &impl AsFd) -> io::Result<()> {
     Ok(setsockopt(socket, ReceiveTimestampns, &true)?)
+}
+
+/// A socket for nothing but to keep the kernel noting when packets arrive: it takes a while to begin
+/// when a first socket wants that, and ends with the last.
+pub(super) fn keep_stamping() -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    stamp_arrivals(&socket)?;
+    Ok(socket)
 }
 
 /// The next packet that has arrived at a socket that [`stamp_arrivals`] was called with: its length in

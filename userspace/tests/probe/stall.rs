@@ -10,12 +10,21 @@ use crate::lab::{BEYOND, Lab, answered, icmp};
 use crate::server::Server;
 use crate::{dns, http};
 
-/// The whole runtime stands still for longer than the timeout, time after time.
+/// Long enough that no answer is missed on a machine that is busy.
+const TIMEOUT: Duration = Duration::from_millis(300);
+const STALL: Duration = Duration::from_millis(400);
+
+/// The whole runtime stands still for longer than the timeout, time after time: first so that a probe is
+/// due, and then while it is on its way, further on each time.
 fn assert_nothing_is_lost(lab: &Lab, kind: ProbeKind) -> Result<()> {
-    lab.probe(0, kind, async |probed| {
-        for _ in 0..3 {
-            probed.until(answered).await?;
-            thread::sleep(Duration::from_millis(700));
+    lab.probe_within(0, kind, TIMEOUT, async |probed| {
+        probed.until(answered).await?;
+        for steps in 1..=4 {
+            thread::sleep(STALL);
+            for _ in 0..steps {
+                tokio::task::yield_now().await;
+            }
+            thread::sleep(STALL);
             for _ in 0..5 {
                 let event = probed.next().await?;
                 assert!(answered(&event.outcome), "{event:?}");

@@ -3,6 +3,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use nix::net::if_::if_indextoname;
+use socket2::Socket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -12,6 +13,7 @@ use super::socket::Bound;
 use super::{Exchange, Failure, Obstacle};
 use crate::netlink::Lookup;
 use crate::probe::prober::Listener;
+use crate::probe::receive::keep_stamping;
 use crate::probe::{Outcome, Path, Probe};
 
 /// Probes by exchanges through one interface.
@@ -20,6 +22,8 @@ pub(crate) struct ExchangeProber {
     name: String,
     exchange: Exchange,
     lookup: Lookup,
+    /// Where the exchange is over when a datagram arrives.
+    _stamping: Option<Socket>,
 }
 
 impl ExchangeProber {
@@ -34,7 +38,9 @@ impl ExchangeProber {
         let existing = NonZeroU32::new(interface).filter(|_| !name.is_empty());
         let interface = existing.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
         let lookup = Lookup::new().map_err(io::Error::other)?;
-        Ok(Some(Self { interface, name, exchange, lookup }))
+        let stamps = matches!(exchange, Exchange::Dns(_));
+        let stamping = stamps.then(keep_stamping).transpose()?;
+        Ok(Some(Self { interface, name, exchange, lookup, _stamping: stamping }))
     }
 
     /// Probes every interval, over the path of the moment, until nobody listens any more. An exchange
@@ -56,7 +62,6 @@ impl ExchangeProber {
                     listener.tell(judged.map_err(io::Error::other)?).await;
                 }
                 _ = ticks.tick() => {
-                    let now = Instant::now();
                     let path = *path.borrow_and_update();
                     let target = self.exchange.target().ip();
                     let interface = (self.interface, self.name.as_str());
@@ -65,11 +70,14 @@ impl ExchangeProber {
                             let bound = Bound { interface: self.interface, source };
                             let (exchange, timeout) = (self.exchange.clone(), probe.timeout);
                             under_way.spawn(async move {
+                                // Not before, for the process may be held up in between.
+                                let now = Instant::now();
                                 (now, conduct(&exchange, bound, timeout, now).await)
                             });
                         }
                         Err(obstacle) => {
-                            listener.tell((now, Outcome::Failed(obstacle.to_string()))).await;
+                            let failed = Outcome::Failed(obstacle.to_string());
+                            listener.tell((Instant::now(), failed)).await;
                         }
                     }
                 }
