@@ -176,6 +176,8 @@ mod tests {
                 "9:59: uplink \"cable\": health.probes[1] has icmp 192.0.2.1 again; give each probe once"
             ]
         );
+        let faster = "{ kind = \"icmp\", target = \"192.0.2.1\", interval = \"50ms\" }";
+        assert_eq!(complaints(&format!("health.probes = [{}, {faster}]", probe(1))).len(), 1);
         let nine: Vec<String> = (1..=9).map(probe).collect();
         assert_eq!(
             complaints(&format!("health.probes = [\n{}\n]", nine.join(",\n"))),
