@@ -50,8 +50,8 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>, ipv6: bool) -> Op
         .map(|probes| read_probes(report, &probes, pace, ipv6))
         .unwrap_or_default();
     let quorum = section.get("quorum").and_then(|field| read_quorum(report, &field, probes.len()));
-    // What is rarest, and what takes longest, is what figures have to wait for.
-    let interval = probes.iter().map(|probe| probe.interval).max().unwrap_or(pace.interval());
+    // A figure is of the probe that is best in it, so of the most frequent one soonest.
+    let interval = probes.iter().map(|probe| probe.interval).min().unwrap_or(pace.interval());
     let timeout = probes.iter().map(|probe| probe.timeout).max().unwrap_or(pace.timeout());
     Some(Health {
         bfd,
@@ -200,6 +200,8 @@ mod tests {
                 "9:59: uplink \"cable\": health.probes[1] has icmp 192.0.2.1 again; give each probe once"
             ]
         );
+        let faster = "{ kind = \"icmp\", target = \"192.0.2.1\", interval = \"50ms\" }";
+        assert_eq!(complaints(&format!("health.probes = [{}, {faster}]", probe(1))).len(), 1);
         let nine: Vec<String> = (1..=9).map(probe).collect();
         assert_eq!(
             complaints(&format!("health.probes = [\n{}\n]", nine.join(",\n"))),

@@ -15,6 +15,8 @@ use super::suggest::quoted;
 use crate::probe::{DnsProbe, DnsRecord, HttpProbe, Probe, ProbeKind};
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+/// Of what makes work for a server.
+const SHORTEST_EXCHANGE_INTERVAL: Duration = Duration::from_millis(50);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -130,6 +132,17 @@ pub(super) fn read(
     };
     section.expect_keys(report, &[&["kind"], own, &["interval", "timeout"]].concat(), &[]);
     let pace = Pace::read(report, &section, around);
+    if matches!(kind, Kind::Tcp | Kind::Http | Kind::Https | Kind::Dns)
+        && pace.interval < SHORTEST_EXCHANGE_INTERVAL
+    {
+        let least = format_duration(SHORTEST_EXCHANGE_INTERVAL);
+        field.error(
+            report,
+            format_args!(
+                "has an interval that is too short for its kind; give it \"{least}\" or more"
+            ),
+        );
+    }
     let kind = match kind {
         Kind::Icmp => ProbeKind::Icmp(read_echoer(report, &section)?),
         Kind::Tcp => ProbeKind::Tcp(read_listener(report, &section)?),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
 
 use super::*;
-use crate::probe::{Probe, ProbeKind};
+use crate::probe::{DnsProbe, DnsRecord, HttpProbe, Probe, ProbeKind};
 use crate::uplink::{Dampening, Limit, Metric, Percentile, Quorum, Requirements, Sla, Stability};
 
 pub(super) const EXAMPLE: &str = include_str!("example.toml");
@@ -76,17 +76,37 @@ fn requirements() -> Requirements {
 }
 
 fn example() -> Config {
-    let probe_one = Ipv4Addr::new(192, 0, 2, 53);
-    let probe_two = Ipv4Addr::new(198, 51, 100, 53);
-    let probe = |target: Ipv4Addr, milliseconds| Probe {
-        kind: ProbeKind::Icmp(target.into()),
-        interval: Duration::from_millis(milliseconds),
-        timeout: Duration::from_millis(milliseconds),
+    let milliseconds = Duration::from_millis;
+    let paced = |kind, interval, timeout| Probe {
+        kind,
+        interval: milliseconds(interval),
+        timeout: milliseconds(timeout),
     };
-    let health = |probes| Health {
+    let echo = ProbeKind::Icmp([192, 0, 2, 53].into());
+    let https = HttpProbe {
+        url: "https://example.net/health".parse().expect("a URL"),
+        server: ([192, 0, 2, 80], 443).into(),
+        statuses: vec![200, 204],
+        body: Some("ok".to_owned()),
+        ca: None,
+    };
+    let dns = DnsProbe {
+        server: ([198, 51, 100, 53], 53).into(),
+        name: "example.net".parse().expect("a name"),
+        record: DnsRecord::A,
+        expect: Some([192, 0, 2, 80].into()),
+    };
+    let probes = vec![
+        paced(echo.clone(), 100, 100),
+        paced(ProbeKind::Tcp(([192, 0, 2, 80], 443).into()), 1000, 500),
+        paced(ProbeKind::Http(https), 5000, 2000),
+        paced(ProbeKind::Dns(dns), 1000, 500),
+        paced(ProbeKind::Arp, 100, 100),
+    ];
+    let health = |probes, quorum| Health {
         bfd: None,
         probes,
-        quorum: Quorum::Any,
+        quorum,
         down_after: 3,
         up_after: 3,
         requirements: Requirements::default(),
@@ -122,7 +142,7 @@ fn example() -> Config {
                         authentication: None,
                     }),
                     requirements: requirements(),
-                    ..health(vec![probe(probe_one, 100), probe(probe_two, 100)])
+                    ..health(probes, Quorum::AtLeast(2))
                 }),
             },
             Uplink {
@@ -143,7 +163,7 @@ fn example() -> Config {
                     inbound: Inbound::Answers,
                     gateway: Gateway6::Auto,
                 }),
-                health: Some(health(vec![probe(probe_one, 200)])),
+                health: Some(health(vec![paced(echo, 200, 200)], Quorum::Any)),
             },
         ],
         group: Group {

@@ -1,8 +1,8 @@
 //! Probes that leave by one uplink and no other.
 //!
 //! Each [`Probe`] has a [`Prober`] with its own schedule and its own sockets, so one that hangs delays no
-//! other. Some are frames that the daemon makes itself, the others exchanges over
-//! sockets of the kernel's. None needs traffic on the uplink.
+//! other. Some are frames that the daemon makes itself, the others exchanges over sockets of the
+//! kernel's. None needs traffic on the uplink.
 
 mod definition;
 mod event;

@@ -5,7 +5,7 @@ use pointsman::probe::{Outcome, ProbeKind};
 
 use crate::dns;
 use crate::http;
-use crate::lab::{ABSENT6, BEYOND6, FAR6, Lab, answered, icmp};
+use crate::lab::{ABSENT6, BEYOND6, FAR6, Lab, NEAR6, answered, icmp};
 use crate::server::Server;
 
 fn all() -> [ProbeKind; 6] {
@@ -67,6 +67,22 @@ fn a_next_hop_of_unknown_mac_is_asked_for_by_its_group() -> Result<()> {
         }
         lab.isps[0].ip6(&format!("address del {FAR6}/64 dev site0"))?;
         probed.until(|outcome| *outcome == Outcome::Lost).await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn an_address_that_is_gone_is_named() -> Result<()> {
+    let lab = Lab::routed6()?;
+    let _servers = servers(&lab, 0)?;
+    let kind = ProbeKind::Tcp((BEYOND6, 8080).into());
+    lab.probe(0, kind, async |probed| {
+        probed.until(answered).await?;
+        lab.host.ip6(&format!("address del {NEAR6}/64 dev wan0"))?;
+        let failed = probed.until(|outcome| !answered(outcome)).await?.outcome.to_string();
+        let expected = "not sent: cannot send from 2001:db8::2 by wan0: Cannot assign requested \
+                        address (os error 99)";
+        assert_eq!(failed, expected);
         Ok(())
     })
 }

@@ -146,6 +146,22 @@ fn the_pace_of_a_probe_is_bounded() {
 }
 
 #[test]
+fn a_server_is_not_asked_too_often() {
+    let own = ", interval = \"49ms\"";
+    for (around, own) in [("interval = \"49ms\"\n", ""), ("", own)] {
+        let probes = format!(
+            "{around}probes = [{{ kind = \"icmp\", target = \"192.0.2.1\"{own} }}, {{ kind = \"tcp\", \
+             target = \"192.0.2.1:80\"{own} }}]"
+        );
+        let complaints = complaints(&format!("[uplink.health]\n{probes}"));
+        let [complaint] = &complaints[..] else { panic!("{complaints:?}") };
+        let expected = "health.probes[1] has an interval that is too short for its kind; give it \
+                        \"50ms\" or more";
+        assert!(complaint.ends_with(expected), "{complaint}");
+    }
+}
+
+#[test]
 fn each_kind_has_keys_of_its_own() {
     assert_eq!(complaints_of("target = \"192.0.2.1\""), [format!(".kind is missing; {KIND}")]);
     assert_eq!(

@@ -12,6 +12,9 @@ pub(in crate::probe) enum Obstacle {
     /// Something is not known.
     #[error(transparent)]
     Missing(#[from] Missing),
+    /// There is no such address or interface any more.
+    #[error("cannot send from {address} by {interface}: {source}")]
+    Unbound { address: IpAddr, interface: String, source: io::Error },
     /// There is no route.
     #[error(
         "the kernel has no route to {target} by {interface} ({source}); add one: `ip{family} route add \
@@ -47,17 +50,17 @@ impl Obstacle {
         target: IpAddr,
     ) -> Result<IpAddr, Self> {
         let source = path.source_for(target)?;
+        let interface = || interface.to_owned();
+        let unbound =
+            |error| Self::Unbound { address: source, interface: interface(), source: error };
+        let socket = Bound { interface: index, source }.unconnected().map_err(unbound)?;
         let (routed, gateway) = match (source, target) {
             (IpAddr::V4(source), IpAddr::V4(target)) => {
                 let gateway = path.ipv4.gateway.map(IpAddr::V4);
                 (lookup.leaves(index.get(), source, target), gateway)
             }
-            _ => {
-                let bound = Bound { interface: index, source };
-                (bound.can_send_to(target), path.ipv6.gateway.map(IpAddr::V6))
-            }
+            _ => (socket.find_route(target), path.ipv6.gateway.map(IpAddr::V6)),
         };
-        let interface = || interface.to_owned();
         routed.map_err(|source| Self::NoRoute {
             target,
             interface: interface(),

@@ -47,12 +47,9 @@ impl Bound {
         socket.map_err(unsent)
     }
 
-    /// Whether the kernel has a route to the target for such a socket: it looks for one when a socket
-    /// for datagrams is told whom to send to, and sends nothing. This tells of IPv6 only.
-    pub(super) fn can_send_to(self, target: IpAddr) -> io::Result<()> {
-        let socket = self.open(Type::DGRAM, Protocol::UDP)?;
-        // Any port will do.
-        socket.connect(&self.scoped(SocketAddr::new(target, 9)).into())
+    /// A socket that nothing is sent by.
+    pub(super) fn unconnected(self) -> io::Result<Unconnected> {
+        Ok(Unconnected { socket: self.open(Type::DGRAM, Protocol::UDP)?, bound: self })
     }
 
     fn open(self, kind: Type, protocol: Protocol) -> io::Result<Socket> {
@@ -76,6 +73,21 @@ impl Bound {
             }
             _ => address,
         }
+    }
+}
+
+/// A socket that is bound, and nothing is sent by.
+pub(super) struct Unconnected {
+    socket: Socket,
+    bound: Bound,
+}
+
+impl Unconnected {
+    /// Whether the kernel finds a route to the target for such a socket: it looks for one when a socket
+    /// for datagrams is told whom to send to. This tells of IPv6 only.
+    pub(super) fn find_route(&self, target: IpAddr) -> io::Result<()> {
+        // Any port will do.
+        self.socket.connect(&self.bound.scoped(SocketAddr::new(target, 9)).into())
     }
 }
 
