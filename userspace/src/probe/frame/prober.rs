@@ -81,7 +81,7 @@ impl Task<'_> {
         // An answer is far shorter; what is cut off here would not be one.
         let mut buffer = [0; 256];
         while let Some((length, arrival)) = self.socket.try_receive(&mut buffer)? {
-            if let Some(judged) = self.session.received(&buffer[..length], arrival) {
+            for judged in self.session.received(&buffer[..length], arrival) {
                 self.listener.tell(judged).await;
             }
         }

@@ -131,23 +131,22 @@ impl FrameSession {
 
     /// Takes in a packet that arrived at the host at `at`. What is no answer to a request under way, or
     /// comes too late, changes nothing.
-    pub(super) fn received(&mut self, packet: &[u8], at: Instant) -> Option<Judged> {
-        let reply = self.parse(packet)?;
-        let sequence = reply.sequence.or_else(|| self.newest_before(at))?;
-        let Pending { source, target, sent_at } = *self.pending.get(&sequence)?;
-        let rtt = at.saturating_duration_since(sent_at);
-        if (reply.source, reply.destination) != (target, source) || rtt > self.timeout {
-            return None;
-        }
-        self.pending.remove(&sequence);
-        Some((sent_at, Outcome::Answered { rtt }))
-    }
-
-    /// ARP and ND do not say which request an answer is to: mostly it is to the newest, for they are
-    /// answered long before the next one is sent.
-    fn newest_before(&self, at: Instant) -> Option<u16> {
-        let before = self.pending.iter().filter(|(_, pending)| pending.sent_at <= at);
-        before.max_by_key(|(_, pending)| pending.sent_at).map(|(sequence, _)| *sequence)
+    pub(super) fn received(&mut self, packet: &[u8], at: Instant) -> Vec<Judged> {
+        let Some(reply) = self.parse(packet) else {
+            return Vec::new();
+        };
+        let rtt = |pending: &Pending| at.saturating_duration_since(pending.sent_at);
+        let is_answered = |sequence: u16, pending: &Pending| {
+            // ARP and ND do not say to which request an answer is. It says that the next hop is there,
+            // and so is one to all that were sent before.
+            reply.sequence.map_or(pending.sent_at <= at, |answered| answered == sequence)
+                && (reply.source, reply.destination) == (pending.target, pending.source)
+                && rtt(pending) <= self.timeout
+        };
+        self.pending
+            .extract_if(.., |sequence, pending| is_answered(*sequence, pending))
+            .map(|(_, pending)| (pending.sent_at, Outcome::Answered { rtt: rtt(&pending) }))
+            .collect()
     }
 
     fn parse(&self, packet: &[u8]) -> Option<Reply> {
