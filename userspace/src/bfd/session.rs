@@ -416,7 +416,7 @@ impl Session {
     /// Whether packets are sent by the timer (RFC 5880 section 6.8.7).
     fn is_periodic(&self) -> bool {
         let is_up = self.state == State::Up && self.remote.state == State::Up;
-        let demanded = self.remote.demand && is_up && self.poll == Poll::None;
+        let demanded = self.remote.demand && is_up && !matches!(self.poll, Poll::Asking { .. });
         self.remote.min_rx != 0 && !demanded
     }
 

@@ -132,6 +132,23 @@ fn who_wants_no_periodic_packets_gets_none() {
     }
 }
 
+/// Section 6.8.7: nor while a Poll Sequence is still to begin.
+#[test]
+fn a_poll_that_waits_sends_nothing_to_who_has_packets_on_demand() {
+    let mut pair = Pair::up(&settings(FAST, FAST, 3));
+    let now = pair.now;
+    let end = &mut pair.ends[0];
+    end.set_intervals(intervals(FAST, 20), now);
+    end.transmit(now).expect("it polls");
+    end.set_intervals(intervals(FAST, 30), now);
+    end.transmit(now).expect("there is something new to say");
+    end.receive(&Control { demand: true, ..answer() }.encode(0), now).unwrap();
+    assert_eq!((end.poll, end.transmit(now + millis(20))), (Poll::Waiting, None));
+    end.receive(&Control { demand: true, is_final: false, ..answer() }.encode(0), now).unwrap();
+    let poll = end.transmit(now + millis(20)).expect("it polls");
+    assert!(Control::parse(&poll).unwrap().0.poll);
+}
+
 /// What somebody wants who is not heard any more does not hold.
 #[test]
 fn a_wish_for_rare_packets_is_forgotten() {
