@@ -252,7 +252,7 @@ impl Session {
             self.end_poll();
         } else {
             self.may_be_answered_again = false;
-            self.begin_poll(now);
+            self.begin_poll();
         }
         if self.state == State::AdminDown {
             return Ok(None);
@@ -379,16 +379,16 @@ impl Session {
                 Poll::None | Poll::Waiting => Poll::Waiting,
                 Poll::Asking { sent, .. } => Poll::Asking { sent, again: sent },
             };
-            self.begin_poll(now);
+            self.begin_poll();
             self.announces = Some(now);
         }
     }
 
-    /// Begins the Poll Sequence that waits, if nothing can be taken for its answer that is none.
-    fn begin_poll(&mut self, now: Instant) {
+    /// Begins the Poll Sequence that waits, if nothing can be taken for its answer that is none. It has no
+    /// packets beside those of the timer (section 6.5).
+    fn begin_poll(&mut self) {
         if self.poll == Poll::Waiting && !self.may_be_answered_again {
             self.poll = Poll::BEGIN;
-            self.announces = Some(now);
         }
     }
 

@@ -34,9 +34,9 @@ fn an_offer_during_a_poll_has_a_poll_of_its_own() {
     let mut pair = Pair::up(&settings(20, 20, 3));
     let now = pair.now;
     let end = &mut pair.ends[0];
-    let asks = |end: &mut Session| {
-        let packet = end.transmit(now).expect("it does not wait for the timer");
-        assert_eq!(end.transmit(now), None);
+    let asks = |end: &mut Session, at: Instant| {
+        let packet = end.transmit(at).expect("there is something to say");
+        assert_eq!(end.transmit(at), None);
         Control::parse(&packet).unwrap().0.poll
     };
     let answered = |end: &mut Session, is_final: bool| {
@@ -46,13 +46,15 @@ fn an_offer_during_a_poll_has_a_poll_of_its_own() {
     assert_eq!(answered(end, false), millis(20));
     end.set_intervals(intervals(40, 20), now);
     assert_eq!(answered(end, true), millis(20), "nobody has asked");
-    assert!(asks(end));
+    assert!(asks(end, now));
     end.set_intervals(intervals(80, 20), now);
     assert_eq!(answered(end, true), millis(20), "it is of the first offer");
-    assert!(!asks(end), "another answer to the first may come");
+    assert!(!asks(end, now), "another answer to the first may come");
     assert_eq!(answered(end, true), millis(20));
     assert_eq!(answered(end, false), millis(20));
-    assert!(asks(end));
+    assert_eq!(end.transmit(now), None, "a poll has no packets beside the timer's");
+    let due = end.due();
+    assert!(asks(end, due));
     assert_eq!(answered(end, true), millis(80));
 }
 
