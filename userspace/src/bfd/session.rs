@@ -269,7 +269,7 @@ impl Session {
         if self.state == State::Up && self.heard < Some(at) {
             self.heard = Some(at);
             self.may_be_answered_again = false;
-            self.begin_poll(at);
+            self.begin_poll();
         }
     }
 
