@@ -12,7 +12,7 @@ use core::hint::black_box;
 use super::Tables;
 use crate::abi::{Monitor, PortKey, PortRole, SharedU64, Watch};
 use crate::wire::{
-    ETHERNET_LEN, EtherType, Frame, IPV6_LEN, Ipv4Header, Ipv6Header, Ports, Protocol,
+    ETHERNET_LEN, EtherType, Ethernet, Frame, IPV6_LEN, Ipv4Header, Ipv6Header, Ports, Protocol,
 };
 
 /// The lengths of a UDP header, and of a control packet without authentication, in bytes.
@@ -49,6 +49,10 @@ fn listen<F: Frame, T: Tables>(frame: &F, tables: &T, port: PortKey, tags: usize
     let monitor = tables.monitor(port.uplink)?;
     let watch = Watch(monitor.watch.acquire());
     if watch == Watch::default() {
+        return None;
+    }
+    // What is for another station, the kernel does not take either.
+    if Ethernet::new(frame.macs()?, [0; 2]).destination() != port.mac {
         return None;
     }
     let (udp, ttl) = transport(frame, tags)?;
