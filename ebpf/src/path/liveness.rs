@@ -116,7 +116,8 @@ fn holds_for(monitor: &Monitor<SharedU64>, control: &Control, now: u64) -> Optio
         return Some(monitor.detection.load());
     }
     let is_silent = now.wrapping_sub(monitor.sent.load()) as i64 >= monitor.silence.load() as i64;
-    (is_silent && reports_silence(control, &expected)).then(|| slow_detection(control))
+    let is_report = is_silent && reports_silence(control, &expected);
+    is_report.then(|| slow_detection(control)).filter(|time| *time != 0)
 }
 
 /// Whether the other system says that it hears nothing of this one any more. While the daemon is held up,
@@ -131,7 +132,8 @@ fn reports_silence(control: &Control, expected: &Control) -> bool {
 }
 
 /// The detection time by the interval that the other system sends at (RFC 5880 section 6.8.4), in
-/// nanoseconds: many times as long as that of a session that is up, for it is slow then.
+/// nanoseconds: many times as long as that of a session that is up, for it is slow then. Zero where the
+/// multiplier or the interval is, which neither may be (RFC 5880 sections 6.8.6 and 4.1).
 #[inline(always)]
 fn slow_detection(control: &Control) -> u64 {
     let mult = control[0] >> 16 & 0xff;
