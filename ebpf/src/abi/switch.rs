@@ -82,10 +82,12 @@ impl Switch<SharedU64> {
     pub fn set_alive(&self, alive: u64) {
         self.alive.release(alive);
     }
+}
 
+impl<W> Switch<W> {
     /// When this uplink is dead unless somebody is heard before.
     #[inline(always)]
-    pub fn deadline(&self, uplink: u8) -> Option<&SharedU64> {
+    pub fn deadline(&self, uplink: u8) -> Option<&W> {
         self.deadlines.get(usize::from(uplink))
     }
 }

@@ -9,6 +9,7 @@ mod checks6;
 mod counts;
 mod entries;
 mod ipv6;
+mod liveness;
 mod packet;
 mod packet6;
 mod random;
@@ -26,6 +27,7 @@ pub use checks::{repair_checksums, verify, verify_header, verify_quote, verify_t
 pub use checks6::{repair_checksums6, verify6};
 pub use counts::Counts;
 pub use ipv6::{DIGEST_KEY, Ipv6Tables, PIN_TABLES};
+pub use liveness::{Liveness, PutOff};
 pub use packet::{PacketBuilder, answer_to};
 pub use packet6::{Body6, End6, PacketBuilder6, answer_to6};
 pub use random::Random;

@@ -17,6 +17,7 @@ mod ipv6;
 mod jumbo;
 mod lan_routes;
 mod lan_to_lan;
+mod liveness;
 mod local;
 mod malformed;
 mod mapping;

@@ -7,7 +7,7 @@ use pointsman_ebpf::abi::{
     PortRange, Settings,
 };
 use pointsman_ebpf::memory::site::{self, Provider, lan};
-use pointsman_ebpf::memory::{Counts, FLOW_TABLES, MemoryTables, PacketBuilder};
+use pointsman_ebpf::memory::{Counts, FLOW_TABLES, Liveness, MemoryTables, PacketBuilder, PutOff};
 use pointsman_ebpf::path::FlowTable;
 use pointsman_ebpf::verdict::{DropReason, PassReason, Verdict};
 
@@ -100,9 +100,23 @@ impl Gateway {
         self.tables.settings.as_mut().unwrap()
     }
 
+    /// The frame becomes this one, and shows of nobody beyond an uplink that he is there.
     #[track_caller]
     pub(crate) fn expect(&self, ifindex: u32, input: &[u8], verdict: Verdict, output: &[u8]) {
-        let before = self.tables.counts();
+        self.expect_hearing(ifindex, input, verdict, output, &PutOff::new());
+    }
+
+    /// The frame becomes this one, and puts off these uplinks' deadlines.
+    #[track_caller]
+    pub(crate) fn expect_hearing(
+        &self,
+        ifindex: u32,
+        input: &[u8],
+        verdict: Verdict,
+        output: &[u8],
+        put_off: &PutOff,
+    ) {
+        let before = (self.tables.counts(), Liveness::of(&self.tables));
         let loaded =
             (!self.on_host_only).then(|| Loaded::run(&self.tables, self.room, ifindex, input));
         let mut frame = input.to_vec();
@@ -110,8 +124,10 @@ impl Gateway {
         let state = &self.tables;
         assert_eq!(got, verdict, "input {input:02x?}\n{state}");
         assert_eq!(frame, output, "\n  got {frame:02x?}\n want {output:02x?}\n{state}");
-        let delta = self.tables.counts().since(&before);
+        let delta = self.tables.counts().since(&before.0);
         assert_eq!(delta, Counts::of(verdict, input.len()), "{state}");
+        let heard = Liveness::of(state).put_off_since(&before.1);
+        assert_eq!(heard, *put_off, "input {input:02x?}\n{state}");
         if let Some(loaded) = loaded {
             loaded.check(state, verdict, output);
         }

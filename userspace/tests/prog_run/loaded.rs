@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use pointsman_ebpf::abi::Counter;
-use pointsman_ebpf::memory::{Counts, MemoryTables, Random};
+use pointsman_ebpf::memory::{Counts, Liveness, MemoryTables, Random};
 use pointsman_ebpf::verdict::Verdict;
 
 use crate::cases::Room;
@@ -27,7 +27,7 @@ pub(crate) struct Loaded {
     /// Nothing where it cannot run.
     outcome: Option<Outcome>,
     input_len: usize,
-    before: Flows,
+    before: (Flows, Liveness),
     random: Random,
 }
 
@@ -51,7 +51,7 @@ impl Loaded {
         Self {
             outcome,
             input_len: input.len(),
-            before: Flows::of(tables),
+            before: (Flows::of(tables), Liveness::of(tables)),
             random: tables.random_state(),
         }
     }
@@ -69,7 +69,9 @@ impl Loaded {
             let wanted: BTreeMap<u32, Counter> =
                 counts.iter().map(|(id, counter)| (id.index(), counter)).collect();
             assert_eq!(outcome.counted, wanted, "in the kernel, of {verdict:?}\n{tables}");
-            outcome.object.kernel.assert_holds(tables, &self.before);
+            let (flows, liveness) = &self.before;
+            outcome.object.kernel.assert_holds(tables, flows);
+            outcome.object.kernel.assert_hears(tables, liveness);
         }
         // One in which something has failed is not used again.
         IDLE.lock().unwrap().push(outcome.object);

@@ -7,6 +7,7 @@ mod cases;
 mod hosts;
 mod ipv6;
 mod kernel;
+mod liveness;
 mod loaded;
 mod sequence;
 mod sequence6;

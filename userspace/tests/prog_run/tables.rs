@@ -1,7 +1,7 @@
 //! The tables of the path on the host, written into the maps of the loaded object, and compared with
 //! them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use aya::Pod;
@@ -31,13 +31,15 @@ pub(crate) struct Written {
     own_ports: BTreeMap<u32, u64>,
     pool: BTreeMap<u32, Ipv4>,
     pub(crate) addresses6: BTreeMap<u32, Ipv6>,
+    /// The uplinks that have a monitor. The packet changes it.
+    pub(crate) monitored: BTreeSet<u32>,
 }
 
 impl Kernel {
     /// Makes the maps hold what the tables hold. A packet that runs next comes in by the interface.
     pub(crate) fn write(&mut self, tables: &MemoryTables, ifindex: u32, written: &mut Written) {
         self.set_ingress(tables, ifindex);
-        self.set("SWITCH", 0, tables.switch());
+        self.write_liveness(tables, written);
         self.write_settings(tables);
         self.set::<Group>("GROUPS", 0, tables.group.unwrap_or_default());
         self.set::<[Uplink; UPLINK_SIDES]>(".data.uplinks", 0, tables.uplinks);
@@ -81,7 +83,7 @@ impl Kernel {
             forwards: tables.forwards.clone(),
             own_ports: tables.own_ports.clone(),
             pool: tables.pool.clone(),
-            addresses6: std::mem::take(&mut written.addresses6),
+            ..std::mem::take(written)
         };
     }
 

@@ -149,3 +149,15 @@ fn an_uplink_that_is_not_usable() {
     gateway.tables.group.as_mut().unwrap().usable = B.bit();
     gateway.sends6(&request(), &B, HOST_B);
 }
+
+/// An uplink whose deadline has passed, in spite of the daemon's word.
+#[test]
+fn a_late_uplink() {
+    let gateway = gateway(TRANSLATED);
+    gateway.establish_tcp6();
+    gateway.miss(&[A]);
+    gateway.sends6(&segment(ACK), &B, HOST_B);
+    gateway.sends6(&request(), &B, HOST_B);
+    gateway.miss(&[B]);
+    gateway.sends6(&segment(ACK), &B, HOST_B);
+}

@@ -284,3 +284,13 @@ fn a_mapping_of_ipv6_is_not_for_hosts_of_ipv4() {
     let packet = PacketBuilder::udp(super::super::packets::HOST, public(&A, HOST.1));
     gateway.refuses64(lan::IFINDEX, &packet.build(), DropReason::Nat64Untranslatable);
 }
+
+/// An uplink whose deadline has passed, in spite of the daemon's word.
+#[test]
+fn a_late_uplink() {
+    let gateway = gateway();
+    gateway.establish_tcp64();
+    gateway.miss(&[A]);
+    gateway.sends64(&segment(ACK), &B, segment_out(ACK).from(public(&B, HOST.1)));
+    gateway.sends64(&request(), &B, request_out().from(public(&B, HOST.1)));
+}

@@ -142,3 +142,15 @@ fn no_uplink_is_alive() {
         gateway.tells(&packet, DropReason::NoUplink, NO_ROUTE, [0; 4]);
     }
 }
+
+/// An uplink whose deadline has passed, in spite of the daemon's word.
+#[test]
+fn a_late_uplink() {
+    let gateway = gateway(BOTH_ROUTE);
+    gateway.connect(&A);
+    gateway.miss(&[A]);
+    gateway.routes(&segment(ACK), &B);
+    gateway.routes(&request(), &B);
+    gateway.miss(&[B]);
+    gateway.routes(&segment(ACK), &B);
+}
