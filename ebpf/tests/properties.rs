@@ -2,16 +2,20 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use pointsman_ebpf::abi::{Bucket, Ipv4, L4Port, MAX_UPLINKS, PortRange, Sticky};
-use pointsman_ebpf::memory::site::{self, PROVIDERS, Provider, lan};
-use pointsman_ebpf::memory::{
-    FLOW_TABLES, MemoryTables, PacketBuilder, answer_to, repair_checksums, verify, verify_quote,
+use pointsman_ebpf::abi::{
+    Bucket, Ipv4, L4Port, MAX_UPLINKS, PortRange, Sequence, SharedU64, Sticky, Watch,
 };
-use pointsman_ebpf::verdict::Verdict;
+use pointsman_ebpf::memory::site::{self, A, PROVIDERS, Provider, lan};
+use pointsman_ebpf::memory::{
+    FLOW_TABLES, Liveness, MemoryTables, PacketBuilder, answer_to, repair_checksums, verify,
+    verify_quote,
+};
+use pointsman_ebpf::verdict::{PassReason, Verdict};
 use pointsman_ebpf::wire::MemoryFrame;
 use pointsman_ebpf::wire::checksum::{self, Delta};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 /// Few under Miri, which is slow.
 fn config() -> ProptestConfig {
@@ -276,6 +280,49 @@ proptest! {
         prop_assert_eq!(range.pick(u32::MAX).to_host(), range.last);
     }
 
+    /// Whatever comes to the port of a BFD session puts off the deadline where it is what is expected, and
+    /// nowhere else: random bytes, those of the session, and those with some of them changed.
+    #[test]
+    fn a_deadline_is_put_off_by_what_is_expected_only(
+        control: [u8; 24], section in vec(any::<u8>(), 0..30), other in vec(any::<u8>(), 0..80),
+        changes in vec((any::<Index>(), any::<u8>()), 0..3), random: bool,
+    ) {
+        const PORT: u16 = 3784;
+        let control = without_poll(control);
+        let mut tables = site::gateway(site::prefer_a);
+        tables.keep_port(true, L4Port::from_host(PORT));
+        let watch = Watch::new(PORT, 255, section.len() as u8, Sequence::None);
+        expect_packets(&tables, watch, &control, &section);
+        let mut payload = if random { other } else { [&control[..], &section].concat() };
+        for (at, byte) in &changes {
+            if let len @ 1.. = payload.len() {
+                payload[at.index(len)] = *byte;
+            }
+        }
+        let peer = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 1), 49_152);
+        let to = SocketAddrV4::new(A.address, PORT);
+        let packet = PacketBuilder::udp(peer, to).macs(A.gateway_mac, A.mac).ttl(255);
+        let before = Liveness::of(&tables);
+        let verdict = tables.run(&mut packet.payload(&payload).build(), A.ifindex);
+        let is_of_session = match payload.split_first_chunk() {
+            Some((head, rest)) => {
+                let is_same = |len| rest.get(..len) == section.get(..len);
+                without_poll(*head) == control
+                    && rest.len() == section.len()
+                    && is_same(section.len().min(24))
+            }
+            None => false,
+        };
+        let put_off: Vec<u8> = Liveness::of(&tables).put_off_since(&before).into_keys().collect();
+        prop_assert_eq!(put_off, if is_of_session { vec![A.id] } else { vec![] });
+        let is_consumed = is_of_session
+            && section.is_empty()
+            && control[1] >> 6 == 3
+            && payload.get(1) == control.get(1);
+        let expected = if is_consumed { Verdict::Heard } else { Verdict::Pass(PassReason::Local) };
+        prop_assert_eq!(verdict, expected);
+    }
+
     #[test]
     fn folding_is_addition_modulo_all_ones(sum: u64) {
         let folded = u64::from(checksum::fold(sum));
@@ -310,6 +357,32 @@ proptest! {
         let sum = (!checksum::fold(sum)).to_ne_bytes();
         prop_assert_eq!(sum, plain_checksum(&bytes).to_be_bytes());
     }
+}
+
+/// A mandatory section of BFD without the bits of a Poll Sequence (RFC 5880 section 4.1).
+fn without_poll(mut control: [u8; 24]) -> [u8; 24] {
+    control[1] &= !0x30;
+    control
+}
+
+/// Has the uplink A watched for such packets, all of whose first 48 bytes count.
+fn expect_packets(tables: &MemoryTables, watch: Watch, control: &[u8; 24], section: &[u8]) {
+    let monitor = &tables.monitors[usize::from(A.id)];
+    let store = |words: &[SharedU64; 3], bytes: &[u8]| {
+        let mut padded = [0; 24];
+        let len = bytes.len().min(padded.len());
+        padded[..len].copy_from_slice(&bytes[..len]);
+        for (word, bytes) in words.iter().zip(padded.as_chunks().0) {
+            word.store(u64::from_ne_bytes(*bytes));
+        }
+    };
+    store(&monitor.control, control);
+    store(&monitor.section, section);
+    store(&monitor.mask, &vec![0xff; section.len()]);
+    monitor.detection.store(1);
+    monitor.heard.store(1);
+    monitor.silence.store(i64::MAX as u64);
+    monitor.watch.store(watch.0);
 }
 
 /// The checksum as RFC 1071 defines it.
