@@ -46,8 +46,8 @@ pub struct CableOptions {
 pub struct Cable {
     near: Nic,
     far: Nic,
-    /// What the near end is connected to: the far end, or the relay.
-    peer: Nic,
+    /// The relay's ends, the near one first, if there is a relay.
+    ports: Vec<Nic>,
     /// Attached programs, for as long as there is a cable.
     _links: Vec<XdpLink>,
 }
@@ -78,7 +78,7 @@ impl Cable {
             Pass::Both => &[&near, &far],
         };
         let links = attach_pass(programmed)?;
-        let cable = Self { near, peer: far.clone(), far, _links: links };
+        let cable = Self { near, far, ports: Vec::new(), _links: links };
         cable.near.set_up(true)?;
         cable.restore()?;
         Ok(cable)
@@ -127,8 +127,7 @@ impl Cable {
         ports[1].set_up(true)?;
         far.set_up(true)?;
         let relay = Relay::start(&ports, seed)?;
-        let [peer, _] = ports;
-        let cable = Self { near, far, peer, _links: links };
+        let cable = Self { near, far, ports: ports.into(), _links: links };
         cable.near.set_up(true)?;
         cable.restore()?;
         Ok((cable, relay))
@@ -153,7 +152,7 @@ impl Cable {
     /// Where the far end no longer exists.
     pub fn cut(&self) -> Result<Instant, LabError> {
         let before = Instant::now();
-        self.peer.set_up(false)?;
+        self.peer().set_up(false)?;
         Ok(before)
     }
 
@@ -164,9 +163,22 @@ impl Cable {
     ///
     /// Where an end no longer exists, or the near end is down.
     pub fn restore(&self) -> Result<(), LabError> {
-        self.peer.set_up(true)?;
+        self.peer().set_up(true)?;
         let what = format!("{} and {} have carrier", self.near.name, self.far.name);
-        wait_until(&what, CARRIER_BOUND, || Ok(self.near.has_carrier()? && self.far.has_carrier()?))
+        let mut waiting = [&self.near, &self.far].into_iter().chain(&self.ports).peekable();
+        wait_until(&what, CARRIER_BOUND, || {
+            while let Some(nic) = waiting.peek()
+                && nic.has_carrier()?
+            {
+                waiting.next();
+            }
+            Ok(waiting.peek().is_none())
+        })
+    }
+
+    /// What the near end is connected to.
+    fn peer(&self) -> &Nic {
+        self.ports.first().unwrap_or(&self.far)
     }
 }
 

@@ -5,6 +5,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use crate::{LabError, Namespace};
 
 /// Commands of `SIOCETHTOOL`, from linux/ethtool.h.
+const ETHTOOL_GLINK: u32 = 0x0a;
 const ETHTOOL_STXCSUM: u32 = 0x17;
 const ETHTOOL_SGRO: u32 = 0x2c;
 
@@ -60,13 +61,18 @@ impl Nic {
         self.mac
     }
 
-    /// Whether the interface is up and has carrier.
+    /// Whether the interface is up and has carrier, and so does not lose what is sent by it.
     ///
     /// # Errors
     ///
     /// Where the interface no longer exists.
     pub fn has_carrier(&self) -> Result<bool, LabError> {
-        self.request("read the state of", |name| Ok(flags(name)? & libc::IFF_RUNNING != 0))
+        self.request("read the state of", |name| {
+            // A new interface counts as running until the kernel has seen to its carrier, and drops
+            // all frames until then. Since Linux 6.8 this question makes the kernel do so first.
+            let carrier = ethtool(name, ETHTOOL_GLINK, 0)? != 0;
+            Ok(carrier && flags(name)? & libc::IFF_RUNNING != 0)
+        })
     }
 
     /// Brings the interface up or takes it down. The kernel forgets the routes of an interface
@@ -83,12 +89,12 @@ impl Nic {
     /// Whether the interface leaves checksums and segmentation to the far end, as if it were a
     /// card that can do them.
     pub(crate) fn set_transmit_offload(&self, on: bool) -> Result<(), LabError> {
-        self.request("set the transmit offload of", |name| ethtool(name, ETHTOOL_STXCSUM, on))
+        self.request("set the transmit offload of", |name| switch(name, ETHTOOL_STXCSUM, on))
     }
 
     /// Whether the interface merges the packets of a flow that it receives.
     pub(crate) fn set_receive_offload(&self, on: bool) -> Result<(), LabError> {
-        self.request("set the receive offload of", |name| ethtool(name, ETHTOOL_SGRO, on))
+        self.request("set the receive offload of", |name| switch(name, ETHTOOL_SGRO, on))
     }
 
     fn request<T: Send>(
@@ -128,15 +134,20 @@ fn flags(name: &str) -> io::Result<i32> {
     Ok(i32::from(unsafe { request.ifr_ifru.ifru_flags }))
 }
 
-fn ethtool(name: &str, command: u32, on: bool) -> io::Result<()> {
-    let mut value = EthtoolValue { command, data: on.into() };
+fn switch(name: &str, command: u32, on: bool) -> io::Result<()> {
+    ethtool(name, command, on.into()).map(drop)
+}
+
+/// Sends a command to an interface of the calling thread's namespace, and returns the answer.
+fn ethtool(name: &str, command: u32, data: u32) -> io::Result<u32> {
+    let mut value = EthtoolValue { command, data };
     let mut request = request_for(name)?;
     request.ifr_ifru.ifru_data = (&raw mut value).cast::<c_char>();
     let socket = control_socket()?;
     // SAFETY: the request points to a value of the kind that the command takes, which outlives
     // the call.
     unsafe { siocethtool(socket.as_raw_fd(), &raw mut request) }?;
-    Ok(())
+    Ok(value.data)
 }
 
 /// Any socket will do: it is the way to the interfaces of the calling thread's namespace.
