@@ -1,22 +1,17 @@
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::AsRawFd as _;
 
-use netlink_packet_core::{NLM_F_ACK, NetlinkPayload};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::Socket;
 
 use super::Error;
-use super::socket::{self, DATAGRAM};
+use super::requests::Requests;
 
 /// Asks the kernel what it would do with an IPv4 packet, by all its routes, rules and settings.
 pub struct Lookup {
-    socket: Socket,
-    sequence: u32,
-    buffer: Vec<u8>,
+    requests: Requests,
 }
 
 impl Lookup {
@@ -25,7 +20,7 @@ impl Lookup {
     /// # Errors
     /// [`Error::Open`] if the kernel gives no such socket.
     pub fn new() -> Result<Self, Error> {
-        Ok(Self { socket: socket::open()?, sequence: 0, buffer: vec![0; DATAGRAM] })
+        Ok(Self { requests: Requests::new()? })
     }
 
     /// Whether a route leads from `source` to `destination` by this interface. Without one, the kernel
@@ -61,26 +56,8 @@ impl Lookup {
         self.ask(message)
     }
 
-    /// Sends a request and reads the kernel's answer: it answers while the request is being sent.
     fn ask(&mut self, message: RouteMessage) -> io::Result<()> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let message = RouteNetlinkMessage::GetRoute(message);
-        socket::send(&self.socket, self.sequence, NLM_F_ACK, message)?;
-        loop {
-            let length = nix::sys::socket::recv(
-                self.socket.as_raw_fd(),
-                &mut self.buffer,
-                nix::sys::socket::MsgFlags::MSG_DONTWAIT,
-            )?;
-            for message in socket::messages(&self.buffer[..length]) {
-                // The route comes before the acknowledgement.
-                if let NetlinkPayload::Error(error) = message.payload
-                    && message.header.sequence_number == self.sequence
-                {
-                    return error.code.map_or(Ok(()), |_| Err(error.to_io()));
-                }
-            }
-        }
+        self.requests.ask(0, RouteNetlinkMessage::GetRoute(message)).flatten()
     }
 }
 

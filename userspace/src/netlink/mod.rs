@@ -13,6 +13,7 @@ mod fact;
 mod followed;
 mod lookup;
 mod replacement;
+mod requests;
 mod resolver;
 mod route;
 mod snapshot;

@@ -1,29 +1,25 @@
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsRawFd as _;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NetlinkPayload};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::Socket;
 
 use super::Error;
-use super::socket::{self, DATAGRAM};
+use super::requests::Requests;
 
 /// Makes the kernel find or confirm the MAC of a neighbour, although no packet of the kernel's own
 /// goes there: forwarded ones pass below its neighbour table. Needs `CAP_NET_ADMIN`.
 pub struct Resolver {
-    socket: Socket,
-    sequence: u32,
-    buffer: Vec<u8>,
+    requests: Requests,
 }
 
 impl Resolver {
     /// Opens a socket in the calling thread's network namespace.
     pub fn new() -> Result<Self, Error> {
-        Ok(Self { socket: socket::open()?, sequence: 0, buffer: vec![0; DATAGRAM] })
+        Ok(Self { requests: Requests::new()? })
     }
 
     /// Sends ARP or a Neighbor Solicitation (RFC 4861 section 7.2.2) for the neighbour now, and
@@ -72,29 +68,7 @@ impl Resolver {
                 NLM_F_CREATE | NLM_F_REPLACE
             }
         };
-        self.sequence = self.sequence.wrapping_add(1);
-        let message = RouteNetlinkMessage::NewNeighbour(message);
-        socket::send(&self.socket, self.sequence, flags | NLM_F_ACK, message)?;
-        self.answer()
-    }
-
-    /// The kernel answers while the request is being sent, so the answer is there.
-    fn answer(&mut self) -> io::Result<io::Result<()>> {
-        loop {
-            let length = nix::sys::socket::recv(
-                self.socket.as_raw_fd(),
-                &mut self.buffer,
-                nix::sys::socket::MsgFlags::MSG_DONTWAIT,
-            )?;
-            for message in socket::messages(&self.buffer[..length]) {
-                let NetlinkPayload::Error(error) = message.payload else {
-                    continue;
-                };
-                if message.header.sequence_number == self.sequence {
-                    return Ok(error.code.map_or(Ok(()), |_| Err(error.to_io())));
-                }
-            }
-        }
+        self.requests.ask(flags, RouteNetlinkMessage::NewNeighbour(message))
     }
 }
 
