@@ -13,7 +13,7 @@ use pointsman_lab::{Impairment, Site};
 use crate::{
     daemon::Daemon,
     detector::Detector,
-    traffic::{FLOWS, Record, Traffic},
+    traffic::{FLOWS, Packet, Record, Traffic},
 };
 
 /// The uplink that is cut.
@@ -30,8 +30,8 @@ const STOPPED_BEFORE: Duration = Duration::from_millis(5);
 
 /// What a cut has done.
 pub(crate) struct Outage {
-    /// From the cut until the last packet was sent, by a flow of the uplink that was cut, that was not
-    /// answered.
+    /// From the cut until the first packet was sent, by any flow of the uplink that was cut, from which on none
+    /// of theirs was lost.
     pub(crate) duration: Duration,
     /// How many flows of the other uplink have left it.
     pub(crate) moved: usize,
@@ -67,26 +67,32 @@ pub(crate) fn cut(site: &Site, daemon: &Daemon, detector: Detector) -> Result<Ou
 
 /// What the record says of a cut at this time of the uplink with this address.
 fn judge(record: &Record, time: Instant, address: Ipv4Addr, detector: Detector) -> Result<Outage> {
-    let mut duration = Duration::ZERO;
-    let (mut moved, mut of_cut) = (0, 0);
-    for flow in 0..FLOWS {
-        let before = |packet: &&crate::traffic::Packet| packet.sent < time;
-        let settled = record.of_flow(flow).take_while(before).filter_map(|packet| packet.by).last();
+    let (mut is_of_cut, mut moved) = ([false; FLOWS], 0);
+    for (flow, is_of_cut) in is_of_cut.iter_mut().enumerate() {
+        let packets = || record.of_flow(flow);
+        let settled = packets().filter(|packet| packet.sent < time).filter_map(|it| it.by).last();
         let was = settled.with_context(|| format!("flow {flow} had no answer before the cut"))?;
-        let after = || record.of_flow(flow).filter(|packet| packet.sent >= time);
-        if was != address {
-            moved += usize::from(after().any(|packet| packet.by.is_some_and(|by| by != was)));
-            continue;
+        *is_of_cut = was == address;
+        let is = packets().filter_map(|packet| packet.by).last();
+        if *is_of_cut {
+            ensure!(is != Some(was), "flow {flow} has not left the dead uplink");
+        } else {
+            let after = packets().filter(|packet| packet.sent >= time);
+            moved += usize::from(after.filter_map(|packet| packet.by).any(|by| by != was));
         }
-        of_cut += 1;
-        let last_lost = after().filter(|packet| packet.by.is_none()).last();
-        let outage = last_lost.map_or(Duration::ZERO, |packet| packet.sent - time);
-        duration = duration.max(outage);
     }
+    let of_cut = is_of_cut.iter().filter(|is| **is).count();
     ensure!(
         of_cut > 0 && of_cut < FLOWS,
         "{of_cut} of {FLOWS} flows are on the uplink that is cut"
     );
+    let after: Vec<&Packet> = { record.0.iter().zip(is_of_cut.iter().cycle()) }
+        .filter(|(packet, is_of_cut)| **is_of_cut && packet.sent >= time)
+        .map(|(packet, _)| packet)
+        .collect();
+    let lost = after.iter().rposition(|packet| packet.by.is_none()).map_or(0, |last| last + 1);
+    let whole = after.get(lost).context("traffic has not come back")?;
+    let duration = whole.sent - time;
     check(record, time, duration, detector)?;
     Ok(Outage { duration, moved })
 }

@@ -3,10 +3,13 @@
 //! A site with two uplinks, the daemon in its gateway. The client sends 10,000 packets a second on 64 flows, about
 //! half of them by either uplink, and the server sends each back. Then the first uplink is cut: its carrier goes,
 //! or its cable swallows everything in both directions while the carrier stays. The outage is the time from the
-//! cut to the last packet of that uplink's flows that was sent and not answered, of all flows the longest: a
-//! packet counts as lost if either direction has lost it. Packets that were on their way at the cut do not count.
+//! cut to the first packet, of any flow of the dead uplink, from which on none of theirs is lost, by when it was
+//! sent: a packet counts as lost if either direction has lost it. Packets that
+//! were on their way at the cut do not count. Traffic ends before the uplink is mended, so what moves back with
+//! it is not seen.
 //!
-//! A figure is refused where traffic was not nearly whole outside the outage.
+//! A figure is refused where a flow has not left the dead uplink, or traffic was not nearly whole outside the
+//! outage.
 
 mod cut;
 mod daemon;

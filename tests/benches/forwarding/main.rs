@@ -32,7 +32,7 @@ mod sink;
 mod traffic;
 mod vlan;
 
-use std::{io, process::ExitCode, thread, time::Duration};
+use std::{process::ExitCode, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum};
@@ -178,10 +178,7 @@ fn claim_cpu() -> Result<()> {
     let mut one = CpuSet::new();
     one.set(last)?;
     sched_setaffinity(this, &one).with_context(|| format!("cannot move to CPU {last}"))?;
-    let lowest = libc::sched_param { sched_priority: 1 };
-    // SAFETY: the kernel reads the parameter during the call.
-    if unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const lowest) } != 0 {
-        let error = io::Error::last_os_error();
+    if let Err(error) = pointsman_lab::claim_realtime() {
         eprintln!("other tasks may disturb the measurement: no real-time scheduling here: {error}");
     }
     Ok(())
