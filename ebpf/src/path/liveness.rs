@@ -72,7 +72,7 @@ fn listen<F: Frame, T: Tables>(frame: &F, tables: &T, port: PortKey, tags: usize
         return None;
     }
     let now = tables.exact_now();
-    let holds = holds_for(monitor, &control, now)?;
+    let holds = holds_for(monitor, watch, &control, now)?;
     if watch.is_numbered() && !takes(frame, monitor, watch, section) {
         return None;
     }
@@ -109,26 +109,34 @@ fn transport<F: Frame>(frame: &F, tags: usize) -> Option<(usize, u8)> {
 
 /// How long a packet holds the uplink alive, in nanoseconds, if it is what is expected.
 #[inline(always)]
-fn holds_for(monitor: &Monitor<SharedU64>, control: &Control, now: u64) -> Option<u64> {
+fn holds_for(
+    monitor: &Monitor<SharedU64>,
+    watch: Watch,
+    control: &Control,
+    now: u64,
+) -> Option<u64> {
     let [head, discriminator, echo] = &monitor.control;
     let expected = [head, discriminator, echo].map(|word| u64::from_le(word.load()));
     if [control[0] & !POLL_AND_FINAL, control[1], control[2]] == expected {
         return Some(monitor.detection.load());
     }
     let is_silent = now.wrapping_sub(monitor.sent.load()) as i64 >= monitor.silence.load() as i64;
-    let is_report = is_silent && reports_silence(control, &expected);
-    is_report.then(|| slow_detection(control)).filter(|time| *time != 0)
+    if !is_silent || !reports_silence(control, &expected, watch) {
+        return None;
+    }
+    Some(slow_detection(control)).filter(|time| *time != 0)
 }
 
 /// Whether the other system says that it hears nothing of this one any more. While the daemon is held up,
 /// that is no wonder, and says that the uplink is fine. It has forgotten this system's discriminator
-/// by then, or not (RFC 5880 section 6.8.1).
+/// by then, or not (RFC 5880 section 6.8.1); over several hops it has to know it, for nothing else but its own
+/// is to be guessed.
 #[inline(always)]
-fn reports_silence(control: &Control, expected: &Control) -> bool {
+fn reports_silence(control: &Control, expected: &Control, watch: Watch) -> bool {
     let named = control[1] as u32;
     control[0] & SILENCE_BITS == SILENCE
         && (control[0] ^ expected[0]) & SESSION_BITS == 0
-        && (named == 0 || named == expected[1] as u32)
+        && (named == expected[1] as u32 || named == 0 && watch.ttl() != 0)
 }
 
 /// The detection time by the interval that the other system sends at (RFC 5880 section 6.8.4), in

@@ -1,10 +1,13 @@
 //! The daemon is held up, and the other system says that it hears nothing of it: so it is there.
 
+use pointsman_ebpf::abi::{Sequence, Watch};
 use pointsman_ebpf::memory::site::A;
 use pointsman_ebpf::path::Tables as _;
 
+use super::super::harness::public;
 use super::harness::{
-    AHEAD, CONTROL, DETECTION, Gateway, NEVER, NOW, PLAIN, gateway, monitor, packet, watching,
+    AHEAD, CONTROL, DETECTION, Gateway, MULTIHOP, NEVER, NOW, PLAIN, gateway, monitor, packet,
+    watching,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -55,6 +58,19 @@ fn the_other_system_hears_nothing() {
     gateway.takes_report(&report(EXPIRED, DOWN | 0x20, 3, 1_000_000), 3 * SECOND);
     // What says that all is well is heard as ever.
     gateway.hears(&packet(&CONTROL).build());
+}
+
+/// Over several hops anybody may send such a packet, and has to know both discriminators.
+#[test]
+fn over_several_hops() {
+    let gateway = gateway(Watch::new(MULTIHOP, 0, 0, Sequence::None));
+    monitor(&gateway.tables, &A).silence.store(0);
+    let to = public(&A, MULTIHOP);
+    let packet = |control: &[u8; 24]| packet(control).to(to).ttl(60).build();
+    gateway.ignores(&packet(&down()));
+    let mut named = down();
+    named[8..12].copy_from_slice(&CONTROL[8..12]);
+    gateway.hears_and_passes(&packet(&named), 3 * SECOND);
 }
 
 /// By its own interval, and no longer than ten seconds.
