@@ -71,8 +71,8 @@ impl Tables for Racing<'_> {
         self.tables.monitor(uplink)
     }
 
-    fn put_off(&self, uplink: u8, deadline: u64) {
-        self.tables.put_off(uplink, deadline);
+    fn deadline(&self, uplink: u8) -> Option<&SharedU64> {
+        self.tables.deadline(uplink)
     }
 
     fn uplink(&self, uplink: u8) -> Option<&Uplink> {

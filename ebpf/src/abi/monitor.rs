@@ -6,7 +6,8 @@ use super::{SharedU64, assert_layout};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Monitor<W = u64> {
-    /// A [`Watch`]. The daemon writes it last, and clears it before it changes anything else.
+    /// A [`Watch`]. The daemon clears it before it changes what packets are compared with, or `detection`,
+    /// and writes it after that.
     pub watch: W,
     /// The mandatory section that the other system sends, without the poll and final bits: that of the last
     /// packet that the daemon has believed, which said that it is up.
@@ -116,8 +117,8 @@ impl Watch {
     /// Whether a sequence number may come after the highest one that was taken, `taken`, if the daemon has last
     /// believed that in the lower half of `believed`. None may be ahead of that by more than the upper half.
     ///
-    /// So what an attacker makes up, which the data plane cannot tell from what is authentic, does not put
-    /// off the daemon's judgement of the session for longer than it would be without.
+    /// So what an attacker on the link makes up, which the data plane cannot tell from what is authentic, puts off
+    /// the deadline a few times. The daemon goes by what it has checked itself.
     #[inline(always)]
     pub const fn is_next(self, sequence: u32, taken: u32, believed: u64) -> bool {
         let ahead = sequence.wrapping_sub(believed as u32) as u64;

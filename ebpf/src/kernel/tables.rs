@@ -100,10 +100,8 @@ impl<const LOOK_UP: u8, C> Tables for KernelTables<LOOK_UP, C> {
     }
 
     #[inline(always)]
-    fn put_off(&self, uplink: u8, deadline: u64) {
-        if let Some(word) = SWITCH.get(0).and_then(|switch| switch.deadline(uplink)) {
-            word.store(deadline);
-        }
+    fn deadline(&self, uplink: u8) -> Option<&SharedU64> {
+        SWITCH.get(0)?.deadline(uplink)
     }
 
     #[inline(always)]

@@ -137,6 +137,13 @@ impl MemoryTables {
         self.switch.set_alive(alive);
     }
 
+    /// Sets when an uplink is dead unless somebody is heard before, in nanoseconds.
+    pub fn put_off(&self, uplink: u8, deadline: u64) {
+        if let Some(word) = self.switch.deadline(uplink) {
+            word.store(deadline);
+        }
+    }
+
     /// The switch as it is now.
     pub fn switch(&self) -> Switch {
         self.switch.copy()
@@ -273,10 +280,8 @@ impl Tables for MemoryTables {
         self.monitors.get(usize::from(uplink))
     }
 
-    fn put_off(&self, uplink: u8, deadline: u64) {
-        if let Some(word) = self.switch.deadline(uplink) {
-            word.store(deadline);
-        }
+    fn deadline(&self, uplink: u8) -> Option<&SharedU64> {
+        self.switch.deadline(uplink)
     }
 
     fn uplink(&self, side: u8) -> Option<&Uplink> {

@@ -47,6 +47,9 @@ pub fn hear<F: Frame, T: Tables>(frame: &F, tables: &T, port: PortKey, tags: usi
 fn listen<F: Frame, T: Tables>(frame: &F, tables: &T, port: PortKey, tags: usize) -> Option<bool> {
     let port = tables.port(port).filter(|port| port.role == PortRole::Uplink as u8)?;
     let monitor = tables.monitor(port.uplink)?;
+    let deadline = tables.deadline(port.uplink)?;
+    // Before it is known what for: where the daemon has its say meanwhile, that stands.
+    let known = deadline.acquire();
     let watch = Watch(monitor.watch.acquire());
     if watch == Watch::default() {
         return None;
@@ -76,7 +79,7 @@ fn listen<F: Frame, T: Tables>(frame: &F, tables: &T, port: PortKey, tags: usize
     if watch.is_numbered() && !takes(frame, monitor, watch, section) {
         return None;
     }
-    tables.put_off(port.uplink, now.wrapping_add(holds));
+    deadline.replace(known, now.wrapping_add(holds));
     monitor.heard.store(now);
     let is_news = section_len != 0
         || control[0] & POLL_AND_FINAL != 0

@@ -36,8 +36,8 @@ pub trait Tables {
     /// What is known of the uplink's BFD session.
     fn monitor(&self, uplink: u8) -> Option<&Monitor<SharedU64>>;
 
-    /// Puts off when the uplink is dead, to so many nanoseconds of the monotonic clock.
-    fn put_off(&self, uplink: u8, deadline: u64);
+    /// When the uplink is dead unless somebody is heard before: nanoseconds of the monotonic clock.
+    fn deadline(&self, uplink: u8) -> Option<&SharedU64>;
 
     /// This side of an uplink; one that was never written has generation zero.
     fn uplink(&self, side: u8) -> Option<&Uplink>;

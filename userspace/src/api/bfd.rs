@@ -23,11 +23,11 @@ pub struct BfdStatus {
 impl BfdStatus {
     /// Of an uplink that is to have one.
     pub(super) fn of(uplink: &ControlledUplink) -> Option<Self> {
-        uplink.config().health.as_ref()?.bfd.as_ref()?;
         let session = uplink.session();
         let (state, reason) = match &session.state {
-            Bfd::None if session.is_held_down => ("held_down", None),
-            Bfd::None | Bfd::Waiting => ("waiting", None),
+            Bfd::None => return None,
+            Bfd::HeldDown => ("held_down", None),
+            Bfd::Waiting => ("waiting", None),
             Bfd::Up => ("up", None),
             Bfd::Down(diagnostic) => ("down", Some(diagnostic.to_string())),
             Bfd::Failed(error) => ("failed", Some(error.clone())),

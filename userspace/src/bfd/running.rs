@@ -20,6 +20,8 @@ pub(super) struct Running {
     authentication: Option<Authentication>,
     socket: BfdSocket,
     watched: Watched,
+    /// Whether the other system's operator holds it down.
+    is_held_down: bool,
     /// The times that were told last.
     agreed: Option<(Duration, Duration)>,
 }
@@ -46,6 +48,7 @@ impl Running {
             authentication: settings.authentication.clone(),
             socket,
             watched,
+            is_held_down: false,
             agreed: None,
         })
     }
@@ -55,14 +58,15 @@ impl Running {
     }
 
     /// When there is something to do, if no packet comes before.
-    pub(super) fn deadline(&mut self) -> Option<Instant> {
-        self.take_over();
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.session.deadline()
     }
 
     /// Does what is due. A packet counts from when it arrived, however long it has waited: this system may have
     /// been held up.
     pub(super) fn work(&mut self, tell: &mut impl FnMut(Event)) {
+        // What comes after this may still be under way to here.
+        let now = Instant::now();
         let mut buffer = [0; LONGEST];
         self.take_over();
         loop {
@@ -79,7 +83,7 @@ impl Running {
             }
         }
         self.take_over();
-        self.expire(Instant::now(), tell);
+        self.expire(now, tell);
         let now = Instant::now();
         while let Some(packet) = self.session.transmit(now) {
             if let Err(error) = self.socket.send(&packet) {
@@ -112,7 +116,7 @@ impl Running {
 
     fn expire(&mut self, now: Instant, tell: &mut impl FnMut(Event)) {
         if let Some(change) = self.session.expire(now) {
-            self.changed(change, true, tell);
+            self.changed(change, tell);
         }
     }
 
@@ -121,21 +125,25 @@ impl Running {
             Ok(change) => {
                 let authentication = self.authentication.as_ref();
                 self.watched.believed(&self.session, authentication, datagram, arrival);
-                if let Some(change) = change {
-                    let is_dead = self.session.remote_state() != State::AdminDown;
-                    self.changed(change, is_dead, tell);
+                let is_held_down = self.session.remote_state() == State::AdminDown;
+                let was_held_down = std::mem::replace(&mut self.is_held_down, is_held_down);
+                if is_held_down && !was_held_down {
+                    self.watched.down(false);
+                    tell(Event::HeldDown);
+                } else if let Some(change) = change.filter(|_| !is_held_down) {
+                    self.changed(change, tell);
                 }
             }
             Err(error) => log::debug!("BFD: a packet is ignored: {error}"),
         }
     }
 
-    fn changed(&self, change: Change, is_dead: bool, tell: &mut impl FnMut(Event)) {
+    fn changed(&self, change: Change, tell: &mut impl FnMut(Event)) {
         if change.to == State::Up {
             tell(Event::Up);
         } else if change.from == State::Up {
-            self.watched.down(is_dead);
-            tell(if is_dead { Event::Down(change.diagnostic) } else { Event::HeldDown });
+            self.watched.down(true);
+            tell(Event::Down(change.diagnostic));
         }
     }
 }

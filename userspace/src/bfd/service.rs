@@ -53,6 +53,8 @@ pub enum Event {
     },
     /// It cannot be, for now.
     Failed(io::Error),
+    /// There is none any more, because there is no way to the other system, or to begin anew.
+    Ended,
 }
 
 /// The sessions of all uplinks, on a thread of their own, until this is dropped.
@@ -145,7 +147,7 @@ impl Worker {
             }
             let now = Instant::now();
             self.retry(now);
-            let deadline = self.sessions.values_mut().filter_map(Slot::deadline).min();
+            let deadline = self.sessions.values().filter_map(Slot::deadline).min();
             if let Err(error) = self.wait(deadline) {
                 log::error!("BFD cannot wait for packets: {error}");
                 thread::sleep(RETRY);
@@ -174,9 +176,12 @@ impl Worker {
     }
 
     fn set(&mut self, wanted: BTreeMap<String, Wanted>) {
-        self.sessions.retain(|name, slot| match wanted.get(name) {
-            Some(wanted) => slot.adapt(wanted),
-            None => false,
+        self.sessions.retain(|name, slot| {
+            let stays = wanted.get(name).is_some_and(|wanted| slot.adapt(wanted));
+            if !stays {
+                drop(self.events.send((name.clone(), Event::Ended)));
+            }
+            stays
         });
         let now = Instant::now();
         for (name, wanted) in wanted {
@@ -205,8 +210,8 @@ impl Worker {
 }
 
 impl Slot {
-    fn deadline(&mut self) -> Option<Instant> {
-        match &mut self.state {
+    fn deadline(&self) -> Option<Instant> {
+        match &self.state {
             Ok(running) => running.deadline(),
             Err(due) => Some(*due),
         }

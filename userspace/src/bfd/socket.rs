@@ -89,7 +89,6 @@ impl BfdSocket {
             }
         };
         let receiver = bound(path)?;
-        receiver.set_nonblocking(true)?;
         setsockopt(&receiver, ReceiveTimestampns, &true)?;
         if !path.multihop {
             receiver.attach_filter(&with_ttl(peer.is_ipv6()))?;
@@ -152,6 +151,7 @@ fn bound(path: &Path) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     socket.bind_device(Some(path.interface.0.as_bytes()))?;
+    socket.set_nonblocking(true)?;
     Ok(socket)
 }
 

@@ -98,7 +98,10 @@ impl Watched {
             monitor.detection.store(detection);
             monitor.watch.release(watch.0);
         }
-        self.put_off(at(now).saturating_add(detection));
+        // A packet that has waited is older than what the data plane has heard meanwhile.
+        let deadline = at(now).saturating_add(detection);
+        let known = self.liveness.switch().deadline(self.uplink).map_or(0, SharedU64::load);
+        self.put_off(if is_same { deadline.max(known) } else { deadline });
     }
 
     /// The session is not up any more: nobody is to be heard who is in the middle of it. Whether the uplink is
@@ -109,11 +112,13 @@ impl Watched {
         self.put_off(if is_dead { PAST } else { NO_DEADLINE });
     }
 
-    /// When the data plane has last heard the other system.
+    /// When the data plane has last heard the other system, by packets that it can check as well as the daemon: of
+    /// those with authentication, the daemon gets all.
     pub(super) fn heard(&self) -> Option<Instant> {
         let monitor = self.monitor();
-        let heard = monitor.heard.load();
-        (monitor.watch.load() != 0 && heard != 0).then(|| instant(heard))
+        let (watch, heard) = (Watch(monitor.watch.load()), monitor.heard.load());
+        let is_checked = watch != Watch::default() && watch.section_len() == 0;
+        (is_checked && heard != 0).then(|| instant(heard))
     }
 
     /// A packet was sent.

@@ -15,8 +15,6 @@ use crate::uplink::{self, Bfd};
 pub struct Session {
     /// How it is.
     pub state: Bfd,
-    /// Whether the other system's operator holds it down.
-    pub is_held_down: bool,
     /// While it is up: the time from one packet that is sent to the next, before jitter, and after how long a
     /// silence the other system counts as gone.
     pub agreed: Option<(Duration, Duration)>,
@@ -30,19 +28,18 @@ impl Session {
     }
 
     fn apply(&mut self, event: Event) {
-        if let Event::Agreed { transmit, detection } = event {
-            self.agreed = Some((transmit, detection));
-            return;
-        }
-        let is_held_down = matches!(event, Event::HeldDown);
         let state = match event {
+            Event::Agreed { transmit, detection } => {
+                self.agreed = Some((transmit, detection));
+                return;
+            }
             Event::Up => Bfd::Up,
             Event::Down(diagnostic) => Bfd::Down(diagnostic),
+            Event::HeldDown => Bfd::HeldDown,
             Event::Failed(error) => Bfd::Failed(error.to_string()),
-            Event::HeldDown | Event::Agreed { .. } => Bfd::None,
-            Event::Started => Bfd::Waiting,
+            Event::Started | Event::Ended => Bfd::Waiting,
         };
-        *self = Self { state, is_held_down, agreed: None };
+        *self = Self { state, agreed: None };
     }
 }
 
@@ -54,8 +51,7 @@ pub(super) fn configured(config: &config::Uplink) -> Option<&config::Bfd> {
 impl ControlledUplink {
     /// With whom its session is to be, where known.
     pub fn bfd_peer(&self) -> Option<IpAddr> {
-        let gateway = || self.gateway().map(IpAddr::V4).or(self.gateway6().map(IpAddr::V6));
-        configured(&self.config)?.peer.or_else(gateway)
+        configured(&self.config)?.peer.or_else(|| self.gateway().map(IpAddr::V4))
     }
 }
 

@@ -138,8 +138,6 @@ impl Controller {
         now: Instant,
         change: impl FnOnce(&mut [ControlledUplink]),
     ) -> Vec<Change> {
-        let role = |uplink: &ControlledUplink| (uplink.verdict().state, uplink.is_last_resort());
-        let before: Vec<_> = self.uplinks.iter().map(role).collect();
         change(&mut self.uplinks);
         let mut generation = || {
             let generation = self.next_generation.max(1);
@@ -160,16 +158,16 @@ impl Controller {
         for (index, uplink) in self.uplinks.iter_mut().enumerate() {
             uplink.is_last_resort = last_resort == Some(index);
         }
-        self.uplinks
-            .iter()
-            .zip(before)
-            .filter(|(uplink, before)| role(uplink) != *before)
-            .map(|(uplink, _)| Change {
+        let changed = self.uplinks.iter_mut().filter_map(|uplink| {
+            let is_last_resort = uplink.is_last_resort();
+            let role = (uplink.verdict().state, is_last_resort);
+            (std::mem::replace(&mut uplink.told, role) != role).then(|| Change {
                 uplink: uplink.config.name.clone(),
                 verdict: uplink.verdict().clone(),
-                is_last_resort: uplink.is_last_resort(),
+                is_last_resort,
             })
-            .collect()
+        });
+        changed.collect()
     }
 
     /// The uplinks that may carry traffic, a bit each by identifier.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::uplink::ControlledUplink;
 use crate::config::{Group, LastResort};
-use crate::uplink::State;
+use crate::uplink::{Reason, State};
 
 /// How much less of its probes another uplink has to lose to take over, in millionths. What is lost of a
 /// hundred probes on two paths that are equally bad differs by less, but for one time in a hundred.
@@ -40,9 +40,11 @@ pub(super) fn choose(group: &Group, uplinks: &[ControlledUplink], now: Instant) 
     )
 }
 
-/// Whether packets can be sent by it, although it is down.
+/// Whether packets can be sent by it, although it is down, or waits for a BFD session, perhaps for ever.
 fn is_candidate(uplink: &ControlledUplink) -> bool {
-    uplink.verdict().state == State::Down && !uplink.monitor().is_hindered()
+    let verdict = uplink.verdict();
+    let is_down = verdict.state == State::Down || verdict.reason == Reason::BfdWaiting;
+    is_down && !uplink.monitor().is_hindered()
 }
 
 /// Whether it does not work, and how much it loses, in millionths: all, where that is not known.

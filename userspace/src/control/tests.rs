@@ -1,6 +1,7 @@
 //! The controller and the installer together, over a data plane that is a fake.
 
 mod attach;
+mod bfd;
 mod ipv6;
 mod lan;
 mod last_resort;

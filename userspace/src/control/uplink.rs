@@ -24,6 +24,8 @@ pub struct ControlledUplink {
     monitor: Monitor,
     /// It carries traffic although it is down: no other is up.
     pub(super) is_last_resort: bool,
+    /// Its state, and whether it was the last resort, as they were told last.
+    pub(super) told: (State, bool),
     ifindex: Option<u32>,
     /// The MAC of its interface.
     mac: Option<[u8; 6]>,
@@ -63,6 +65,7 @@ impl ControlledUplink {
             config,
             monitor,
             is_last_resort: false,
+            told: (State::Down, false),
             ifindex: None,
             mac: None,
             address: None,
@@ -81,12 +84,20 @@ impl ControlledUplink {
 
     /// Goes over to another configuration of the uplink of this name, on the same interface.
     pub(super) fn reconfigure(&mut self, config: config::Uplink, now: Instant) {
-        if configured(&config).is_some() != configured(&self.config).is_some() {
+        let has_session = configured(&config).is_some();
+        if has_session != configured(&self.config).is_some() {
             self.session = Session::new(&config);
-            self.monitor.apply([Event::Bfd(self.session.state.clone())], now);
+        }
+        let session = Event::Bfd(self.session.state.clone());
+        // What is new is known before what goes: between session and probes, nothing is taken for fit.
+        if has_session {
+            self.monitor.apply([session.clone()], now);
         }
         let probes = probes(&config);
         self.monitor.reconfigure(&probes, thresholds(&config), requirements(&config), now);
+        if !has_session {
+            self.monitor.apply([session], now);
+        }
         self.outcomes.retain(|probe, _| probes.contains(probe));
         if config.ipv6.is_none() {
             self.ipv6 = Ipv6Side::default();

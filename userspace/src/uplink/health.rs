@@ -103,10 +103,11 @@ pub enum NextHop {
 /// What is known of an uplink's BFD session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Bfd {
-    /// There is to be none, or the other system's operator holds it down, which says nothing of the uplink
-    /// (RFC 5882 section 3.2).
+    /// There is to be none.
     #[default]
     None,
+    /// The other system's operator holds it down, which says nothing of the uplink (RFC 5882 section 3.2).
+    HeldDown,
     /// It has not been up yet.
     Waiting,
     /// The other system is there.
@@ -270,7 +271,7 @@ impl Health {
     /// The same where the BFD session says that packets do not get through.
     fn judge_by_session(&self) -> Option<(State, Reason)> {
         match &self.bfd {
-            Bfd::None | Bfd::Up => None,
+            Bfd::None | Bfd::HeldDown | Bfd::Up => None,
             Bfd::Waiting => {
                 let not_up = if self.judged { State::Down } else { State::Testing };
                 Some((not_up, Reason::BfdWaiting))

@@ -3,7 +3,6 @@
 
 use pointsman_ebpf::abi::{Sequence, Watch};
 use pointsman_ebpf::memory::site::A;
-use pointsman_ebpf::path::Tables as _;
 
 use super::harness::{
     AHEAD, CONTROL, DETECTION, Gateway, SINGLE_HOP, gateway, monitor, packet, store,

@@ -5,7 +5,6 @@ use std::net::SocketAddrV4;
 use pointsman_ebpf::abi::NO_DEADLINE;
 use pointsman_ebpf::memory::PacketBuilder;
 use pointsman_ebpf::memory::site::{A, B, lan};
-use pointsman_ebpf::path::Tables as _;
 
 use super::super::harness::{HOST, SERVER, answer, request};
 use super::harness::{AHEAD, CONTROL, Gateway, NOW, PLAIN, TICK, gateway, packet};

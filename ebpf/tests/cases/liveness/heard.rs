@@ -3,7 +3,6 @@
 use pointsman_ebpf::abi::{Sequence, Watch};
 use pointsman_ebpf::memory::site::A;
 use pointsman_ebpf::memory::{PacketBuilder, tagged};
-use pointsman_ebpf::path::Tables as _;
 
 use super::super::harness::{STRIDE, coming, public};
 use super::super::vlan::{KINDS, serve};

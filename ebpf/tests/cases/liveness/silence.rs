@@ -2,7 +2,6 @@
 
 use pointsman_ebpf::abi::{Sequence, Watch};
 use pointsman_ebpf::memory::site::A;
-use pointsman_ebpf::path::Tables as _;
 
 use super::super::harness::public;
 use super::harness::{

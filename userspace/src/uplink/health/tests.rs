@@ -275,7 +275,16 @@ fn event() -> impl Strategy<Value = (Event, bool)> {
         let probe = ProbeId::icmp(if first { TARGET } else { OTHER });
         Event::Probe { probe, sent_at, answered }
     });
+    let bfd = prop_oneof![
+        Just(Bfd::None),
+        Just(Bfd::HeldDown),
+        Just(Bfd::Waiting),
+        Just(Bfd::Up),
+        Just(Bfd::Down(Diagnostic::DETECTION_TIME_EXPIRED)),
+        Just(Bfd::Failed("no such device".to_owned())),
+    ];
     let event = prop_oneof![
+        1 => bfd.prop_map(Event::Bfd),
         1 => interface.prop_map(Event::Interface),
         1 => any::<bool>().prop_map(Event::Address),
         1 => next_hop.prop_map(Event::NextHop),
@@ -306,6 +315,8 @@ proptest! {
                 && health.has_address
                 && matches!(health.next_hop, NextHop::Resolved(_) | NextHop::Resolving(_));
             prop_assert!(usable || after == State::Down, "{:?}", health);
+            let silent = matches!(health.bfd, Bfd::Waiting | Bfd::Down(_) | Bfd::Failed(_));
+            prop_assert!(!silent || after != State::Up, "{:?}", health);
             let reason = &health.verdict().reason;
             let good = matches!(reason, Reason::Ready | Reason::ProbesAnswered);
             prop_assert_eq!(after == State::Up, good, "{:?}", health);
