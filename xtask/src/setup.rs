@@ -201,14 +201,7 @@ fn keep_from_starting(privilege: Privilege, service: &str) -> Result<()> {
         return Ok(());
     }
     say(format!("{service} is kept from starting; `systemctl unmask {service}` lets it"));
-    let mut mask = match privilege {
-        Privilege::Root => command("systemctl"),
-        Privilege::Sudo => {
-            let mut sudo = command("sudo");
-            sudo.arg("systemctl");
-            sudo
-        }
-    };
+    let mut mask = as_root(privilege, "systemctl");
     mask.args(["mask", "--quiet", service]);
     Step::new(format!("masking {service}"), mask).hide_output().run()
 }
@@ -222,16 +215,21 @@ fn missing_packages(is_installed: impl Fn(&str) -> bool) -> Vec<&'static str> {
         .collect()
 }
 
-/// `apt-get`, as root, asking nothing.
-fn apt_get(privilege: Privilege, args: &[&str]) -> Command {
-    let mut env = match privilege {
-        Privilege::Root => command("env"),
+/// A program, as root.
+fn as_root(privilege: Privilege, program: &str) -> Command {
+    match privilege {
+        Privilege::Root => command(program),
         Privilege::Sudo => {
             let mut sudo = command("sudo");
-            sudo.arg("env");
+            sudo.arg(program);
             sudo
         }
-    };
+    }
+}
+
+/// `apt-get`, as root, asking nothing.
+fn apt_get(privilege: Privilege, args: &[&str]) -> Command {
+    let mut env = as_root(privilege, "env");
     env.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(args);
     env
 }

@@ -16,8 +16,8 @@ pub(crate) struct Figures {
 
 impl Figures {
     pub(crate) fn new(detector: Detector, cuts: &[Outage]) -> Self {
-        let milliseconds = |outage: &Outage| outage.duration.as_secs_f64() * 1e3;
-        let mut outages: Vec<f64> = cuts.iter().map(milliseconds).collect();
+        let mut outages: Vec<f64> =
+            cuts.iter().map(|outage| milliseconds(outage.duration)).collect();
         outages.sort_by(f64::total_cmp);
         Self { detector, outages, moved: cuts.iter().map(|outage| outage.moved).sum() }
     }

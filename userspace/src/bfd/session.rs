@@ -27,7 +27,7 @@ const WHOLE: u64 = 1000;
 pub struct Settings {
     /// What is offered while the session is up.
     pub intervals: Intervals,
-    /// How many packets the other system may miss (`bfd.DetectMult`).
+    /// How many packets lost in a row tell the other system that this one is gone (`bfd.DetectMult`).
     pub detect_mult: NonZeroU8,
     /// How packets are authenticated, if they are (`bfd.AuthType`).
     pub authentication: Option<Authentication>,

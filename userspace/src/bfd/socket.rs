@@ -1,18 +1,14 @@
 //! The UDP sockets of a session (RFC 5881 section 4, RFC 5883 section 5).
 
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use nix::cmsg_space;
-use nix::errno::Errno;
-use nix::sys::socket::sockopt::ReceiveTimestampns;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
-use nix::sys::time::TimeSpec;
+use nix::sys::socket::SockaddrStorage;
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
-use crate::probe::to_instant;
+use crate::probe::{receive_from, stamp_arrivals};
 
 /// The port that control packets are sent to over one hop (RFC 5881 section 4).
 pub const SINGLE_HOP_PORT: u16 = 3784;
@@ -89,7 +85,7 @@ impl BfdSocket {
             }
         };
         let receiver = bound(path)?;
-        setsockopt(&receiver, ReceiveTimestampns, &true)?;
+        stamp_arrivals(&receiver)?;
         if !path.multihop {
             receiver.attach_filter(&with_ttl(peer.is_ipv6()))?;
         }
@@ -104,31 +100,14 @@ impl BfdSocket {
 
     /// The next packet of the other system that has arrived, its length in `buffer` and when the kernel got it.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, Instant)>> {
-        let mut control = cmsg_space!(TimeSpec);
-        let fd = self.receiver.as_raw_fd();
-        loop {
-            let mut slices = [IoSliceMut::new(buffer)];
-            let received = recvmsg::<SockaddrStorage>(
-                fd,
-                &mut slices,
-                Some(&mut control),
-                MsgFlags::MSG_DONTWAIT,
-            );
-            match received {
-                Ok(message) if message.address.as_ref().and_then(ip) == Some(self.peer.ip()) => {
-                    let arrival = message.cmsgs()?.find_map(|control| match control {
-                        ControlMessageOwned::ScmTimestampns(time) => Some(to_instant(time)),
-                        _ => None,
-                    });
-                    return Ok(Some((message.bytes, arrival.unwrap_or_else(Instant::now))));
-                }
-                // Somebody else's.
-                Ok(_) => {}
-                Err(Errno::EAGAIN) => return Ok(None),
-                Err(Errno::EINTR | Errno::ENETDOWN) => {}
-                Err(error) => return Err(error.into()),
+        while let Some((length, arrival, from)) =
+            receive_from::<SockaddrStorage>(&self.receiver, buffer)?
+        {
+            if from.as_ref().and_then(ip) == Some(self.peer.ip()) {
+                return Ok(Some((length, arrival)));
             }
         }
+        Ok(None)
     }
 }
 

@@ -9,7 +9,7 @@ use pointsman_ebpf::abi::Vlan;
 use super::check::counted;
 use super::output::say;
 use crate::config::Config;
-use crate::control::{Attachment, Controller, is_tagged};
+use crate::control::{Attachment, Controller, check_vlan, is_tagged};
 use crate::host::{Finding, Presence, Severity, Survey, findings, survey};
 use crate::netlink::{self, Snapshot, Update, Watcher};
 use crate::probe::obstacle;
@@ -42,9 +42,16 @@ fn probes(config: &Config, host: &Snapshot) -> Result<Vec<Finding>, netlink::Err
     controller.update(Update::Resync(host.clone()), now);
     let mut findings = Vec::new();
     for uplink in controller.uplinks() {
-        // That an interface is missing has been said.
         let link = uplink.ifindex().and_then(|index| Some((index, host.links.get(&index)?)));
-        let Some((index, link)) = link else { continue };
+        let Some((index, link)) = link else {
+            // That the interface is missing has been said, but not that the kernel has none of a VLAN on it.
+            let below = host.link_named(&uplink.config().interface);
+            let unfit = below.and_then(|_| check_vlan(uplink.config(), host).err());
+            findings.extend(
+                unfit.map(|unfit| Finding { severity: Severity::Problem, text: unfit.to_string() }),
+            );
+            continue;
+        };
         let Some(index) = NonZeroU32::new(index) else { continue };
         for probe in uplink.config().health.iter().flat_map(|health| &health.probes) {
             let found = obstacle((index, &link.name), &uplink.path(), &probe.kind)?;

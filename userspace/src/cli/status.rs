@@ -6,8 +6,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use tokio::time::timeout;
 
 use super::output::say;
-use crate::api::fetch_status;
 use crate::api::status::{ProbeStatus, QualityStatus, Status, Traffic, UplinkStatus};
+use crate::api::{BfdStatus, fetch_status};
 
 /// How long the daemon may take to answer: many times what it needs.
 const ANSWER_BOUND: Duration = Duration::from_secs(5);
@@ -134,7 +134,13 @@ fn row(uplink: &UplinkStatus) -> [String; 13] {
         addresses(uplink),
         or_none(gateways(uplink)),
         uplink.weight.to_string(),
-        uplink.probes.iter().map(probe).collect::<Vec<_>>().join("\n"),
+        uplink
+            .bfd
+            .iter()
+            .map(bfd)
+            .chain(uplink.probes.iter().map(probe))
+            .collect::<Vec<_>>()
+            .join("\n"),
         or_none(uplink.quality.as_ref().and_then(quality)),
         uplink.out.packets.to_string(),
         uplink.back.packets.to_string(),
@@ -182,6 +188,15 @@ fn addresses(uplink: &UplinkStatus) -> String {
     let addresses = uplink.addresses.iter().map(ToString::to_string);
     let addresses: Vec<_> = addresses.chain(routed).chain(prefixes).chain(shared).collect();
     if addresses.is_empty() { "-".into() } else { addresses.join("\n") }
+}
+
+fn bfd(bfd: &BfdStatus) -> String {
+    let peer = bfd.peer.map(|peer| format!(" {peer}")).unwrap_or_default();
+    let state = bfd.state.replace('_', " ");
+    let detection = bfd.detection_ms.map(|time| format!(", silent for {time} ms is dead"));
+    let reason = bfd.reason.as_ref().map(|reason| format!(": {reason}"));
+    let more = detection.or(reason).unwrap_or_default();
+    format!("bfd{peer} {state}{more}")
 }
 
 fn probe(probe: &ProbeStatus) -> String {

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use super::address;
 use super::desired::Bfd;
 use super::diagnostic::Report;
 use super::section::{Field, Section};
-use super::suggest::quoted;
 use crate::bfd::Authentication;
 
 const TABLE: &str = "write a table such as { interval = \"50ms\", multiplier = 3 }";
@@ -38,7 +38,7 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Bfd> {
         .unwrap_or(DEFAULT_INTERVAL);
     let multiplier = section
         .get("multiplier")
-        .and_then(|field| field.integer(report, 1..=255, " packets that may be lost"))
+        .and_then(|field| field.integer(report, 1..=255, " packets lost in a row"))
         .and_then(|number| NonZeroU8::new(number as u8))
         .unwrap_or(DEFAULT_MULTIPLIER);
     let peer = section.get("peer").and_then(|field| read_peer(report, &field));
@@ -50,14 +50,7 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Bfd> {
 
 fn read_peer(report: &mut Report<'_>, field: &Field<'_>) -> Option<IpAddr> {
     let text = field.string(report, PEER)?;
-    let is_host = |address: &IpAddr| {
-        !address.is_multicast() && !address.is_unspecified() && !address.is_loopback()
-    };
-    let address = text.parse().ok().filter(is_host);
-    if address.is_none() {
-        field.error(report, format_args!("is {}, which is no host's; {PEER}", quoted(text)));
-    }
-    address
+    address::read(report, field, text, PEER)
 }
 
 /// Over several hops, the gateway is not whom it is about.
@@ -154,7 +147,7 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (keys, end) in [
             ("interval = \"9ms\"", "is \"9ms\"; give a duration, \"10ms\" to \"10s\""),
-            ("multiplier = 0", "is 0; give 1 to 255 packets that may be lost"),
+            ("multiplier = 0", "is 0; give 1 to 255 packets lost in a row"),
             (
                 "mode = \"multihop\"",
                 "is \"multihop\", which the gateway is not; give the other system's address as bfd.peer",
@@ -167,9 +160,9 @@ mod tests {
             let complaints = complaints_of(keys);
             assert!(complaints.len() == 1 && complaints[0].ends_with(end), "{complaints:?}");
         }
-        for peer in ["224.0.0.1", "0.0.0.0", "::1", "router"] {
+        for peer in ["224.0.0.1", "0.0.0.0", "240.0.0.1", "::1", "router"] {
             let complaints = complaints_of(&format!("peer = \"{peer}\""));
-            assert!(complaints[0].contains("no host's; give the address"), "{complaints:?}");
+            assert!(complaints.len() == 1 && complaints[0].ends_with(PEER), "{complaints:?}");
         }
         for (kind, length, longest) in [("simple", 17, 16), ("sha1", 21, 20), ("sha1", 0, 20)] {
             let secret = "x".repeat(length);

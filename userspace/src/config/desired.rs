@@ -176,7 +176,7 @@ pub enum Gateway {
 pub struct Bfd {
     /// How often packets are sent and expected.
     pub interval: Duration,
-    /// How many packets in a row the other system may miss.
+    /// How many packets lost in a row tell the other system that this one is gone.
     pub multiplier: NonZeroU8,
     /// The other system, if it is not the gateway.
     pub peer: Option<IpAddr>,

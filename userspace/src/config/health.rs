@@ -45,13 +45,11 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>, ipv6: bool) -> Op
     } else {
         section.require(report, "probes", PROBES)
     };
-    let probes = probes
-        .and_then(|field| field.list(report, PROBES))
-        .map(|probes| read_probes(report, &probes, pace, ipv6))
-        .unwrap_or_default();
-    let quorum = section.get("quorum").and_then(|field| read_quorum(report, &field, probes.len()));
-    // A figure is of the probe that is best in it, so of the most frequent one soonest.
-    let interval = probes.iter().map(|probe| probe.interval).min().unwrap_or(pace.interval());
+    let fields = probes.and_then(|field| field.list(report, PROBES)).unwrap_or_default();
+    let probes = read_probes(report, &fields, pace, ipv6);
+    let quorum = section.get("quorum").and_then(|field| read_quorum(report, &field, fields.len()));
+    // So the rarest one has figures too: where another is gone, that is the best.
+    let interval = probes.iter().map(|probe| probe.interval).max().unwrap_or(pace.interval());
     let timeout = probes.iter().map(|probe| probe.timeout).max().unwrap_or(pace.timeout());
     Some(Health {
         bfd,

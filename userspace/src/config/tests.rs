@@ -98,9 +98,9 @@ fn example() -> Config {
     };
     let probes = vec![
         paced(echo.clone(), 100, 100),
-        paced(ProbeKind::Tcp(([192, 0, 2, 80], 443).into()), 1000, 500),
-        paced(ProbeKind::Http(https), 5000, 2000),
-        paced(ProbeKind::Dns(dns), 1000, 500),
+        paced(ProbeKind::Tcp(([192, 0, 2, 80], 443).into()), 400, 500),
+        paced(ProbeKind::Http(https), 400, 500),
+        paced(ProbeKind::Dns(dns), 400, 500),
         paced(ProbeKind::Arp, 100, 100),
     ];
     let health = |probes, quorum| Health {

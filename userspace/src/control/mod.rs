@@ -39,5 +39,6 @@ pub use daemon::{Command, Commands, Daemon, StartError};
 pub use forward::{Reach, Target};
 pub use installer::{InstallError, Installer};
 pub use policy::{Interface, Policy};
+pub(crate) use startup::check_vlan;
 pub use startup::{Unfit, check};
 pub use uplink::ControlledUplink;

@@ -47,7 +47,7 @@ pub enum Unfit {
     #[error(
         "uplink {uplink:?}: the kernel has no interface of {port}, to tell its address, routes and \
          neighbours and to probe by; make one (`{remedy}`), or set gateway, gateway_mac and \
-         ipv4.addresses, and no probes"
+         ipv4.addresses, and neither probes nor BFD"
     )]
     NoVlan {
         /// The uplink's name.
@@ -205,7 +205,10 @@ fn check_frames(controller: &Controller) -> Result<(), Unfit> {
 
 /// Whether the kernel has an interface of the uplink's VLAN, where one is needed: for addresses, routes,
 /// neighbours and probes that the configuration does not spare it.
-fn check_vlan<'f>(uplink: &config::Uplink, facts: &'f Snapshot) -> Result<Attachment<'f>, Unfit> {
+pub(crate) fn check_vlan<'f>(
+    uplink: &config::Uplink,
+    facts: &'f Snapshot,
+) -> Result<Attachment<'f>, Unfit> {
     let is_spared = uplink.gateway_mac.is_some()
         && uplink.gateway != Gateway::Auto
         && !uplink.addresses.is_empty()

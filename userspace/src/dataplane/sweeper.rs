@@ -74,11 +74,14 @@ fn run<T: SweptTables>(mut tables: T, shared: &Shared, joined: &mpsc::Receiver<V
     let pause = &mut || thread::sleep(PAUSE);
     let mut due = Instant::now() + REST;
     let mut complained = false;
+    // Those whose flows are still to go.
+    let mut networks = Vec::new();
     loop {
         let rest = due.saturating_duration_since(Instant::now());
         let done = match joined.recv_timeout(rest) {
-            Ok(networks) => {
-                remove_flows_to(&mut tables, &networks, pause).map_err(io::Error::other)
+            Ok(joined) => {
+                networks.extend(joined);
+                Ok(())
             }
             Err(RecvTimeoutError::Timeout) => {
                 let start = Instant::now();
@@ -88,10 +91,17 @@ fn run<T: SweptTables>(mut tables: T, shared: &Shared, joined: &mpsc::Receiver<V
             }
             Err(RecvTimeoutError::Disconnected) => return,
         };
+        let done = done.and_then(|()| {
+            if !networks.is_empty() {
+                remove_flows_to(&mut tables, &networks, pause).map_err(io::Error::other)?;
+                networks.clear();
+            }
+            Ok(())
+        });
         match done {
             Ok(()) => complained = false,
             Err(error) if !complained => {
-                log::error!("idle flows stay for now: {error}");
+                log::error!("flows that are to go stay for now: {error}");
                 complained = true;
             }
             Err(_) => {}

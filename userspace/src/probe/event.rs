@@ -13,7 +13,7 @@ pub enum Outcome {
     },
     /// No answer came in time.
     Lost,
-    /// An answer came that is not the right one: what is wrong with it.
+    /// An answer came that is not the right one, or the kernel says that none will come: why.
     Wrong(String),
     /// The probe could not be sent, for this reason.
     Failed(String),

@@ -18,4 +18,4 @@ pub use event::{Outcome, ProbeEvent};
 pub use id::ProbeId;
 pub use path::{Path, Side};
 pub use prober::{Prober, obstacle};
-pub(crate) use receive::to_instant;
+pub(crate) use receive::{receive_from, stamp_arrivals};

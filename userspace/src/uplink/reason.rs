@@ -5,9 +5,7 @@ use std::time::Duration;
 use humantime::format_duration;
 
 use super::Breach;
-
 use crate::bfd::Diagnostic;
-
 use crate::probe::ProbeId;
 
 /// Why an uplink is in the state that it is in. Its `Display` is for people.

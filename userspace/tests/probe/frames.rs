@@ -69,17 +69,7 @@ fn a_next_hop_that_is_another_one_now_does_not_answer() -> Result<()> {
 
 #[test]
 fn without_a_path_probes_fail_until_there_is_one() -> Result<()> {
-    let lab = Lab::new()?;
-    lab.probe(0, icmp(BEYOND), async |probed| {
-        probed.until(answered).await?;
-        probed.path.send_replace(Path::default());
-        let failed = probed.until(|outcome| !answered(outcome)).await?;
-        let expected = "not sent: there is no IPv4 address to send from";
-        assert_eq!(failed.outcome.to_string(), expected);
-        probed.path.send_replace(lab.path(0));
-        probed.until(answered).await?;
-        Ok(())
-    })
+    Lab::new()?.assert_needs_a_path(icmp(BEYOND))
 }
 
 #[test]

@@ -152,6 +152,20 @@ impl Lab {
         })
     }
 
+    /// Whether a probe fails while nothing is known of the way, and is answered as long as it is.
+    pub(crate) fn assert_needs_a_path(&self, kind: ProbeKind) -> Result<()> {
+        self.probe(0, kind, async |probed| {
+            probed.until(answered).await?;
+            probed.path.send_replace(Path::default());
+            let failed = probed.until(|outcome| !answered(outcome)).await?;
+            let expected = "not sent: there is no IPv4 address to send from";
+            assert_eq!(failed.outcome.to_string(), expected);
+            probed.path.send_replace(self.path(0));
+            probed.until(answered).await?;
+            Ok(())
+        })
+    }
+
     /// Whether this is what becomes of a probe time after time.
     pub(crate) fn assert_outcome(
         &self,
@@ -189,6 +203,9 @@ impl Lab {
             })?;
             assert_eq!(strays(watched)?, 0, "cut: {cut}");
         }
+        // What does come in there is counted.
+        self.assert_answered(0, kind.clone())?;
+        assert_ne!(strays(watched)?, 0);
         Ok(())
     }
 }

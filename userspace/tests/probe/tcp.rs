@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
-use pointsman::probe::{Outcome, Path, ProbeKind};
+use pointsman::probe::{Outcome, ProbeKind};
 use pointsman_lab::wait_until;
 
 use crate::lab::{ABSENT, BEYOND, BOUND, FAR, Lab, NEAR, answered, wrong};
@@ -89,16 +89,7 @@ fn nothing_leaves_by_the_other_uplink_when_one_is_down() -> Result<()> {
 fn without_a_path_probes_fail_until_there_is_one() -> Result<()> {
     let lab = Lab::routed()?;
     let (_server, _) = listen(&lab, 0)?;
-    lab.probe(0, tcp(BEYOND), async |probed| {
-        probed.until(answered).await?;
-        probed.path.send_replace(Path::default());
-        let failed = probed.until(|outcome| !answered(outcome)).await?;
-        let expected = "not sent: there is no IPv4 address to send from";
-        assert_eq!(failed.outcome.to_string(), expected);
-        probed.path.send_replace(lab.path(0));
-        probed.until(answered).await?;
-        Ok(())
-    })
+    lab.assert_needs_a_path(tcp(BEYOND))
 }
 
 #[test]

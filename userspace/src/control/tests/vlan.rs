@@ -188,7 +188,7 @@ fn what_does_not_fit_is_told_with_the_fix() {
         unfit(&FIBER_TAGGED.replace("35", "36")),
         "uplink \"fiber\": the kernel has no interface of wan0 vlan 36, to tell its address, routes \
          and neighbours and to probe by; make one (`ip link add link wan0 name wan0.36 type vlan id \
-         36`), or set gateway, gateway_mac and ipv4.addresses, and no probes"
+         36`), or set gateway, gateway_mac and ipv4.addresses, and neither probes nor BFD"
     );
     assert_eq!(
         unfit("[[uplink]]\nname = \"again\"\ninterface = \"lan0\"\nvlan = 10\n"),

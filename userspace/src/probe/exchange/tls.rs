@@ -20,7 +20,7 @@ use super::Failure;
 pub(super) struct Tls {
     /// The file that has the authorities; `None`: those of the system.
     authorities: Option<PathBuf>,
-    config: OnceCell<Arc<ClientConfig>>,
+    config: Arc<OnceCell<Arc<ClientConfig>>>,
 }
 
 /// Why it is not known which authorities are trusted.
@@ -40,7 +40,7 @@ enum TrustError {
 
 impl Tls {
     pub(super) fn new(authorities: Option<PathBuf>) -> Self {
-        Self { authorities, config: OnceCell::new() }
+        Self { authorities, config: Arc::default() }
     }
 
     /// Goes over to TLS, with the server of this name or address. The authorities are read the first
@@ -50,9 +50,13 @@ impl Tls {
         server: ServerName<'static>,
         stream: TcpStream,
     ) -> Result<TlsStream<TcpStream>, Failure> {
-        let config = self.config.get_or_try_init(|| read(self.authorities.clone()));
-        let config = config.await.map_err(|error| Failure::Unsent(error.to_string()))?;
-        let connected = TlsConnector::from(Arc::clone(config)).connect(server, stream).await;
+        let (cell, authorities) = (Arc::clone(&self.config), self.authorities.clone());
+        // In a task of its own: the end of an exchange is not that of the reading.
+        let read =
+            tokio::spawn(async move { cell.get_or_try_init(|| read(authorities)).await.cloned() });
+        let config = read.await.unwrap_or_else(|error| Err(error.into()));
+        let config = config.map_err(|error| Failure::Unsent(error.to_string()))?;
+        let connected = TlsConnector::from(config).connect(server, stream).await;
         connected.map_err(|error| Failure::Wrong(format!("no TLS: {error}")))
     }
 }

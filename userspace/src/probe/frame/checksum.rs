@@ -1,9 +1,7 @@
 use std::net::Ipv6Addr;
 
-use pointsman_ebpf::wire::checksum;
-
-/// The number of ICMPv6 among protocols (RFC 4443).
-pub(super) const ICMPV6: u8 = 58;
+use pointsman_ebpf::abi::Ipv6;
+use pointsman_ebpf::wire::{Ipv6Header, Protocol, checksum};
 
 /// The Internet checksum (RFC 1071), as a number: of bytes that contain their own checksum it is
 /// zero.
@@ -13,12 +11,10 @@ pub(super) fn checksum(bytes: &[u8]) -> u16 {
 
 /// That of an ICMPv6 message, which includes its addresses (RFC 8200 section 8.1).
 pub(super) fn checksum6(source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> u16 {
-    let mut header = [0; 40];
-    header[..16].copy_from_slice(&source.octets());
-    header[16..32].copy_from_slice(&destination.octets());
-    header[32..36].copy_from_slice(&(message.len() as u32).to_be_bytes());
-    header[39] = ICMPV6;
-    folded(checksum::sum(message, checksum::sum(&header, 0)))
+    let [from, to] = [source, destination].map(|address| Ipv6::new(address.octets()));
+    let length = message.len() as u16;
+    let header = Ipv6Header::pseudo_header(from, to, Protocol::ICMPV6, length);
+    folded(checksum::sum(message, header))
 }
 
 fn folded(sum: u64) -> u16 {

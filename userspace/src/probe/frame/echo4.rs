@@ -2,16 +2,13 @@
 
 use std::net::Ipv4Addr;
 
+use pointsman_ebpf::wire::{IPV4_LEN, Ipv4Header, Protocol, icmp_type};
+
 use super::checksum::checksum;
-use super::echo::{ECHO_HEADER, Echo, TOKEN, u16_at};
+use super::echo::{Echo, MESSAGE, u16_at};
 
-const IPV4_HEADER: usize = 20;
-const REQUEST: usize = IPV4_HEADER + ECHO_HEADER + TOKEN;
+const REQUEST: usize = IPV4_LEN + MESSAGE;
 
-const PROTOCOL_ICMP: u8 = 1;
-const TYPE_REPLY: u8 = 0;
-const TYPE_REQUEST: u8 = 8;
-const DONT_FRAGMENT: u16 = 0x4000;
 const FRAGMENT: u16 = 0x3fff;
 const TTL: u8 = 64;
 
@@ -19,20 +16,17 @@ impl Echo<Ipv4Addr> {
     /// The packet of a request.
     pub(super) fn request(&self) -> Vec<u8> {
         let mut packet = vec![0; REQUEST];
-        let (header, icmp) = packet.split_at_mut(IPV4_HEADER);
+        let (header, icmp) = packet.split_at_mut(IPV4_LEN);
         header[0] = 0x45;
         header[2..4].copy_from_slice(&(REQUEST as u16).to_be_bytes());
-        header[6..8].copy_from_slice(&DONT_FRAGMENT.to_be_bytes());
+        header[6..8].copy_from_slice(&Ipv4Header::DONT_FRAGMENT.to_be_bytes());
         header[8] = TTL;
-        header[9] = PROTOCOL_ICMP;
+        header[9] = Protocol::ICMP;
         header[12..16].copy_from_slice(&self.source.octets());
         header[16..20].copy_from_slice(&self.destination.octets());
         let sum = checksum(header);
         header[10..12].copy_from_slice(&sum.to_be_bytes());
-        icmp[0] = TYPE_REQUEST;
-        icmp[4..6].copy_from_slice(&self.identifier.to_be_bytes());
-        icmp[6..8].copy_from_slice(&self.sequence.to_be_bytes());
-        icmp[8..].copy_from_slice(&self.token);
+        icmp.copy_from_slice(&self.message(icmp_type::ECHO_REQUEST));
         let sum = checksum(icmp);
         icmp[2..4].copy_from_slice(&sum.to_be_bytes());
         packet
@@ -42,27 +36,19 @@ impl Echo<Ipv4Addr> {
     /// packet, such as Ethernet's padding, do not matter.
     pub(super) fn parse_reply(packet: &[u8]) -> Option<Self> {
         let header_length = usize::from(packet.first()? & 0x0f) * 4;
-        if packet[0] >> 4 != 4 || header_length < IPV4_HEADER {
+        if packet[0] >> 4 != 4 || header_length < IPV4_LEN {
             return None;
         }
         let total_length = usize::from(u16_at(packet, 2)?);
         let (header, icmp) = packet.get(..total_length)?.split_at_checked(header_length)?;
-        if header[9] != PROTOCOL_ICMP || u16_at(header, 6)? & FRAGMENT != 0 {
-            return None;
-        }
-        if icmp.len() != ECHO_HEADER + TOKEN || icmp[..2] != [TYPE_REPLY, 0] {
+        if header[9] != Protocol::ICMP || u16_at(header, 6)? & FRAGMENT != 0 {
             return None;
         }
         if checksum(header) != 0 || checksum(icmp) != 0 {
             return None;
         }
-        Some(Self {
-            source: address_at(header, 12)?,
-            destination: address_at(header, 16)?,
-            identifier: u16_at(icmp, 4)?,
-            sequence: u16_at(icmp, 6)?,
-            token: icmp[ECHO_HEADER..].try_into().ok()?,
-        })
+        let addresses = (address_at(header, 12)?, address_at(header, 16)?);
+        Self::of(icmp_type::ECHO_REPLY, addresses, icmp)
     }
 }
 
@@ -77,9 +63,9 @@ pub(super) fn reply_to(request: &[u8]) -> Vec<u8> {
     let mut reply = request.to_vec();
     reply[12..16].copy_from_slice(&request[16..20]);
     reply[16..20].copy_from_slice(&request[12..16]);
-    reply[20] = TYPE_REPLY;
+    reply[20] = icmp_type::ECHO_REPLY;
     reply[22..24].fill(0);
-    let sum = checksum(&reply[IPV4_HEADER..]);
+    let sum = checksum(&reply[IPV4_LEN..]);
     reply[22..24].copy_from_slice(&sum.to_be_bytes());
     reply
 }

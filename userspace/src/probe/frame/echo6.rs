@@ -2,21 +2,17 @@
 
 use std::net::Ipv6Addr;
 
-use super::echo::{ECHO_HEADER, Echo, TOKEN, u16_at};
+use pointsman_ebpf::wire::icmpv6_type;
+
+use super::echo::Echo;
 use super::packet6::Packet6;
 
-const TYPE_REQUEST: u8 = 128;
-const TYPE_REPLY: u8 = 129;
 const HOP_LIMIT: u8 = 64;
 
 impl Echo<Ipv6Addr> {
     /// The packet of a request.
     pub(super) fn request(&self) -> Vec<u8> {
-        let mut message = [0; ECHO_HEADER + TOKEN];
-        message[0] = TYPE_REQUEST;
-        message[4..6].copy_from_slice(&self.identifier.to_be_bytes());
-        message[6..8].copy_from_slice(&self.sequence.to_be_bytes());
-        message[ECHO_HEADER..].copy_from_slice(&self.token);
+        let message = self.message(icmpv6_type::ECHO_REQUEST);
         let Self { source, destination, .. } = *self;
         Packet6 { source, destination, hop_limit: HOP_LIMIT, message: &message }.to_bytes()
     }
@@ -24,16 +20,7 @@ impl Echo<Ipv6Addr> {
     /// Reads a reply to a request of this module's; `None` for every other packet.
     pub(super) fn parse_reply(packet: &[u8]) -> Option<Self> {
         let Packet6 { source, destination, message, .. } = Packet6::parse(packet)?;
-        if message.len() != ECHO_HEADER + TOKEN || message[..2] != [TYPE_REPLY, 0] {
-            return None;
-        }
-        Some(Self {
-            source,
-            destination,
-            identifier: u16_at(message, 4)?,
-            sequence: u16_at(message, 6)?,
-            token: message[ECHO_HEADER..].try_into().ok()?,
-        })
+        Self::of(icmpv6_type::ECHO_REPLY, (source, destination), message)
     }
 }
 
@@ -42,7 +29,7 @@ impl Echo<Ipv6Addr> {
 pub(super) fn reply_to(request: &[u8]) -> Vec<u8> {
     let request = Packet6::parse(request).expect("a request");
     let mut message = request.message.to_vec();
-    message[0] = TYPE_REPLY;
+    message[0] = icmpv6_type::ECHO_REPLY;
     let (source, destination) = (request.destination, request.source);
     Packet6 { source, destination, hop_limit: HOP_LIMIT, message: &message }.to_bytes()
 }

@@ -2,10 +2,10 @@
 
 use std::net::Ipv6Addr;
 
-use super::checksum::{ICMPV6, checksum6};
-use super::echo::u16_at;
+use pointsman_ebpf::wire::{IPV6_LEN, Protocol};
 
-const IPV6_HEADER: usize = 40;
+use super::checksum::checksum6;
+use super::echo::u16_at;
 
 /// A message, and what its packet says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +20,15 @@ pub(super) struct Packet6<'p> {
 impl<'p> Packet6<'p> {
     /// The bytes, with the checksum in the message's place for it.
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = vec![0; IPV6_HEADER];
+        let mut bytes = vec![0; IPV6_LEN];
         bytes[0] = 0x60;
         bytes[4..6].copy_from_slice(&(self.message.len() as u16).to_be_bytes());
-        bytes[6] = ICMPV6;
+        bytes[6] = Protocol::ICMPV6;
         bytes[7] = self.hop_limit;
         bytes[8..24].copy_from_slice(&self.source.octets());
         bytes[24..40].copy_from_slice(&self.destination.octets());
         bytes.extend_from_slice(self.message);
-        let message = &mut bytes[IPV6_HEADER..];
+        let message = &mut bytes[IPV6_LEN..];
         message[2..4].fill(0);
         let sum = checksum6(self.source, self.destination, message);
         message[2..4].copy_from_slice(&sum.to_be_bytes());
@@ -38,8 +38,8 @@ impl<'p> Packet6<'p> {
     /// Reads what is no fragment, has no extension headers, and has a right checksum; `None` for all
     /// else. Bytes behind the packet, such as Ethernet's padding, do not matter.
     pub(super) fn parse(bytes: &'p [u8]) -> Option<Self> {
-        let (header, rest) = bytes.split_at_checked(IPV6_HEADER)?;
-        if header[0] >> 4 != 6 || header[6] != ICMPV6 {
+        let (header, rest) = bytes.split_at_checked(IPV6_LEN)?;
+        if header[0] >> 4 != 6 || header[6] != Protocol::ICMPV6 {
             return None;
         }
         let message = rest.get(..usize::from(u16_at(header, 4)?))?;

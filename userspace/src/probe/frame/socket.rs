@@ -53,13 +53,7 @@ impl FrameSocket {
 
     /// The next packet that has arrived, its length in `buffer` and when the kernel got it.
     pub(super) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, Instant)>> {
-        loop {
-            match receive(self.socket.get_ref(), buffer) {
-                // Told once each time that the interface is set down; the socket lives on.
-                Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
-                received => return received,
-            }
-        }
+        receive(self.socket.get_ref(), buffer)
     }
 }
 
