@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use pointsman_ebpf::abi::{
-    AddressOwner, Binding, Bucket, DigestKey, Direction, Epoch, Flow, FlowKey, Forward, Group,
-    Host, Ipv4, Ipv6, LanNetwork, LocalAddress, Monitor, Nat64, Pin, Port, PortKey, PortRange,
-    Settings, SharedU64, SitePrefix, Uplink, Uplink6,
+    AddressOwner, Attempt, Binding, Bucket, DigestKey, Direction, Epoch, Flow, FlowKey, Forward,
+    Group, Host, Ipv4, Ipv6, LanNetwork, LocalAddress, Monitor, Nat64, Pin, Port, PortKey,
+    PortRange, Settings, SharedU64, SitePrefix, Uplink, Uplink6,
 };
 use pointsman_ebpf::memory::site::{self, A, B, SERVER, lan};
 use pointsman_ebpf::memory::{MemoryTables, PacketBuilder};
@@ -73,6 +73,14 @@ impl Tables for Racing<'_> {
 
     fn deadline(&self, uplink: u8) -> Option<&SharedU64> {
         self.tables.deadline(uplink)
+    }
+
+    fn attempt(&self, place: u32) -> Option<&Attempt<SharedU64>> {
+        self.tables.attempt(place)
+    }
+
+    fn handshakes(&self, word: u32) -> Option<&SharedU64> {
+        self.tables.handshakes(word)
     }
 
     fn uplink(&self, uplink: u8) -> Option<&Uplink> {

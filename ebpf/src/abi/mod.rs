@@ -11,6 +11,7 @@ mod counters;
 mod flow;
 mod forward;
 mod group;
+mod handshake;
 mod ipv6;
 mod lan;
 mod mac;
@@ -35,6 +36,9 @@ pub use flow::{
 };
 pub use forward::{FORWARD_SOURCES, Forward, MAX_FORWARDS};
 pub use group::{BUCKETS_PER_GROUP, Bucket, Group, RANKS, Sticky};
+pub use handshake::{
+    ATTEMPT_PATIENCE, ATTEMPTS, Attempt, AttemptKey, HANDSHAKE_WORDS, HandshakeCount,
+};
 pub use ipv6::Ipv6;
 pub use lan::{LAN_NETWORKS, LanNetwork};
 pub use mac::{LanSide, Mac, MacPair};
@@ -59,7 +63,7 @@ pub use vlan::Vlan;
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
 /// object; a daemon does not write into maps of another version.
-pub const ABI_VERSION: u32 = 10;
+pub const ABI_VERSION: u32 = 11;
 
 /// How many uplinks there can be: one bit each in a mask of 64.
 pub const MAX_UPLINKS: usize = 64;
@@ -186,6 +190,7 @@ macro_rules! impl_pod {
 #[cfg(feature = "userspace")]
 impl_pod!(
     AddressOwner,
+    Attempt,
     Binding,
     Bucket,
     Counter,

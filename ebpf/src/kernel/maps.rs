@@ -11,11 +11,11 @@ use aya_ebpf::{
 };
 use pointsman_ebpf::{
     abi::{
-        self, AddressOwner, BUCKETS_PER_GROUP, Bucket, COUNTERS, Counter, CounterId, Flow, FlowKey,
-        Forward, Group, Host, Ipv4, Ipv6, LOCAL_FILTER_WORDS, LanNetwork, LocalAddress,
-        MAX_FORWARDS, MAX_GROUPS, MAX_UPLINKS, Monitor, Nat64, OWN_PORT_WORDS, POOL_ADDRESSES,
-        PORT_SLOTS, Port, PortKey, Settings, SharedU64, SitePrefix, Switch, TokenBucket,
-        UPLINK_SIDES, Uplink, Uplink6,
+        self, AddressOwner, Attempt, BUCKETS_PER_GROUP, Bucket, COUNTERS, Counter, CounterId, Flow,
+        FlowKey, Forward, Group, HANDSHAKE_WORDS, Host, Ipv4, Ipv6, LOCAL_FILTER_WORDS, LanNetwork,
+        LocalAddress, MAX_FORWARDS, MAX_GROUPS, MAX_UPLINKS, Monitor, Nat64, OWN_PORT_WORDS,
+        POOL_ADDRESSES, PORT_SLOTS, Port, PortKey, Settings, SharedU64, SitePrefix, Switch,
+        TokenBucket, UPLINK_SIDES, Uplink, Uplink6,
     },
     path::{Note, Packet, Packet6, Stage},
     table::{BINDING_WORDS, FLOW_WORDS, Filter, PIN_WORDS, Set},
@@ -30,6 +30,16 @@ pub(super) static SWITCH: Array<Switch<SharedU64>> = Array::with_max_entries(1, 
 #[map]
 pub(super) static MONITORS: Array<Monitor<SharedU64>> =
     Array::with_max_entries(MAX_UPLINKS as u32, BPF_F_MMAPABLE);
+
+/// [`Attempt`]s by place.
+#[map]
+pub(super) static ATTEMPTS: Array<Attempt<SharedU64>> =
+    Array::with_max_entries(abi::ATTEMPTS as u32, BPF_F_MMAPABLE);
+
+/// What of handshakes is counted, in words that [`HandshakeCount`](abi::HandshakeCount) is the index of.
+#[map]
+pub(super) static HANDSHAKES: Array<SharedU64> =
+    Array::with_max_entries((MAX_UPLINKS * HANDSHAKE_WORDS) as u32, BPF_F_MMAPABLE);
 
 /// The only [`Settings`].
 #[map]

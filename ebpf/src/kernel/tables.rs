@@ -9,9 +9,9 @@ use aya_ebpf::{
 };
 use pointsman_ebpf::{
     abi::{
-        AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, Ipv6,
-        LanNetwork, LocalAddress, LocalFilter, Monitor, PORT_SLOTS, Port, PortKey, Settings,
-        SharedU64, SitePrefix, UPLINK_SIDES, Uplink, Vlan,
+        AddressOwner, Attempt, AttemptKey, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group,
+        Host, Ipv4, Ipv6, LanNetwork, LocalAddress, LocalFilter, Monitor, PORT_SLOTS, Port,
+        PortKey, Settings, SharedU64, SitePrefix, UPLINK_SIDES, Uplink, Vlan,
     },
     path::{self, FlowTable, InsertError, Tables},
     table::Existing,
@@ -21,8 +21,9 @@ use pointsman_ebpf::{
 use super::flow_tables::{Bindings, Flows, Invited, Unreplied, look_up};
 use super::frame::PacketFrame;
 use super::maps::{
-    BUCKETS, FORWARDS, FRAGMENTS, GROUPS, HOSTS, LAN_NETWORKS, LOCAL, LOCAL_FILTER, MONITORS,
-    OWN_PORTS, POOL, PORTS, SETTINGS, SITE_PREFIXES, SWITCH, TOKENS, UPLINKS, VLANS,
+    ATTEMPTS, BUCKETS, FORWARDS, FRAGMENTS, GROUPS, HANDSHAKES, HOSTS, LAN_NETWORKS, LOCAL,
+    LOCAL_FILTER, MONITORS, OWN_PORTS, POOL, PORTS, SETTINGS, SITE_PREFIXES, SWITCH, TOKENS,
+    UPLINKS, VLANS,
 };
 
 /// `EEXIST` of the kernel.
@@ -102,6 +103,16 @@ impl<const LOOK_UP: u8, C> Tables for KernelTables<LOOK_UP, C> {
     #[inline(always)]
     fn deadline(&self, uplink: u8) -> Option<&SharedU64> {
         SWITCH.get(0)?.deadline(uplink)
+    }
+
+    #[inline(always)]
+    fn attempt(&self, place: u32) -> Option<&Attempt<SharedU64>> {
+        ATTEMPTS.get(place)
+    }
+
+    #[inline(always)]
+    fn handshakes(&self, word: u32) -> Option<&SharedU64> {
+        HANDSHAKES.get(word)
     }
 
     #[inline(always)]
@@ -229,6 +240,16 @@ impl<const LOOK_UP: u8, C> Tables for KernelTables<LOOK_UP, C> {
     }
 
     #[inline(always)]
+    fn syn_sent(&self, key: AttemptKey) {
+        syn_sent(key.0);
+    }
+
+    #[inline(always)]
+    fn syn_answered(&self, key: AttemptKey) {
+        syn_answered(key.0);
+    }
+
+    #[inline(always)]
     fn site_prefix(&self, address: &Ipv6) -> Option<&SitePrefix> {
         // The length in bits stands before the address: in the upper half of a word of its own, so
         // that the address is in aligned words.
@@ -295,6 +316,23 @@ pub(crate) extern "C" fn hear(context: *mut xdp_md, vlan: u32, tags: u32) -> u32
     // The mask tells the verifier what the callers keep to.
     let heard = path::hear(&PacketFrame::<true>::new(&context), &tables, port, tags as usize & 0xf);
     u32::from(heard)
+}
+
+/// [`path::syn_sent`] as a global BPF function, as [`find_forward`] is, of the key's word.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn syn_sent(key: u64) -> u32 {
+    path::syn_sent(&KernelTables::<{ look_up::CALL }>::new(), AttemptKey(key));
+    // Such a function has to return something.
+    0
+}
+
+/// [`path::syn_answered`], likewise.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn syn_answered(key: u64) -> u32 {
+    path::syn_answered(&KernelTables::<{ look_up::CALL }>::new(), AttemptKey(key));
+    0
 }
 
 /// [`path::find_forward`] as a global BPF function: the symbol is exported, so the verifier takes

@@ -3,7 +3,7 @@ use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
-use crate::abi::{Binding, Flow, Host, Pin, SharedU64};
+use crate::abi::{Attempt, Binding, Flow, Host, Pin, SharedU64};
 use crate::path::InsertError;
 
 /// A type of entry as the path sees it, with words that others write meanwhile.
@@ -31,7 +31,19 @@ macro_rules! impl_entry {
         }
     )+};
 }
-impl_entry!(Flow, Binding, Host, Pin);
+impl_entry!(Flow, Binding, Host, Pin, Attempt);
+
+impl Entry for SharedU64 {
+    type Copy = u64;
+
+    fn from_copy(copy: &u64) -> Self {
+        Self::new(*copy)
+    }
+
+    fn to_copy(&self) -> u64 {
+        self.load()
+    }
+}
 
 /// What a table does when there is no more room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

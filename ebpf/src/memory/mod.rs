@@ -8,6 +8,7 @@ mod checks;
 mod checks6;
 mod counts;
 mod entries;
+mod handshakes;
 mod ipv6;
 mod liveness;
 mod packet;
@@ -39,15 +40,16 @@ use std::collections::BTreeMap;
 use std::vec::Vec;
 
 use crate::abi::{
-    AddressOwner, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, Ipv6, L4Port,
-    LanNetwork, LocalAddress, MAX_UPLINKS, Monitor, OwnPorts, Port, PortKey, Settings, SharedU64,
-    SitePrefix, Switch, TokenBucket, UPLINK_SIDES, Uplink, Vlan,
+    AddressOwner, Attempt, Binding, Bucket, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4, Ipv6,
+    L4Port, LanNetwork, LocalAddress, MAX_UPLINKS, Monitor, OwnPorts, Port, PortKey, Settings,
+    SharedU64, SitePrefix, Switch, TokenBucket, UPLINK_SIDES, Uplink, Vlan,
 };
 use crate::path::{self, FlowTable, InsertError, Tables};
 use crate::verdict::Verdict;
 use crate::wire::{MemoryFrame, Tags};
 use counts::Counting;
 use entries::{Entries, WhenFull};
+use handshakes::Handshakes;
 
 /// Every table of flows, in order of its discriminant.
 pub const FLOW_TABLES: [FlowTable; 4] =
@@ -89,6 +91,7 @@ pub struct MemoryTables {
     /// What is known of the BFD sessions of uplinks.
     pub monitors: Box<[Monitor<SharedU64>; MAX_UPLINKS]>,
     switch: Switch<SharedU64>,
+    handshakes: Handshakes,
     clock: Cell<u64>,
     counts: Counting,
     flows: [Entries<FlowKey, Flow<SharedU64>>; FLOW_TABLES.len()],
@@ -117,6 +120,7 @@ impl MemoryTables {
             ipv6: Ipv6Tables::new(),
             monitors: Box::new([const { Monitor::new() }; MAX_UPLINKS]),
             switch: Switch::new(),
+            handshakes: Handshakes::new(),
             clock: Cell::new(0),
             counts: Counting::default(),
             flows: FLOW_TABLES.map(|table| {
@@ -282,6 +286,14 @@ impl Tables for MemoryTables {
 
     fn deadline(&self, uplink: u8) -> Option<&SharedU64> {
         self.switch.deadline(uplink)
+    }
+
+    fn attempt(&self, place: u32) -> Option<&Attempt<SharedU64>> {
+        self.handshakes.attempt(place)
+    }
+
+    fn handshakes(&self, word: u32) -> Option<&SharedU64> {
+        self.handshakes.word(word)
     }
 
     fn uplink(&self, side: u8) -> Option<&Uplink> {

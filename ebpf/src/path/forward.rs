@@ -2,7 +2,7 @@
 
 use super::flow::{self, Route};
 use super::parse::Packet;
-use super::{Stop, Tables, fragment, mss, translate};
+use super::{Stop, Tables, fragment, handshake, mss, translate};
 use crate::abi::{Direction, Flow, LanSide, MacPair, SharedU64, Uplink, uplink_of};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{ETHERNET_LEN, Frame, IPV4_LEN, Protocol};
@@ -52,12 +52,18 @@ impl Way {
     /// What becomes of a packet that was written for this way.
     #[inline(always)]
     pub(super) fn verdict<M>(&self, packet: &Packet, flow: &Flow<M>) -> Verdict {
-        // What is routed may come in by another uplink than it leaves by.
-        let uplink = match self.direction {
+        let uplink = self.uplink(packet, flow);
+        Verdict::Forward { egress: self.egress, uplink, direction: self.direction }
+    }
+
+    /// The uplink that it crosses.
+    #[inline(always)]
+    fn uplink<M>(&self, packet: &Packet, flow: &Flow<M>) -> u8 {
+        match self.direction {
+            // What is routed may come in by another uplink than it leaves by.
             Direction::In => packet.uplink,
             _ => uplink_of(flow.uplink),
-        };
-        Verdict::Forward { egress: self.egress, uplink, direction: self.direction }
+        }
     }
 
     /// Whether the packet may go this way.
@@ -116,6 +122,8 @@ pub(super) fn send_first<F: Frame, T: Tables, M>(
         fragment::record(frame, tables, packet, flow)?;
     }
     if packet.starts && packet.key.protocol() == Protocol::TCP {
+        let uplink = way.uplink(packet, flow);
+        handshake::time(frame, tables, packet.transport(), (uplink, way.direction));
         let mtu = match way.direction {
             Direction::Hairpin => flow.lan.mtu(),
             _ => flow.lan.mtu().min(uplink_mtu),

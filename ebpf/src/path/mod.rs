@@ -33,6 +33,8 @@
 //! that none runs short of stack, the verifier checks each alone, and the frequent stage, that of
 //! established packets, is small. What the first one has parsed, the others get handed.
 //!
+//! Connections that LAN hosts start show how an uplink does (`handshake.rs`).
+//!
 //! What is handed to the kernel may be of a BFD session of the gateway's own, and put off when an uplink is
 //! held for dead (`liveness.rs`).
 //!
@@ -55,6 +57,7 @@ mod flow;
 mod forward;
 mod fragment;
 mod hairpin;
+mod handshake;
 mod inbound;
 mod ipv6;
 mod lan;
@@ -73,6 +76,7 @@ mod tagged;
 mod translate;
 
 pub use established::established;
+pub use handshake::{syn_answered, syn_sent};
 pub use inbound::find_forward;
 pub use ipv6::{
     Packet6, answer as answer6, error as error6, established as established6,

@@ -1,7 +1,7 @@
 use crate::abi::{
-    AddressOwner, Binding, Bucket, DigestKey, Epoch, Flow, FlowKey, Forward, Group, Host, Ipv4,
-    Ipv6, LanNetwork, LanSide, LocalAddress, Monitor, Nat64, Pin, Port, PortKey, Settings,
-    SharedU64, SitePrefix, Uplink, Uplink6,
+    AddressOwner, Attempt, AttemptKey, Binding, Bucket, DigestKey, Epoch, Flow, FlowKey, Forward,
+    Group, Host, Ipv4, Ipv6, LanNetwork, LanSide, LocalAddress, Monitor, Nat64, Pin, Port, PortKey,
+    Settings, SharedU64, SitePrefix, Uplink, Uplink6,
 };
 use crate::verdict::DropReason;
 use crate::wire::Tags;
@@ -26,7 +26,8 @@ pub trait Tables {
     /// The tags that frames leave with by this index in the device map.
     fn tags(&self, egress: u16) -> Tags;
 
-    /// Nanoseconds of the monotonic clock, exactly: dear, and for packets of BFD only.
+    /// Nanoseconds of the monotonic clock, exactly: dear, and for packets of BFD, and those that start a
+    /// connection.
     fn exact_now(&self) -> u64;
 
     /// The uplinks that are alive, a bit each: [`Switch::alive`](crate::abi::Switch::alive), where the deadlines
@@ -38,6 +39,12 @@ pub trait Tables {
 
     /// When the uplink is dead unless somebody is heard before: nanoseconds of the monotonic clock.
     fn deadline(&self, uplink: u8) -> Option<&SharedU64>;
+
+    /// The handshake that is timed in this place, below [`ATTEMPTS`](crate::abi::ATTEMPTS).
+    fn attempt(&self, place: u32) -> Option<&Attempt<SharedU64>>;
+
+    /// A word that handshakes are counted in: [`HandshakeCount::of`](crate::abi::HandshakeCount::of).
+    fn handshakes(&self, word: u32) -> Option<&SharedU64>;
 
     /// This side of an uplink; one that was never written has generation zero.
     fn uplink(&self, side: u8) -> Option<&Uplink>;
@@ -115,6 +122,22 @@ pub trait Tables {
         Self: Sized,
     {
         super::find_forward(self, key, uplink)
+    }
+
+    /// Takes note of a SYN that leaves: [`syn_sent`](super::syn_sent). It is here for the same reason.
+    fn syn_sent(&self, key: AttemptKey)
+    where
+        Self: Sized,
+    {
+        super::syn_sent(self, key);
+    }
+
+    /// Takes note of the answer to one: [`syn_answered`](super::syn_answered).
+    fn syn_answered(&self, key: AttemptKey)
+    where
+        Self: Sized,
+    {
+        super::syn_answered(self, key);
     }
 
     /// What is known of the longest prefix that holds the address, which of IPv4 is mapped.

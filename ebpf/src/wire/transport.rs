@@ -84,6 +84,12 @@ impl Tcp {
         u32::from_be_bytes(self.sequence)
     }
 
+    /// The acknowledgment number, in the machine's own order.
+    #[inline(always)]
+    pub fn acknowledgment(&self) -> u32 {
+        u32::from_be_bytes(self.acknowledgment)
+    }
+
     /// The header's length in bytes, options included.
     #[inline(always)]
     pub fn header_len(&self) -> usize {

@@ -9,6 +9,7 @@ mod filtering;
 mod forwards;
 mod fragments;
 mod hairpin;
+mod handshakes;
 mod harness;
 mod hostility;
 mod icmp_errors;

@@ -11,6 +11,7 @@ use pointsman_ebpf::memory::{
 use pointsman_ebpf::verdict::{DropReason, PassReason, Verdict};
 use pointsman_ebpf::wire::tcp_flags::{ACK, SYN};
 
+use super::handshakes::at_once;
 use super::harness::{
     Gateway, HOST, OTHER, SERVER, answer, from_other, leaving, public, reaching, request, segment,
     segment_back,
@@ -74,7 +75,9 @@ pub(super) const KINDS: [Tags<'static>; 5] = [
 fn any_tags_to_any() {
     for lan in KINDS {
         for uplink in KINDS {
-            talk(&gateway(lan, uplink), lan, uplink);
+            let gateway = gateway(lan, uplink);
+            talk(&gateway, lan, uplink);
+            gateway.has_timed(&A, &at_once());
         }
     }
 }

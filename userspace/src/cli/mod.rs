@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_once() {
-        let told = crate::dataplane::LoadError::Switch(io::Error::other("no memory"));
+        let told = crate::dataplane::LoadError::Shared(io::Error::other("no memory"));
         let error = Err::<(), _>(told).context("cannot start").unwrap_err();
         assert_eq!(
             message(&error),

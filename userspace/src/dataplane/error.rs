@@ -40,9 +40,9 @@ pub enum LoadError {
     /// A table could not be mapped into memory.
     #[error("cannot map the table {0} into memory: {1}")]
     Memory(&'static str, #[source] std::io::Error),
-    /// The switch, or the monitors, could not be mapped into memory.
-    #[error("cannot map the switch and the monitors into memory: {0}")]
-    Switch(#[source] std::io::Error),
+    /// What the data plane shares could not be mapped into memory.
+    #[error("cannot map what the data plane shares into memory: {0}")]
+    Shared(#[source] std::io::Error),
 }
 
 /// A map that could not be read or written.

@@ -16,6 +16,7 @@ use pointsman_ebpf::wire::Tags;
 use super::Dataplane;
 use super::attach::{AttachError, Mode};
 use super::error::{LoadError, TableError, errno};
+use super::handshakes::Handshakes;
 use super::links::{Frames, Links};
 use super::liveness::Liveness;
 use super::section::Section;
@@ -48,6 +49,7 @@ pub struct Kernel {
     /// After `links`: a NIC is put back as it was when the program has left it.
     offloads: Keeper<Ethtool>,
     liveness: Arc<Liveness>,
+    handshakes: Handshakes,
     settings: Array<MapData, Settings>,
     ports: Section<Port, PORT_SLOTS>,
     vlans: Section<Tags, PORT_SLOTS>,
@@ -97,12 +99,14 @@ impl Kernel {
             _ => Err(LoadError::Map(name)),
         };
         let (switch, monitors) = (array("SWITCH")?, array("MONITORS")?);
-        let liveness = Liveness::new(&switch, &monitors).map_err(LoadError::Switch)?;
+        let liveness = Liveness::new(&switch, &monitors).map_err(LoadError::Shared)?;
+        let handshakes = Handshakes::new(&array("HANDSHAKES")?).map_err(LoadError::Shared)?;
         let swept = SweptMaps::take(&mut object, layout.hash_key, layout.digest_key)?;
         let kernel = Self {
             links: Links::default(),
             offloads: Keeper::new(Ethtool),
             liveness: Arc::new(liveness),
+            handshakes,
             settings: take(&mut object, "SETTINGS")?,
             ports: take(&mut object, PORTS)?,
             vlans: take(&mut object, VLANS)?,
@@ -131,6 +135,11 @@ impl Kernel {
     /// Who is alive, in memory that the data plane shares.
     pub fn liveness(&self) -> Arc<Liveness> {
         Arc::clone(&self.liveness)
+    }
+
+    /// What is counted of handshakes.
+    pub fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 
     /// What the data plane wants to be told: neighbours. To be taken once, in a Tokio runtime with I/O.

@@ -9,6 +9,7 @@ mod batch;
 mod error;
 #[cfg(test)]
 mod fake;
+mod handshakes;
 mod kernel;
 mod links;
 mod liveness;
@@ -33,6 +34,7 @@ pub use batch::BatchMap;
 pub use error::{LoadError, TableError};
 #[cfg(test)]
 pub(crate) use fake::Fake;
+pub use handshakes::{HandshakeCounts, Handshakes};
 pub use kernel::{Kernel, OBJECT};
 pub use links::Frames;
 pub use liveness::Liveness;

@@ -8,6 +8,7 @@ use pointsman_ebpf::memory::{Counts, Liveness, MemoryTables, Random};
 use pointsman_ebpf::verdict::Verdict;
 
 use crate::cases::Room;
+use crate::handshakes::Counted;
 use crate::kernel::{ENTRIES, Kernel, SHORTEST, action, since};
 use crate::tables::{Flows, Written};
 
@@ -28,6 +29,7 @@ pub(crate) struct Loaded {
     outcome: Option<Outcome>,
     input_len: usize,
     before: (Flows, Liveness),
+    handshakes: Counted,
     random: Random,
 }
 
@@ -35,6 +37,8 @@ struct Outcome {
     action: u32,
     output: Vec<u8>,
     counted: BTreeMap<u32, Counter>,
+    /// What handshakes had been counted before it.
+    timed: Counted,
     /// Where it has left its traces.
     object: Object,
 }
@@ -52,6 +56,7 @@ impl Loaded {
             outcome,
             input_len: input.len(),
             before: (Flows::of(tables), Liveness::of(tables)),
+            handshakes: Counted::on_host(tables),
             random: tables.random_state(),
         }
     }
@@ -73,6 +78,10 @@ impl Loaded {
             outcome.object.kernel.assert_holds(tables, flows);
             outcome.object.kernel.assert_hears(tables, liveness);
         }
+        // Whatever else was drawn, it is the same handshake.
+        let Object { kernel, written, .. } = &mut outcome.object;
+        written.attempts.extend(tables.attempts().into_keys());
+        kernel.assert_times(tables, written, &self.handshakes, &outcome.timed);
         // One in which something has failed is not used again.
         IDLE.lock().unwrap().push(outcome.object);
     }
@@ -84,10 +93,11 @@ impl Outcome {
         let mut object = Object::take(room);
         let Object { kernel, written, .. } = &mut object;
         kernel.write(tables, ifindex, written);
+        let timed = kernel.write_attempts(tables, written);
         let earlier = kernel.counters();
         let (action, output) = kernel.run(input);
         let counted = since(kernel.counters(), &earlier);
-        Self { action, output, counted, object }
+        Self { action, output, counted, timed, object }
     }
 }
 

@@ -4,6 +4,7 @@
 
 #[path = "../../../ebpf/tests/cases/all.rs"]
 mod cases;
+mod handshakes;
 mod hosts;
 mod ipv6;
 mod kernel;

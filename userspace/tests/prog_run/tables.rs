@@ -33,6 +33,8 @@ pub(crate) struct Written {
     pub(crate) addresses6: BTreeMap<u32, Ipv6>,
     /// The uplinks that have a monitor. The packet changes it.
     pub(crate) monitored: BTreeSet<u32>,
+    /// The places of handshakes that are timed. The packet may take another.
+    pub(crate) attempts: BTreeSet<u32>,
 }
 
 impl Kernel {

@@ -4,7 +4,7 @@ use super::nat66::Rewrite;
 use super::parse::Packet6;
 use super::{fragment, pin, translate};
 use crate::abi::{Direction, Ipv6, Ipv6Mode, LanSide, MacPair, Pin, Port, SharedU64, Uplink6};
-use crate::path::{Stop, Tables6, forward, mss};
+use crate::path::{Stop, Tables6, forward, handshake, mss};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{ETHERNET_LEN, Frame, IPV6_LEN, Ipv6Header, Protocol};
 
@@ -169,6 +169,8 @@ pub(super) fn prepare_first<F: Frame, T: Tables6>(
         fragment::record(frame, tables, packet, (id, uplink.generation), (inside, lan))?;
     }
     if packet.starts && packet.key.protocol() == Protocol::TCP {
+        let direction = if packet.from_lan { Direction::Out } else { Direction::In };
+        handshake::time(frame, tables, packet.transport(), (id, direction));
         let mtu = lan.mtu().min(uplink.mtu);
         let len = |frame: &F| packet.body(frame);
         let _ = mss::clamp(frame, packet.transport(), len, mss::limit(mtu, IPV6_LEN));

@@ -31,7 +31,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
     if packet.is_first_fragment() {
         fragment::record(frame, tables, packet, flow)?;
     }
-    send::inward(frame, packet, flow, nat64, uplink)
+    send::inward(frame, tables, packet, flow, nat64, uplink)
 }
 
 /// Sends a later fragment the way of the first.
@@ -51,5 +51,5 @@ fn send_tail<F: Frame, T: Tables6>(
     }
     let uplink = flow::current(tables, first).ok_or(DropReason::FragmentWithoutFirst)?;
     send::check_inward(frame, packet, first.lan)?;
-    send::inward(frame, packet, first, nat64, uplink)
+    send::inward(frame, tables, packet, first, nat64, uplink)
 }

@@ -26,7 +26,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
         }
         mark(frame, tables, packet, flow);
         record(frame, tables, packet, flow)?;
-        return send::outward(frame, packet, flow, uplink);
+        return send::outward(frame, tables, packet, flow, uplink);
     }
     if note == Note::OPENED {
         // What the stage before has made, others have pushed out already.

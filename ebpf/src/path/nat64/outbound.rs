@@ -57,7 +57,7 @@ fn send_established<F: Frame, T: Tables6>(
         return Some(Err(stop));
     }
     mark(frame, tables, packet, flow);
-    Some(send::outward(frame, packet, flow, uplink))
+    Some(send::outward(frame, tables, packet, flow, uplink))
 }
 
 /// Marks the entry for the daemon's sweep.
@@ -89,5 +89,5 @@ fn send_tail<F: Frame, T: Tables6>(
     }
     let uplink = sending(tables, first).ok_or(DropReason::NoUplink)?;
     send::check_outward(frame, packet, uplink.mtu)?;
-    send::outward(frame, packet, first, uplink)
+    send::outward(frame, tables, packet, first, uplink)
 }

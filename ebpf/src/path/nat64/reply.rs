@@ -47,7 +47,7 @@ pub(super) fn run<F: Frame, T: Tables6>(
             return Ok(Verdict::Drop(reason));
         }
     }
-    send::inward(frame, packet, into, tables.nat64(), uplink)
+    send::inward(frame, tables, packet, into, tables.nat64(), uplink)
 }
 
 /// The stage of an answer to an unanswered flow: it becomes an established one, which the packet then goes

@@ -3,7 +3,7 @@
 use super::header::{self, FRAGMENT_LEN};
 use crate::abi::{Direction, Flow, Ipv6, LanSide, Nat64, Uplink};
 use crate::path::parse::Kind;
-use crate::path::{Packet, Packet6, Stop, mss};
+use crate::path::{Packet, Packet6, Stop, Tables, handshake, mss};
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{
     ETHERNET_LEN, Frame, IPV4_LEN, IPV6_LEN, Ipv4Header, Ipv6Header, Protocol, Udp,
@@ -90,14 +90,17 @@ fn check_protocol(protocol: u8, icmp: u8, is_fragment: bool) -> Result<(), DropR
 
 /// Sends a packet from the LAN that was checked, by its flow's entry.
 #[inline(always)]
-pub(super) fn outward<F: Frame, M>(
+pub(super) fn outward<F: Frame, T: Tables, M>(
     frame: &mut F,
+    tables: &T,
     packet: &Packet6,
     flow: &Flow<M>,
     uplink: &Uplink,
 ) -> Result<Verdict, Stop> {
     let protocol = packet.key.protocol();
     if packet.starts && protocol == Protocol::TCP {
+        let way = (flow.uplink, Direction::Out);
+        handshake::time(frame, tables, packet.transport(), way);
         let len = |frame: &F| packet.body(frame);
         let _ = mss::clamp(frame, packet.transport(), len, segment_limit(flow.lan, uplink));
     }
@@ -114,8 +117,9 @@ pub(super) fn outward<F: Frame, M>(
 
 /// Sends a packet from the uplink that was checked, by its flow's entry.
 #[inline(always)]
-pub(super) fn inward<F: Frame, M>(
+pub(super) fn inward<F: Frame, T: Tables, M>(
     frame: &mut F,
+    tables: &T,
     packet: &Packet,
     flow: &Flow<M>,
     nat64: &Nat64,
@@ -123,6 +127,8 @@ pub(super) fn inward<F: Frame, M>(
 ) -> Result<Verdict, Stop> {
     let protocol = packet.key.protocol();
     if packet.starts && protocol == Protocol::TCP {
+        let way = (flow.uplink, Direction::In);
+        handshake::time(frame, tables, packet.transport(), way);
         let len = |frame: &F| packet.body(frame).map(usize::from);
         let _ = mss::clamp(frame, packet.transport(), len, segment_limit(flow.lan, uplink));
     }

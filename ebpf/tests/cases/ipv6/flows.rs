@@ -8,6 +8,7 @@ use pointsman_ebpf::path::FlowTable;
 use pointsman_ebpf::verdict::DropReason;
 use pointsman_ebpf::wire::tcp_flags::{ACK, FIN, RST, SYN};
 
+use super::super::handshakes::at_once;
 use super::harness::{
     HOST, HOST_A, HOST_B, HOST_OF_B, HOST_ROUTED, SERVER, STRANGER, TRANSLATED, answer, coming,
     from_other, gateway, request, segment, segment_back,
@@ -177,4 +178,16 @@ fn each_host_has_its_mac() {
     let back = answer(HOST_ROUTED, &A).to((HOST_ROUTED, 6000));
     let reached = back.clone().macs(lan::MAC, lan::OTHER_MAC).hop_limit(63);
     gateway.forwards_in(&back.build(), &A, &reached.build());
+}
+
+/// Whether its addresses are translated or not.
+#[test]
+fn a_handshake_is_timed() {
+    let translated = gateway(TRANSLATED);
+    translated.establish_tcp6();
+    translated.has_timed(&A, &at_once());
+    let routed = gateway([Carriage::Routed; 2]);
+    routed.sends6(&segment(SYN).from_address(HOST_ROUTED), &A, HOST_ROUTED);
+    routed.delivers6(&segment_back(SYN | ACK, HOST_ROUTED, &A), &A, HOST_ROUTED);
+    routed.has_timed(&A, &at_once());
 }

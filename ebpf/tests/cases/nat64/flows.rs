@@ -10,6 +10,7 @@ use pointsman_ebpf::path::FlowTable;
 use pointsman_ebpf::verdict::DropReason;
 use pointsman_ebpf::wire::tcp_flags::{ACK, RST, SYN};
 
+use super::super::handshakes::at_once;
 use super::harness::{
     HOST, OTHER, SERVER, SERVER6, STRANGER, STRANGER6, Sizes, answer, answer_in, coming, gateway,
     public, request, request_out, segment, segment_back, segment_in, segment_out,
@@ -293,4 +294,12 @@ fn a_late_uplink() {
     gateway.miss(&[A]);
     gateway.sends64(&segment(ACK), &B, segment_out(ACK).from(public(&B, HOST.1)));
     gateway.sends64(&request(), &B, request_out().from(public(&B, HOST.1)));
+}
+
+/// From one version to the other, and back.
+#[test]
+fn a_handshake_is_timed() {
+    let gateway = gateway();
+    gateway.establish_tcp64();
+    gateway.has_timed(&A, &at_once());
 }

@@ -8,6 +8,7 @@ use pointsman_ebpf::path::{FlowTable, Tables6 as _};
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 use pointsman_ebpf::wire::tcp_flags::{ACK, FIN, RST, SYN};
 
+use super::super::handshakes::at_once;
 use super::harness::{
     Gateway, HOST, OTHER, SERVER, STRANGER, answer, coming, echo, from_other, gateway, leaving,
     other_request, public, reaching, reply, request, segment, segment_back, translated,
@@ -250,4 +251,12 @@ fn what_is_noted_in_the_place_of_the_address_does_no_harm() {
     assert_eq!(out.into.to_address(), entry(own(&A)));
     gateway.delivers66(&answer(&A), &A, HOST);
     gateway.holds66([2, 0, 0], 2);
+}
+
+/// Though its port is another one outside.
+#[test]
+fn a_handshake_is_timed() {
+    let gateway = gateway();
+    gateway.establish_tcp66();
+    gateway.has_timed(&A, &at_once());
 }

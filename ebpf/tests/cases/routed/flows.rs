@@ -8,6 +8,7 @@ use pointsman_ebpf::path::FlowTable;
 use pointsman_ebpf::verdict::DropReason;
 use pointsman_ebpf::wire::tcp_flags::{ACK, FIN, RST, SYN};
 
+use super::super::handshakes::at_once;
 use super::harness::{
     BOTH_ROUTE, HOST, SERVER, Sizes, answer, arrived, coming, gateway, left, request, segment,
     segment_back,
@@ -156,4 +157,13 @@ fn no_room() {
     gateway.settings().host_unreplied_max = 1;
     gateway.prohibits(&segment(SYN), DropReason::HostUnreplied);
     assert_eq!(gateway.tables.flow_count(FlowTable::Unreplied), 1);
+}
+
+/// As it is.
+#[test]
+fn a_handshake_is_timed() {
+    let gateway = gateway(BOTH_ROUTE);
+    gateway.routes(&segment(SYN), &A);
+    gateway.admits(&segment_back(SYN | ACK, &A), &A);
+    gateway.has_timed(&A, &at_once());
 }
