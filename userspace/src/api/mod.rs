@@ -2,6 +2,7 @@
 
 mod bfd;
 mod client;
+mod passive;
 mod quality;
 mod server;
 pub mod status;

@@ -10,11 +10,12 @@ use pointsman_ebpf::verdict::{DropReason, PassReason};
 use serde::{Deserialize, Serialize};
 
 use super::bfd::BfdStatus;
+pub use super::passive::{SilentStatus, TcpStatus};
 use super::quality::quality;
 pub use super::quality::{DampeningStatus, QualityStatus};
 use crate::config::{Forward, Inbound, Ipv6, Ipv6Mode, Routed};
 use crate::control::{ControlledUplink, Controller, Reach, Target};
-use crate::dataplane::Census;
+use crate::dataplane::{Census, HandshakeCounts};
 use crate::probe::{Outcome, Probe};
 use crate::uplink::State;
 
@@ -91,6 +92,10 @@ pub struct UplinkStatus {
     pub weight: u32,
     /// Its BFD session, if it is to have one.
     pub bfd: Option<BfdStatus>,
+    /// What of its traffic makes it suspect to be dead, if something does.
+    pub silent: Option<SilentStatus>,
+    /// What the LAN's connections of TCP show of it, if there were any of late.
+    pub tcp: Option<TcpStatus>,
     /// The probes, in the order of the file.
     pub probes: Vec<ProbeStatus>,
     /// What went from the LAN to the uplink.
@@ -208,6 +213,7 @@ pub struct Traffic {
 pub(crate) struct Source<'a> {
     pub(crate) controller: &'a Controller,
     pub(crate) counters: &'a [Counter],
+    pub(crate) handshakes: &'a dyn Fn(u8) -> HandshakeCounts,
     pub(crate) census: Census,
     pub(crate) started: Instant,
     pub(crate) last_reload_error: Option<&'a str>,
@@ -271,6 +277,8 @@ impl Source<'_> {
             ipv6: uplink.config().ipv6.as_ref().map(|config| ipv6(uplink, config)),
             weight: config.weight,
             bfd: BfdStatus::of(uplink),
+            silent: uplink.suspicion(now).map(SilentStatus::from),
+            tcp: TcpStatus::of(uplink, &(self.handshakes)(uplink.id())),
             probes: probes.map(|it| probe(it, uplink.last_outcome(&it.id()))).collect(),
             out: self.traffic(CounterId::forwarded(uplink.id(), Direction::Out)),
             back: self.traffic(CounterId::forwarded(uplink.id(), Direction::In)),

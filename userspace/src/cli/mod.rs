@@ -105,7 +105,7 @@ mod tests {
         let error = Err::<(), _>(told).context("cannot start").unwrap_err();
         assert_eq!(
             message(&error),
-            "pointsman: cannot start: cannot map the switch and the monitors into memory: no memory"
+            "pointsman: cannot start: cannot map what the data plane shares into memory: no memory"
         );
     }
 

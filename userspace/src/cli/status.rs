@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use tokio::time::timeout;
 
 use super::output::say;
-use crate::api::status::{ProbeStatus, QualityStatus, Status, Traffic, UplinkStatus};
+use crate::api::status::{ProbeStatus, QualityStatus, Status, TcpStatus, Traffic, UplinkStatus};
 use crate::api::{BfdStatus, fetch_status};
 
 /// How long the daemon may take to answer: many times what it needs.
@@ -141,7 +141,7 @@ fn row(uplink: &UplinkStatus) -> [String; 13] {
             .chain(uplink.probes.iter().map(probe))
             .collect::<Vec<_>>()
             .join("\n"),
-        or_none(uplink.quality.as_ref().and_then(quality)),
+        or_none(figures(uplink)),
         uplink.out.packets.to_string(),
         uplink.back.packets.to_string(),
         uplink.hairpin.packets.to_string(),
@@ -151,21 +151,45 @@ fn row(uplink: &UplinkStatus) -> [String; 13] {
 /// Why it is as it is, and what is done with it all the same.
 fn reason(uplink: &UplinkStatus) -> String {
     let role = if uplink.last_resort { "; kept as the last resort" } else { "" };
-    format!("{}{role}", uplink.reason)
+    let suspicion = match &uplink.silent {
+        Some(silent) if uplink.state != "down" => {
+            let time = duration(silent.for_s);
+            format!("; suspect: {} packets sent in {time}, and none received", silent.packets)
+        }
+        _ => String::new(),
+    };
+    format!("{}{suspicion}{role}", uplink.reason)
+}
+
+/// What is known of its path, by its probes and its traffic.
+fn figures(uplink: &UplinkStatus) -> Option<String> {
+    let probed = uplink.quality.iter().flat_map(quality);
+    let known: Vec<_> = probed.chain(uplink.tcp.iter().flat_map(tcp)).collect();
+    (!known.is_empty()).then(|| known.join("\n"))
 }
 
 /// The figures of a path that are known: delays as their median and their 95th percentile.
-fn quality(quality: &QualityStatus) -> Option<String> {
-    let pair = |name: &str, p50: Option<f64>, p95: Option<f64>| {
-        Some(format!("{name} {:.1}/{:.1} ms", p50?, p95?))
-    };
+fn quality(quality: &QualityStatus) -> impl Iterator<Item = String> {
     let figures = [
         quality.loss.map(|loss| format!("loss {:.1} %", loss * 1e2)),
-        pair("latency", quality.latency_p50_ms, quality.latency_p95_ms),
-        pair("jitter", quality.jitter_p50_ms, quality.jitter_p95_ms),
+        delays("latency", quality.latency_p50_ms, quality.latency_p95_ms),
+        delays("jitter", quality.jitter_p50_ms, quality.jitter_p95_ms),
     ];
-    let known: Vec<_> = figures.into_iter().flatten().collect();
-    (!known.is_empty()).then(|| known.join("\n"))
+    figures.into_iter().flatten()
+}
+
+/// The same of the LAN's connections.
+fn tcp(tcp: &TcpStatus) -> impl Iterator<Item = String> {
+    let again = tcp.retransmitted.filter(|share| *share > 0.0);
+    let figures = [
+        delays("tcp", tcp.rtt_p50_ms, tcp.rtt_p95_ms),
+        again.map(|share| format!("SYNs sent again {:.1} %", share * 1e2)),
+    ];
+    figures.into_iter().flatten()
+}
+
+fn delays(name: &str, p50: Option<f64>, p95: Option<f64>) -> Option<String> {
+    Some(format!("{name} {:.1}/{:.1} ms", p50?, p95?))
 }
 
 fn gateways(uplink: &UplinkStatus) -> Option<String> {
@@ -226,12 +250,30 @@ mod tests {
             jitter_p50_ms: None,
             jitter_p95_ms: None,
         };
-        assert_eq!(quality(&path), None);
+        let shown = |path: &QualityStatus| quality(path).collect::<Vec<_>>().join("\n");
+        assert_eq!(shown(&path), "");
         path.loss = Some(0.384_615);
-        assert_eq!(quality(&path).as_deref(), Some("loss 38.5 %"));
+        assert_eq!(shown(&path), "loss 38.5 %");
         (path.latency_p50_ms, path.latency_p95_ms) = (Some(12.0), Some(312.06));
         (path.jitter_p50_ms, path.jitter_p95_ms) = (Some(0.04), Some(1.0));
         let all = "loss 38.5 %\nlatency 12.0/312.1 ms\njitter 0.0/1.0 ms";
-        assert_eq!(quality(&path).as_deref(), Some(all));
+        assert_eq!(shown(&path), all);
+    }
+
+    #[test]
+    fn connections_show_what_is_known() {
+        let mut path = TcpStatus {
+            handshakes: 7,
+            retransmissions: 0,
+            retransmitted: Some(0.0),
+            rtt_p50_ms: None,
+            rtt_p95_ms: None,
+        };
+        let shown = |path: &TcpStatus| tcp(path).collect::<Vec<_>>().join("\n");
+        assert_eq!(shown(&path), "");
+        (path.rtt_p50_ms, path.rtt_p95_ms) = (Some(12.0), Some(312.06));
+        assert_eq!(shown(&path), "tcp 12.0/312.1 ms");
+        (path.retransmissions, path.retransmitted) = (1, Some(0.125));
+        assert_eq!(shown(&path), "tcp 12.0/312.1 ms\nSYNs sent again 12.5 %");
     }
 }

@@ -10,7 +10,7 @@ use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
 
 use crate::bfd::Authentication;
 use crate::probe::Probe;
-use crate::uplink::{Quorum, Requirements};
+use crate::uplink::{Listening, Quorum, Requirements};
 
 /// What the operator wants: a whole configuration file, checked, with its defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -200,6 +200,8 @@ pub struct Health {
     pub down_after: u32,
     /// How often in a row it has to be answered until it is taken for answering again.
     pub up_after: u32,
+    /// What its traffic shows by itself.
+    pub listening: Listening,
     /// What is asked for beside that.
     pub requirements: Requirements,
 }

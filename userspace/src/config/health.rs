@@ -6,7 +6,7 @@ use super::diagnostic::Report;
 use super::probe::{self, Pace};
 use super::section::{Field, Section};
 use super::suggest::quoted;
-use super::{sla, stability};
+use super::{passive, sla, stability};
 use crate::probe::Probe;
 use crate::uplink::Quorum;
 
@@ -34,12 +34,15 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>, ipv6: bool) -> Op
             "sla",
             "hold_down",
             "dampening",
+            "passive",
         ],
         &[],
     );
     let pace = Pace::read(report, &section, Pace::of(DEFAULT_INTERVAL));
     let bfd = section.get("bfd").and_then(|field| bfd::read(report, &field));
-    let needs_none = section.get("bfd").is_some() || stability::is_given(&section);
+    let needs_none = section.get("bfd").is_some()
+        || stability::is_given(&section)
+        || passive::is_given(&section);
     let probes = if needs_none && section.get("sla").is_none() {
         section.get("probes")
     } else {
@@ -57,6 +60,7 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>, ipv6: bool) -> Op
         probes,
         down_after: read_threshold(report, &section, "down_after"),
         up_after: read_threshold(report, &section, "up_after"),
+        listening: passive::read(report, &section),
         requirements: sla::read(report, &section, interval, timeout),
     })
 }

@@ -19,6 +19,7 @@ mod ipv4;
 mod ipv6;
 mod nat;
 mod nat64;
+mod passive;
 mod ports;
 mod probe;
 mod section;

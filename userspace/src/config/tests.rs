@@ -7,7 +7,10 @@ use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
 
 use super::*;
 use crate::probe::{DnsProbe, DnsRecord, HttpProbe, Probe, ProbeKind};
-use crate::uplink::{Dampening, Limit, Metric, Percentile, Quorum, Requirements, Sla, Stability};
+use crate::uplink::{
+    Dampening, Limit, Listening, Metric, Percentile, Quorum, Requirements, Sla, Stability,
+    Suspicion,
+};
 
 pub(super) const EXAMPLE: &str = include_str!("example.toml");
 
@@ -109,6 +112,11 @@ fn example() -> Config {
         quorum,
         down_after: 3,
         up_after: 3,
+        listening: Listening {
+            window: Duration::from_secs(2),
+            packets: 10,
+            action: Suspicion::Probed,
+        },
         requirements: Requirements::default(),
     };
     Config {
@@ -141,6 +149,11 @@ fn example() -> Config {
                         multihop: false,
                         authentication: None,
                     }),
+                    listening: Listening {
+                        window: Duration::from_secs(2),
+                        packets: 10,
+                        action: Suspicion::Believed(Duration::from_secs(30)),
+                    },
                     requirements: requirements(),
                     ..health(probes, Quorum::AtLeast(2))
                 }),

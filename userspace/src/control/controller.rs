@@ -11,10 +11,11 @@ use super::register::Register;
 use super::uplink::ControlledUplink;
 use super::uplink6::Surroundings;
 use crate::config::{self, Config};
+use crate::dataplane::HandshakeCounts;
 use crate::netlink::{Link, Snapshot, Update};
 use crate::ports::PortSet;
 use crate::probe::ProbeEvent;
-use crate::uplink::{State, Verdict};
+use crate::uplink::{Carried, State, Verdict};
 
 /// An uplink that has gone over to another state, or that has become the last resort or is it no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +121,29 @@ impl Controller {
                 uplink.probed(event, now);
             }
         })
+    }
+
+    /// Takes in how much each uplink has carried by `now`, by identifier. Returns who is in another state then,
+    /// or nothing where that makes no difference.
+    pub fn carried(
+        &mut self,
+        mut carried: impl FnMut(u8) -> Option<Carried>,
+        now: Instant,
+    ) -> Option<Vec<Change>> {
+        let mut differs = false;
+        for uplink in &mut self.uplinks {
+            if let Some(carried) = carried(uplink.id) {
+                differs |= uplink.carried(carried, now);
+            }
+        }
+        differs.then(|| self.observe(now, |_| ()))
+    }
+
+    /// Takes in what has been counted of each uplink's handshakes by `now`, by identifier.
+    pub fn shook_hands(&mut self, counts: impl Fn(u8) -> HandshakeCounts, now: Instant) {
+        for uplink in &mut self.uplinks {
+            uplink.shook_hands(&counts(uplink.id), now);
+        }
     }
 
     /// Lets time pass: to be called at the [`Self::deadline`], at least.

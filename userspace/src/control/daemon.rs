@@ -25,6 +25,9 @@ use crate::uplink::Verdict;
 /// How often what has failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How often it is looked at what uplinks carry: several times in the shortest window.
+const SAMPLE: Duration = Duration::from_millis(100);
+
 /// What can be asked of a running daemon.
 #[derive(Debug)]
 pub enum Command {
@@ -156,6 +159,8 @@ impl Daemon {
     pub async fn run(mut self) -> Result<(), netlink::Error> {
         let mut ticks = interval(RETRY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut samples = interval(SAMPLE);
+        samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let deadline = self.controller.deadline();
             tokio::select! {
@@ -191,11 +196,22 @@ impl Daemon {
                     Some(Command::Status(reply)) => drop(reply.send(self.status())),
                     Some(Command::Stop) | None => return Ok(()),
                 },
+                _ = samples.tick() => self.sample(),
                 _ = ticks.tick() => {
+                    let handshakes = self.dataplane.handshakes();
+                    self.controller.shook_hands(|uplink| handshakes.of(uplink), Instant::now());
                     self.probers.revive();
                     self.apply(&[]);
                 }
             }
+        }
+    }
+
+    /// Looks at what uplinks carry.
+    fn sample(&mut self) {
+        let carried = |uplink| self.dataplane.carried(uplink).ok();
+        if let Some(changes) = self.controller.carried(carried, Instant::now()) {
+            self.apply(&changes);
         }
     }
 
@@ -304,6 +320,7 @@ impl Daemon {
         status::Source {
             controller: &self.controller,
             counters: &counters,
+            handshakes: &|uplink| self.dataplane.handshakes().of(uplink),
             census: self.sweeper.census(),
             started: self.started,
             last_reload_error: self.last_reload_error.as_deref(),

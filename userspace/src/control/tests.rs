@@ -7,6 +7,7 @@ mod lan;
 mod last_resort;
 mod nat;
 mod nat66;
+mod passive;
 mod path;
 mod routed;
 mod sla;

@@ -10,10 +10,12 @@ use super::inquiry::Inquiry;
 use super::routed::RoutedSide;
 use super::uplink6::{Ipv6Side, Surroundings};
 use crate::config::{self, Gateway};
+use crate::dataplane::HandshakeCounts;
 use crate::netlink::{Resolution, Snapshot};
 use crate::probe::{Outcome, Path, Probe, ProbeEvent, ProbeId, Side};
 use crate::uplink::{
-    Event, Interface, Monitor, NextHop, Quorum, Requirements, State, Thresholds, Verdict,
+    Carried, Event, Handshakes, Interface, Listening, Monitor, NextHop, Quorum, Requirements,
+    Silence, Silent, State, Thresholds, Verdict,
 };
 
 /// An uplink as it is configured, what is known of it, and what is made of that.
@@ -43,6 +45,10 @@ pub struct ControlledUplink {
     outcomes: BTreeMap<ProbeId, Outcome>,
     ipv6: Ipv6Side,
     pub(super) session: Session,
+    silence: Silence,
+    /// Whether its silence is remarkable.
+    is_suspect: bool,
+    handshakes: Handshakes,
 }
 
 /// What the data plane is to know of an uplink.
@@ -79,6 +85,9 @@ impl ControlledUplink {
             outcomes: BTreeMap::new(),
             ipv6: Ipv6Side::default(),
             session,
+            silence: Silence::default(),
+            is_suspect: false,
+            handshakes: Handshakes::default(),
         }
     }
 
@@ -251,6 +260,37 @@ impl ControlledUplink {
         self.monitor.apply([event], now);
     }
 
+    /// Takes in how much it has carried by `now`. Returns whether that makes a difference.
+    pub(super) fn carried(&mut self, carried: Carried, now: Instant) -> bool {
+        let rules = listening(&self.config);
+        let before = (self.is_suspect, self.silence.verdict());
+        self.silence.observe(&rules, carried, now);
+        if self.monitor.is_hindered() {
+            self.silence.excuse();
+        }
+        self.is_suspect = self.silence.suspicion(&rules, now).is_some();
+        let verdict = self.silence.verdict();
+        if verdict != before.1 {
+            self.health_event(Event::Silence(verdict), now);
+        }
+        (self.is_suspect, verdict) != before
+    }
+
+    /// What makes it suspect at `now`, if something does.
+    pub fn suspicion(&self, now: Instant) -> Option<Silent> {
+        self.silence.suspicion(&listening(&self.config), now)
+    }
+
+    /// Takes in what has been counted of its handshakes by `now`.
+    pub(super) fn shook_hands(&mut self, counts: &HandshakeCounts, now: Instant) {
+        self.handshakes.record(counts, now);
+    }
+
+    /// What has been counted of its handshakes lately.
+    pub fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
+    }
+
     /// What is known of its BFD session.
     pub fn session(&self) -> &Session {
         &self.session
@@ -349,7 +389,13 @@ impl ControlledUplink {
     pub fn path(&self) -> Path {
         let Self { mac, source, gateway, gateway_mac, .. } = *self;
         let ipv4 = Side { source, gateway, gateway_mac };
-        Path { mac, ipv4, ipv6: self.ipv6.path(), link_local: self.ipv6.link_local() }
+        Path {
+            mac,
+            ipv4,
+            ipv6: self.ipv6.path(),
+            link_local: self.ipv6.link_local(),
+            is_suspect: self.is_suspect,
+        }
     }
 
     /// All public addresses that flows are translated to, where known.
@@ -443,4 +489,8 @@ fn thresholds(config: &config::Uplink) -> Thresholds {
 
 fn requirements(config: &config::Uplink) -> Requirements {
     config.health.as_ref().map(|health| health.requirements.clone()).unwrap_or_default()
+}
+
+fn listening(config: &config::Uplink) -> Listening {
+    config.health.as_ref().map_or(Listening::NEVER, |health| health.listening)
 }

@@ -7,9 +7,9 @@ use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, COUNTERS, Counter, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress,
-    LocalFilter, MAX_UPLINKS, Nat64, PORT_SLOTS, Port, Settings, SitePrefix, UPLINK_SIDES, Uplink,
-    Uplink6, Vlan,
+    AddressOwner, Bucket, COUNTERS, Counter, CounterId, Direction, Forward, Group, Ipv4, Ipv6,
+    LanNetwork, LocalAddress, LocalFilter, MAX_UPLINKS, Nat64, PORT_SLOTS, Port, Settings,
+    SitePrefix, UPLINK_SIDES, Uplink, Uplink6, Vlan,
 };
 use pointsman_ebpf::wire::Tags;
 
@@ -27,6 +27,7 @@ use super::tables::Layout;
 use super::wanted::Wanted;
 use crate::config::{Offloads, TableSizes};
 use crate::nic::{Ethtool, Keeper, Remark};
+use crate::uplink::Carried;
 
 /// The XDP object, as the build script has made it, for aya's loader.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pointsman-xdp"));
@@ -135,6 +136,19 @@ impl Kernel {
     /// Who is alive, in memory that the data plane shares.
     pub fn liveness(&self) -> Arc<Liveness> {
         Arc::clone(&self.liveness)
+    }
+
+    /// How much has been forwarded through this uplink.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn carried(&self, uplink: u8) -> Result<Carried, TableError> {
+        let packets = |direction| {
+            let index = CounterId::forwarded(uplink, direction).index();
+            let values = self.counters.get(&index, 0).map_err(TableError::reading("COUNTER"))?;
+            Ok(values.iter().map(|counter| counter.packets).sum())
+        };
+        Ok(Carried { sent: packets(Direction::Out)?, received: packets(Direction::In)? })
     }
 
     /// What is counted of handshakes.

@@ -9,6 +9,7 @@ mod event;
 mod exchange;
 mod frame;
 mod id;
+mod pace;
 mod path;
 mod prober;
 mod receive;

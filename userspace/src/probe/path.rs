@@ -11,6 +11,8 @@ pub struct Path {
     pub ipv6: Side<Ipv6Addr>,
     /// The link-local address of the uplink's own interface (RFC 4291 section 2.5.6).
     pub link_local: Option<Ipv6Addr>,
+    /// Whether the uplink is suspected to be dead, so that probes are to be sent more often.
+    pub is_suspect: bool,
 }
 
 /// What of a [`Path`] is another one for each version of IP.

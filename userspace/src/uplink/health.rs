@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use humantime::format_duration;
 
 use super::streaks::Streaks;
-use super::{Quorum, Reason};
+use super::{Quorum, Reason, Silent};
 use crate::bfd::Diagnostic;
 use crate::probe::ProbeId;
 
@@ -123,6 +123,8 @@ pub enum Bfd {
 pub enum Event {
     /// The BFD session is like this now.
     Bfd(Bfd),
+    /// The uplink is believed to be down for its silence, or is not any more.
+    Silence(Option<Silent>),
     /// The interface is like this now.
     Interface(Interface),
     /// The interface has an address to send from, or has none.
@@ -151,8 +153,9 @@ pub struct Health {
     has_address: bool,
     next_hop: NextHop,
     bfd: Bfd,
+    silence: Option<Silent>,
     streaks: Streaks,
-    /// Whether it has been up, or its probes have taken it down: it must earn trust anew.
+    /// Whether it has been up, or its probes or its silence have taken it down: it must earn trust anew.
     judged: bool,
     verdict: Verdict,
 }
@@ -175,6 +178,7 @@ impl Health {
             has_address: false,
             next_hop: NextHop::Unknown,
             bfd: Bfd::None,
+            silence: None,
             streaks: Streaks::new(probes),
             judged: false,
             verdict: Verdict { state: State::Down, since: now, reason, until: None },
@@ -191,6 +195,7 @@ impl Health {
         let was_hindered = self.is_hindered();
         match event {
             Event::Bfd(bfd) => self.bfd = bfd,
+            Event::Silence(silence) => self.silence = silence,
             Event::Interface(interface) => self.interface = interface,
             Event::Address(has_address) => self.has_address = has_address,
             Event::NextHop(next_hop) => self.next_hop = next_hop,
@@ -220,9 +225,12 @@ impl Health {
     fn judge(&mut self, now: Instant) -> bool {
         let (state, reason) = match self.obstacle() {
             Some(reason) => (State::Down, reason),
-            None => self.judge_by_session().unwrap_or_else(|| self.judge_by_probes()),
+            None => { self.judge_by_traffic() }
+                .or_else(|| self.judge_by_session())
+                .unwrap_or_else(|| self.judge_by_probes()),
         };
-        self.judged |= state == State::Up || matches!(reason, Reason::ProbesUnanswered { .. });
+        self.judged |= state == State::Up
+            || matches!(reason, Reason::ProbesUnanswered { .. } | Reason::NothingReceived(_));
         let changed = state != self.verdict.state;
         if changed {
             self.verdict.since = now;
@@ -232,7 +240,7 @@ impl Health {
         changed
     }
 
-    /// Whether it has been up, or its probes have taken it down.
+    /// Whether it has been up, or its probes or its silence have taken it down.
     pub(super) fn is_judged(&self) -> bool {
         self.judged
     }
@@ -266,6 +274,11 @@ impl Health {
             NextHop::Silent(address) => Some(Reason::NextHopSilent(address)),
             NextHop::Resolving(_) | NextHop::Resolved(_) => None,
         }
+    }
+
+    /// The state and its reason where traffic itself says that packets do not get through.
+    fn judge_by_traffic(&self) -> Option<(State, Reason)> {
+        self.silence.map(|silent| (State::Down, Reason::NothingReceived(silent)))
     }
 
     /// The same where the BFD session says that packets do not get through.

@@ -102,6 +102,7 @@ impl Lab {
             ipv4: Side { source: Some(NEAR), gateway: Some(FAR), gateway_mac: Some(far) },
             ipv6: Side { source: Some(NEAR6), gateway: Some(FAR6), gateway_mac: Some(far) },
             link_local: Some(LOCAL6),
+            is_suspect: false,
         }
     }
 

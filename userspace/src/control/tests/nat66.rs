@@ -44,6 +44,7 @@ fn sources(gateway: &Gateway, prefix: &str) -> u64 {
 /// What `pointsman status` says of fiber's IPv6.
 fn status(gateway: &Gateway) -> Ipv6Status {
     let source = Source {
+        handshakes: &|_| [0; pointsman_ebpf::abi::HANDSHAKE_WORDS],
         controller: &gateway.controller,
         counters: &[],
         census: Census::default(),

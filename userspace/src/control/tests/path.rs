@@ -10,6 +10,7 @@ use crate::probe::{Path, Side};
 fn a_path_is_all_that_is_known_of_an_uplink() {
     let gateway = running(FIBER_NPTV6, CABLE_NPTV6);
     let expected = Path {
+        is_suspect: false,
         mac: Some(own_mac(FIBER)),
         ipv4: Side {
             source: Some(Ipv4Addr::new(203, 0, 113, 2)),

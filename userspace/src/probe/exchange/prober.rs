@@ -6,12 +6,13 @@ use nix::net::if_::if_indextoname;
 use socket2::Socket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::sleep_until;
 
 use super::patience::Patience;
 use super::socket::Bound;
 use super::{Exchange, Failure, Obstacle};
 use crate::netlink::Lookup;
+use crate::probe::pace::Pace;
 use crate::probe::prober::Listener;
 use crate::probe::receive::keep_stamping;
 use crate::probe::{Outcome, Path, Probe};
@@ -51,9 +52,7 @@ impl ExchangeProber {
         mut path: watch::Receiver<Path>,
         listener: &Listener,
     ) -> io::Result<()> {
-        let mut ticks = interval(probe.interval);
-        // Probes that a stall has prevented are not made up for.
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pace = Pace::new(probe.interval);
         let mut under_way = JoinSet::new();
         loop {
             tokio::select! {
@@ -61,8 +60,8 @@ impl ExchangeProber {
                 Some(judged) = under_way.join_next() => {
                     listener.tell(judged.map_err(io::Error::other)?).await;
                 }
-                _ = ticks.tick() => {
-                    let path = *path.borrow_and_update();
+                () = pace.due(&mut path) => {
+                    let path = *path.borrow();
                     let target = self.exchange.target().ip();
                     let interface = (self.interface, self.name.as_str());
                     match Obstacle::check(&mut self.lookup, interface, &path, target) {

@@ -3,10 +3,11 @@ use std::io;
 use std::time::Instant;
 
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::sleep_until;
 
 use super::session::{FrameSession, Judged, Question};
 use super::socket::FrameSocket;
+use crate::probe::pace::Pace;
 use crate::probe::prober::Listener;
 use crate::probe::{Outcome, Path, Probe};
 
@@ -44,9 +45,7 @@ impl FrameProber {
     ) -> io::Result<()> {
         let Self { socket, session } = self;
         let mut task = Task { socket, session, path, listener };
-        let mut ticks = interval(probe.interval);
-        // Probes that a stall has prevented are not made up for.
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pace = Pace::new(probe.interval);
         loop {
             // Without a request under way the next loss is as far off as the next tick.
             let deadline = task.session.next_deadline();
@@ -54,7 +53,7 @@ impl FrameProber {
             let tick = tokio::select! {
                 biased;
                 readable = task.socket.readable() => readable.map(|()| false)?,
-                _ = ticks.tick() => true,
+                () = pace.due(&mut task.path) => true,
                 () = sleep_until(deadline.into()) => false,
                 () = listener.gone() => return Ok(()),
             };
@@ -94,7 +93,7 @@ impl Task<'_> {
     /// Sends one probe.
     async fn probe(&mut self) {
         let now = Instant::now();
-        let path = *self.path.borrow_and_update();
+        let path = *self.path.borrow();
         if let Some(failure) = self.send(&path, now) {
             self.listener.tell(failure).await;
         }

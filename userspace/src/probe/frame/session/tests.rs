@@ -21,6 +21,7 @@ const TIMEOUT: Duration = Duration::from_millis(50);
 const MS: Duration = Duration::from_millis(1);
 
 const PATH: Path = Path {
+    is_suspect: false,
     mac: Some(MAC),
     ipv4: Side { source: Some(SOURCE), gateway: Some(GATEWAY), gateway_mac: Some(GATEWAY_MAC) },
     ipv6: Side { source: Some(SOURCE6), gateway: Some(GATEWAY6), gateway_mac: Some(GATEWAY_MAC) },

@@ -8,6 +8,7 @@ enum Step {
     Carrier(bool),
     Address(bool),
     Probe(Option<Duration>),
+    Silent(bool),
     Nothing,
 }
 
@@ -21,6 +22,7 @@ fn step() -> impl Strategy<Value = (Step, u64)> {
         1 => any::<bool>().prop_map(Step::Carrier),
         1 => any::<bool>().prop_map(Step::Address),
         12 => rtt.prop_map(Step::Probe),
+        1 => any::<bool>().prop_map(Step::Silent),
         1 => Just(Step::Nothing),
     ];
     (step, prop_oneof![8 => 0_u64..200, 1 => 200_u64..20_000])
@@ -54,6 +56,10 @@ fn take(monitor: &mut Monitor, step: Step, now: Instant) {
         Step::Carrier(false) => monitor.apply([Event::Interface(Interface::NoCarrier)], now),
         Step::Address(is_there) => monitor.apply([Event::Address(is_there)], now),
         Step::Probe(rtt) => monitor.probed(&ProbeId::icmp(TARGET), now, rtt, now),
+        Step::Silent(silent) => {
+            let silent = silent.then_some(crate::uplink::Silent { packets: 10, time: ms(2000) });
+            monitor.apply([Event::Silence(silent)], now);
+        }
         Step::Nothing => monitor.apply([], now),
     }
 }

@@ -1,0 +1,105 @@
+use std::time::Duration;
+
+use super::*;
+use crate::uplink::Carried;
+
+const SAMPLE: Duration = Duration::from_millis(100);
+
+const LISTENING: &str = "[[uplink]]\nname = \"fiber\"\ninterface = \"wan0\"\ngateway = \"203.0.113.1\"\n\
+                         health = { passive = { action = \"down\", retry = \"5s\" } }\n";
+
+/// A gateway whose first uplink has rules for its silence, and what both have carried.
+struct Lab {
+    gateway: Gateway,
+    carried: [Carried; 2],
+}
+
+impl Lab {
+    fn new(fiber: &str) -> Self {
+        let mut gateway = Gateway::bare(&[fiber, CABLE_CONFIG], Fake::default());
+        gateway.update(Update::Resync(host()));
+        let mut lab = Self { gateway, carried: [Carried::default(); 2] };
+        lab.pass([(0, 0); 2]);
+        lab
+    }
+
+    /// So many packets out and in by each uplink. Returns who is in another state then.
+    fn pass(&mut self, packets: [(u64, u64); 2]) -> Option<Vec<State>> {
+        for (carried, (sent, received)) in self.carried.iter_mut().zip(packets) {
+            carried.sent += sent;
+            carried.received += received;
+        }
+        self.gateway.now += SAMPLE;
+        let (carried, now) = (self.carried, self.gateway.now);
+        let of = |uplink: u8| carried.get(usize::from(uplink)).copied();
+        let changes = self.gateway.controller.carried(of, now)?;
+        Some(changes.into_iter().map(|change| change.verdict.state).collect())
+    }
+
+    fn fiber(&self) -> &ControlledUplink {
+        &self.gateway.controller.uplinks()[0]
+    }
+}
+
+#[test]
+fn an_uplink_that_gets_nothing_back_is_down_and_on_trial_again() {
+    let mut lab = Lab::new(LISTENING);
+    let ids = lab.gateway.controller.uplinks().iter().map(ControlledUplink::id);
+    assert!(ids.eq([0, 1]));
+    for _ in 0..20 {
+        assert_eq!(lab.pass([(1, 0), (100, 100)]), None);
+    }
+    assert_eq!(lab.pass([(1, 0), (100, 100)]), Some(vec![State::Down]));
+    let reason = lab.fiber().verdict().reason.to_string();
+    assert_eq!(reason, "21 packets sent in 2s, and none received");
+    assert_eq!(lab.gateway.controller.alive(), 0b10, "the other one carries on");
+    assert!(lab.fiber().path().is_suspect);
+    for _ in 0..49 {
+        assert_eq!(lab.pass([(0, 0), (101, 101)]).unwrap_or_default(), []);
+        assert_eq!(lab.fiber().verdict().state, State::Down);
+    }
+    assert_eq!(lab.pass([(0, 0), (101, 101)]), Some(vec![State::Up]));
+    assert_eq!(lab.gateway.controller.alive(), 0b11);
+}
+
+/// By default it is probed more often, and nothing else.
+#[test]
+fn a_suspect_uplink_is_probed_more_often() {
+    let mut lab = Lab::new(&LISTENING.replace("action = \"down\", retry = \"5s\"", ""));
+    for _ in 0..20 {
+        assert_eq!(lab.pass([(1, 0), (0, 0)]), None);
+    }
+    assert!(!lab.fiber().path().is_suspect);
+    assert_eq!(lab.pass([(1, 0), (0, 0)]), Some(vec![]));
+    assert!(lab.fiber().path().is_suspect);
+    assert_eq!(lab.fiber().suspicion(lab.gateway.now).map(|silent| silent.packets), Some(21));
+    assert_eq!(lab.fiber().verdict().state, State::Up);
+    assert_eq!(lab.pass([(1, 1), (0, 0)]), Some(vec![]));
+    assert!(!lab.fiber().path().is_suspect);
+}
+
+/// What was sent while there was no carrier says nothing.
+#[test]
+fn an_obstacle_excuses() {
+    let mut lab = Lab::new(LISTENING);
+    for _ in 0..15 {
+        assert_eq!(lab.pass([(1, 0), (0, 0)]), None);
+    }
+    lab.gateway.update(Update::Fact(link(FIBER, "wan0", false)));
+    assert_eq!(lab.pass([(1, 0), (0, 0)]), None);
+    lab.gateway.update(Update::Fact(link(FIBER, "wan0", true)));
+    for _ in 0..20 {
+        assert_eq!(lab.pass([(1, 0), (0, 0)]), None);
+    }
+    assert_eq!(lab.pass([(1, 0), (0, 0)]), Some(vec![State::Down]));
+}
+
+/// Without rules, silence means nothing.
+#[test]
+fn without_health_nothing_is_listened_for() {
+    let mut lab = Lab::new(&LISTENING[..LISTENING.find("health").unwrap()]);
+    for _ in 0..100 {
+        assert_eq!(lab.pass([(1, 0), (0, 0)]), None);
+    }
+    assert!(!lab.fiber().path().is_suspect);
+}
