@@ -289,9 +289,15 @@ impl Session {
 
     /// Time has passed: the session goes down if it was silent for the detection time.
     pub fn expire(&mut self, now: Instant) -> Option<Change> {
+        let change = self.fall_silent(now);
+        // After that: a system that was held up for long learns of both at once.
         if self.forget_sequence_at.is_some_and(|time| time <= now) {
             (self.received_sequence, self.forget_sequence_at) = (None, None);
         }
+        change
+    }
+
+    fn fall_silent(&mut self, now: Instant) -> Option<Change> {
         let expiry = self.expiry().filter(|expiry| *expiry <= now)?;
         // Section 6.8.1: at least twice the detection time after the last packet.
         self.forget_sequence_at = self.received_sequence.map(|_| expiry + self.detection_time());

@@ -315,6 +315,18 @@ fn a_sequence_is_forgotten_in_time() {
     assert_eq!(pair.states(), [State::Up; 2]);
 }
 
+/// Section 6.8.1: also by a system that was held up meanwhile, before the packet that it finds then.
+#[test]
+fn a_sequence_is_forgotten_even_if_nobody_asks_in_time() {
+    let authentication = Authentication::sha1(1, b"secret", true);
+    let mut pair = Pair::up(&Settings { authentication, ..settings(FAST, FAST, 3) });
+    let end = &mut pair.ends[0];
+    let twice = end.heard.unwrap() + 2 * end.detection_time();
+    let change = end.expire(twice).unwrap();
+    assert_eq!(change.diagnostic, Diagnostic::DETECTION_TIME_EXPIRED);
+    assert_eq!((end.received_sequence, end.forget_sequence_at), (None, None));
+}
+
 /// Not where the other system is heard again before.
 #[test]
 fn a_sequence_goes_on_after_a_short_silence() {
