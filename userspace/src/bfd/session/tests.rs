@@ -1,7 +1,10 @@
 //! Two sessions that talk to each other, over wires that lose and delay, in a time of their own.
 
 mod day;
+mod format;
 mod intervals;
+mod model;
+mod property;
 
 use proptest::prelude::*;
 
@@ -79,8 +82,12 @@ impl Pair {
         Self::new([settings.clone(), settings.clone()])
     }
 
-    /// Lets time pass. `fate` says of each packet by its number after how long it arrives, if it does.
-    fn run_with(&mut self, time: Duration, mut fate: impl FnMut(usize) -> Option<Duration>) {
+    /// Lets time pass. `fate` says of each packet by its number after how long it arrives, if it does, and each
+    /// copy of it.
+    fn run_with<F>(&mut self, time: Duration, mut fate: impl FnMut(usize) -> F)
+    where
+        F: IntoIterator<Item = Duration>,
+    {
         let end = self.now + time;
         loop {
             for number in 0..2 {
@@ -102,7 +109,10 @@ impl Pair {
     }
 
     /// All that one end has to do now.
-    fn step(&mut self, number: usize, fate: &mut impl FnMut(usize) -> Option<Duration>) {
+    fn step<F>(&mut self, number: usize, fate: &mut impl FnMut(usize) -> F)
+    where
+        F: IntoIterator<Item = Duration>,
+    {
         let now = self.now;
         let (arrived, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.wire)
             .into_iter()
@@ -124,10 +134,17 @@ impl Pair {
                 assert!(control.desired_min_tx >= SLOW && !control.poll, "{control:?}");
             }
             let to = 1 - number;
-            let delay = fate(self.log.len()).filter(|_| !self.cut[to]);
+            let (is_cut, copies) = (self.cut[to], fate(self.log.len()).into_iter());
             self.log.push((now, to, control));
-            self.wire.extend(delay.map(|delay| Sent { arrives: now + delay, to, packet }));
+            let copies = copies.filter(|_| !is_cut);
+            self.wire.extend(copies.map(|delay| {
+                let packet = packet.clone();
+                Sent { arrives: now + delay, to, packet }
+            }));
         }
+        // Or time would stand still.
+        let end = &self.ends[number];
+        assert!(end.deadline().is_none_or(|deadline| deadline > now), "{end:?}");
         self.changes.extend(changes.into_iter().map(|change| (number, change)));
     }
 
