@@ -1,6 +1,7 @@
 //! BFD with BIRD, through the daemon, in a laboratory site.
 
 mod bird;
+mod forged;
 #[path = "../support/mod.rs"]
 mod support;
 
