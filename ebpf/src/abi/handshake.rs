@@ -3,8 +3,8 @@ use super::{MAX_UPLINKS, assert_layout};
 /// A handshake of TCP that a LAN host has begun by an uplink, and whose answer is timed. 16 bytes, shared with
 /// other CPUs.
 ///
-/// There are few places, and each is kept until the answer is there or is not to be expected any more: so those
-/// that are timed are a sample, of which slow ones are as likely to be as quick ones.
+/// There are few places, and each is kept until the answer is there, or for [`ATTEMPT_PATIENCE`], also where there is
+/// a refusal: so those that are timed are a sample, of which slow ones are as likely to be as quick ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Attempt<W = u64> {
@@ -34,7 +34,8 @@ pub const ATTEMPTS: usize = MAX_UPLINKS * PLACES as usize;
 pub const ATTEMPT_PATIENCE: u64 = 4_000_000_000;
 
 /// What a SYN and its answer have in common, whatever is translated: the uplink, the port of who is asked, and the
-/// initial sequence number.
+/// initial sequence number. Hosts draw that at random (RFC 6528); who sends the same to many looks as if it
+/// repeated itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AttemptKey(pub u64);
 
@@ -90,11 +91,12 @@ pub const HANDSHAKE_WORDS: usize = 128;
 pub struct HandshakeCount(u32);
 
 impl HandshakeCount {
-    /// Those whose first SYN was seen, and found a place.
+    /// Those of which a SYN found a place: the first, unless that found none.
     pub const BEGUN: Self = Self(0);
     /// SYNs of those that came again.
     pub const REPEATED: Self = Self(1);
-    /// Answers after that, of which nobody knows which one they are to (Karn and Partridge, SIGCOMM '87).
+    /// Answers after that, of which nobody knows which one they are to (Karn and Partridge, SIGCOMM '87): a second
+    /// after the first SYN, at least (RFC 6298 section 2).
     pub const LATE: Self = Self(2);
 
     /// The first of the words of answers by time.
@@ -124,7 +126,7 @@ impl HandshakeCount {
         Self(Self::ANSWERED + index)
     }
 
-    /// The middle of the times that this index stands for, in nanoseconds: 6 % from any of them, at most.
+    /// The middle of the times that this index stands for, in nanoseconds: a sixteenth from any of them, at most.
     pub const fn time(index: u32) -> u64 {
         let (octave, part) = (index >> Self::PARTS, index as u64 & ((1 << Self::PARTS) - 1));
         let halves = ((1 << Self::PARTS) + part) * 2 + 1;

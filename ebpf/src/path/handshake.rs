@@ -32,14 +32,18 @@ pub(super) fn time<F: Frame, T: Tables>(
 #[inline(always)]
 pub fn syn_sent<T: Tables>(tables: &T, key: AttemptKey) {
     let Some(attempt) = tables.attempt(key.place()) else { return };
-    let known = AttemptKey(attempt.key.load());
-    let now = tables.exact_now();
+    let known = AttemptKey(attempt.key.acquire());
     if known.is_of(key) {
-        attempt.key.store(key.repeated().0);
+        if !known.is_repeated() {
+            // Unless another CPU has the answer now.
+            attempt.key.replace(known.0, key.repeated().0);
+        }
         count(tables, key, HandshakeCount::REPEATED);
-    } else if known == AttemptKey::default()
-        || now.wrapping_sub(attempt.sent.load()) > ATTEMPT_PATIENCE
-    {
+        return;
+    }
+    let sent = attempt.sent.load();
+    let now = tables.exact_now();
+    if known == AttemptKey::default() || now.saturating_sub(sent) > ATTEMPT_PATIENCE {
         // In this order, for another CPU may have the answer soon.
         attempt.sent.store(now);
         attempt.key.release(key.0);
@@ -55,16 +59,15 @@ pub fn syn_answered<T: Tables>(tables: &T, key: AttemptKey) {
     if !known.is_of(key) {
         return;
     }
-    let took = tables.exact_now().wrapping_sub(attempt.sent.load());
-    attempt.key.store(AttemptKey::default().0);
-    count(
-        tables,
-        key,
-        match known.is_repeated() {
+    let took = tables.exact_now().saturating_sub(attempt.sent.load());
+    // Of an answer that comes twice, one counts.
+    if attempt.key.replace(known.0, AttemptKey::default().0) {
+        let what = match known.is_repeated() {
             true => HandshakeCount::LATE,
             false => HandshakeCount::answered_after(took),
-        },
-    );
+        };
+        count(tables, key, what);
+    }
 }
 
 #[inline(always)]

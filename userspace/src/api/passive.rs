@@ -1,5 +1,8 @@
 //! What traffic shows of an uplink by itself, as `GET /v1/status` tells.
 
+use std::fmt;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::control::ControlledUplink;
@@ -24,10 +27,18 @@ pub struct TcpStatus {
     pub retransmissions: u64,
     /// The share of all their SYNs that these are, 0 to 1.
     pub retransmitted: Option<f64>,
-    /// The median of how long the answers took, in milliseconds.
+    /// The median of how long the answers took, in milliseconds, to a sixteenth. One to a SYN that was sent again
+    /// counts for a second.
     pub rtt_p50_ms: Option<f64>,
-    /// What 95 of a hundred of them do not exceed, in milliseconds.
+    /// What 95 of a hundred of them do not exceed, likewise.
     pub rtt_p95_ms: Option<f64>,
+}
+
+impl fmt::Display for SilentStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = Duration::try_from_secs_f64(self.for_s).unwrap_or_default();
+        Silent { packets: self.packets, time }.fmt(f)
+    }
 }
 
 impl From<Silent> for SilentStatus {
@@ -40,7 +51,7 @@ impl TcpStatus {
     /// Of an uplink of which this has been counted.
     pub(super) fn of(uplink: &ControlledUplink, counts: &HandshakeCounts) -> Option<Self> {
         let quality = uplink.handshakes().quality(counts)?;
-        let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
         Some(Self {
             handshakes: quality.begun,
             retransmissions: quality.repeated,

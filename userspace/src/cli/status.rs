@@ -152,10 +152,7 @@ fn row(uplink: &UplinkStatus) -> [String; 13] {
 fn reason(uplink: &UplinkStatus) -> String {
     let role = if uplink.last_resort { "; kept as the last resort" } else { "" };
     let suspicion = match &uplink.silent {
-        Some(silent) if uplink.state != "down" => {
-            let time = duration(silent.for_s);
-            format!("; suspect: {} packets sent in {time}, and none received", silent.packets)
-        }
+        Some(silent) if uplink.state != "down" => format!("; suspect: {silent}"),
         _ => String::new(),
     };
     format!("{}{suspicion}{role}", uplink.reason)

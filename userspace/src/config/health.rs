@@ -17,8 +17,12 @@ const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
 const DEFAULT_THRESHOLD: u32 = 3;
 const QUORUM: &str = "give \"any\", \"all\", or how many of the probes";
 
-/// Reads the `health` of an uplink that carries IPv6 or does not.
-pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>, ipv6: bool) -> Option<Health> {
+/// Reads the `health` of an uplink that carries IPv6 or does not, and routes something as it is or does not.
+pub(super) fn read(
+    report: &mut Report<'_>,
+    field: &Field<'_>,
+    (ipv6, routes): (bool, bool),
+) -> Option<Health> {
     let section =
         field.table(report, "write a table such as { interval = \"100ms\", probes = … }")?;
     section.expect_keys(
@@ -40,9 +44,9 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>, ipv6: bool) -> Op
     );
     let pace = Pace::read(report, &section, Pace::of(DEFAULT_INTERVAL));
     let bfd = section.get("bfd").and_then(|field| bfd::read(report, &field));
-    let needs_none = section.get("bfd").is_some()
-        || stability::is_given(&section)
-        || passive::is_given(&section);
+    let listening = passive::read(report, &section, routes);
+    let needs_none =
+        section.get("bfd").is_some() || stability::is_given(&section) || listening.acts();
     let probes = if needs_none && section.get("sla").is_none() {
         section.get("probes")
     } else {
@@ -60,7 +64,7 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>, ipv6: bool) -> Op
         probes,
         down_after: read_threshold(report, &section, "down_after"),
         up_after: read_threshold(report, &section, "up_after"),
-        listening: passive::read(report, &section),
+        listening,
         requirements: sla::read(report, &section, interval, timeout),
     })
 }

@@ -17,20 +17,21 @@ const DEFAULT_PACKETS: u32 = 10;
 const RETRY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 const DEFAULT_RETRY: Duration = Duration::from_secs(30);
 
-/// What an uplink's `health` asks for.
-pub(super) fn read(report: &mut Report<'_>, health: &Section<'_>) -> Listening {
-    let default = Listening {
-        window: DEFAULT_WINDOW,
-        packets: DEFAULT_PACKETS.into(),
-        action: Suspicion::Probed,
-    };
-    let read = health.get("passive").and_then(|field| read_table(report, &field, default));
-    read.unwrap_or(default)
-}
-
-/// Whether `health` asks for what is of use without probes too.
-pub(super) fn is_given(health: &Section<'_>) -> bool {
-    health.get("passive").is_some()
+/// What an uplink's `health` asks for. What answers packets that are routed as they are may come in by another
+/// uplink.
+pub(super) fn read(report: &mut Report<'_>, health: &Section<'_>, routes: bool) -> Listening {
+    let action = if routes { Suspicion::Ignored } else { Suspicion::Probed };
+    let default = Listening { window: DEFAULT_WINDOW, packets: DEFAULT_PACKETS.into(), action };
+    let Some(field) = health.get("passive") else { return default };
+    let listening = read_table(report, &field, default).unwrap_or(default);
+    if routes && listening.acts() {
+        field.error(
+            report,
+            "is \"down\", and what answers a routed prefix may come in by another uplink; give \
+             action = \"probe\" or \"none\"",
+        );
+    }
+    listening
 }
 
 fn read_table(report: &mut Report<'_>, field: &Field<'_>, default: Listening) -> Option<Listening> {
@@ -68,9 +69,38 @@ mod tests {
     }
 
     fn complaint(keys: &str) -> String {
-        let complaints = complaints(&format!("health = {{ passive = {{ {keys} }} }}"));
+        let complaints =
+            complaints(&format!("health = {{ hold_down = \"1s\", passive = {{ {keys} }} }}"));
         assert_eq!(complaints.len(), 1, "{complaints:?}");
         complaints[0].clone()
+    }
+
+    #[test]
+    fn what_answers_routed_packets_may_come_in_elsewhere() {
+        let routed = |passive: &str| {
+            format!(
+                "health = {{ hold_down = \"1s\"{passive} }}\n\
+                 ipv4 = {{ mode = \"routed\", prefix = \"198.51.100.64/27\" }}"
+            )
+        };
+        let listening = |passive: &str| {
+            config_with(&routed(passive)).uplinks[1].health.clone().unwrap().listening
+        };
+        assert_eq!(listening("").action, Suspicion::Ignored);
+        assert_eq!(listening(", passive = { action = \"probe\" }").action, Suspicion::Probed);
+        let complaints = complaints(&routed(", passive = { action = \"down\" }"));
+        assert_eq!(complaints.len(), 1, "{complaints:?}");
+        assert!(complaints[0].ends_with("give action = \"probe\" or \"none\""), "{complaints:?}");
+    }
+
+    #[test]
+    fn it_acts_without_probes_if_it_is_told_to() {
+        assert!(listening("passive = { action = \"down\" }").acts());
+        for action in ["probe", "none"] {
+            let complaints =
+                complaints(&format!("health = {{ passive = {{ action = \"{action}\" }} }}"));
+            assert_eq!(complaints.len(), 1, "{complaints:?}");
+        }
     }
 
     #[test]
@@ -78,9 +108,9 @@ mod tests {
         let plain =
             Listening { window: Duration::from_secs(2), packets: 10, action: Suspicion::Probed };
         assert_eq!(listening("hold_down = \"1s\""), plain);
-        assert_eq!(listening("passive = {}"), plain);
+        assert_eq!(listening("hold_down = \"1s\", passive = {}"), plain);
         assert_eq!(
-            listening("passive = { action = \"none\" }"),
+            listening("hold_down = \"1s\", passive = { action = \"none\" }"),
             Listening { action: Suspicion::Ignored, ..plain }
         );
         let believed = Suspicion::Believed(Duration::from_secs(30));

@@ -79,7 +79,9 @@ fn read(
     let ipv4::Ipv4 { nat44, addresses, routed } = ipv4.unwrap_or_default();
     let ipv6 = section.get("ipv6").map(|field| ipv6::read(report, &field, earlier));
     let health = section.get("health");
-    let health = health.and_then(|field| health::read(report, &field, ipv6.is_some()));
+    let routes6 = ipv6.iter().flatten().any(|ipv6| ipv6.mode == super::Ipv6Mode::Routed);
+    let carries = (ipv6.is_some(), routes6 || routed.is_some());
+    let health = health.and_then(|field| health::read(report, &field, carries));
     Uplink {
         name: name.to_owned(),
         interface,

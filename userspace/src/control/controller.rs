@@ -131,12 +131,17 @@ impl Controller {
         now: Instant,
     ) -> Option<Vec<Change>> {
         let mut differs = false;
-        for uplink in &mut self.uplinks {
+        for uplink in self.uplinks.iter_mut().filter(|uplink| uplink.is_listened_to()) {
             if let Some(carried) = carried(uplink.id) {
                 differs |= uplink.carried(carried, now);
             }
         }
         differs.then(|| self.observe(now, |_| ()))
+    }
+
+    /// Whether it is of use to know what uplinks carry.
+    pub fn listens(&self) -> bool {
+        self.uplinks.iter().any(ControlledUplink::is_listened_to)
     }
 
     /// Takes in what has been counted of each uplink's handshakes by `now`, by identifier.

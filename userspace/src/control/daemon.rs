@@ -196,7 +196,7 @@ impl Daemon {
                     Some(Command::Status(reply)) => drop(reply.send(self.status())),
                     Some(Command::Stop) | None => return Ok(()),
                 },
-                _ = samples.tick() => self.sample(),
+                _ = samples.tick(), if self.controller.listens() => self.sample(),
                 _ = ticks.tick() => {
                     let handshakes = self.dataplane.handshakes();
                     self.controller.shook_hands(|uplink| handshakes.of(uplink), Instant::now());
@@ -209,7 +209,10 @@ impl Daemon {
 
     /// Looks at what uplinks carry.
     fn sample(&mut self) {
-        let carried = |uplink| self.dataplane.carried(uplink).ok();
+        let carried = |uplink| {
+            let carried = self.dataplane.carried(uplink);
+            carried.inspect_err(|error| log::error!("{error}")).ok()
+        };
         if let Some(changes) = self.controller.carried(carried, Instant::now()) {
             self.apply(&changes);
         }

@@ -29,6 +29,7 @@ mod routed;
 mod startup;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod uplink;
 mod uplink6;
 

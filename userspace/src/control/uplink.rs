@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pointsman_ebpf::abi::{self, Ipv4, Mac, MacPair};
 
@@ -8,14 +8,13 @@ use super::attachment::Attachment;
 use super::bfd::{Session, configured};
 use super::inquiry::Inquiry;
 use super::routed::RoutedSide;
+use super::traffic::Traffic;
 use super::uplink6::{Ipv6Side, Surroundings};
 use crate::config::{self, Gateway};
-use crate::dataplane::HandshakeCounts;
 use crate::netlink::{Resolution, Snapshot};
 use crate::probe::{Outcome, Path, Probe, ProbeEvent, ProbeId, Side};
 use crate::uplink::{
-    Carried, Event, Handshakes, Interface, Listening, Monitor, NextHop, Quorum, Requirements,
-    Silence, Silent, State, Thresholds, Verdict,
+    Event, Interface, Monitor, NextHop, Quorum, Requirements, State, Thresholds, Verdict,
 };
 
 /// An uplink as it is configured, what is known of it, and what is made of that.
@@ -43,12 +42,11 @@ pub struct ControlledUplink {
     record: Option<Record>,
     routed: RoutedSide,
     outcomes: BTreeMap<ProbeId, Outcome>,
+    /// When each probe was sent that was measured last.
+    measured: BTreeMap<ProbeId, Instant>,
     ipv6: Ipv6Side,
     pub(super) session: Session,
-    silence: Silence,
-    /// Whether its silence is remarkable.
-    is_suspect: bool,
-    handshakes: Handshakes,
+    pub(super) traffic: Traffic,
 }
 
 /// What the data plane is to know of an uplink.
@@ -83,11 +81,10 @@ impl ControlledUplink {
             record: None,
             routed: RoutedSide::default(),
             outcomes: BTreeMap::new(),
+            measured: BTreeMap::new(),
             ipv6: Ipv6Side::default(),
             session,
-            silence: Silence::default(),
-            is_suspect: false,
-            handshakes: Handshakes::default(),
+            traffic: Traffic::default(),
         }
     }
 
@@ -108,6 +105,7 @@ impl ControlledUplink {
             self.monitor.apply([session], now);
         }
         self.outcomes.retain(|probe, _| probes.contains(probe));
+        self.measured.retain(|probe, _| probes.contains(probe));
         if config.ipv6.is_none() {
             self.ipv6 = Ipv6Side::default();
         }
@@ -260,37 +258,6 @@ impl ControlledUplink {
         self.monitor.apply([event], now);
     }
 
-    /// Takes in how much it has carried by `now`. Returns whether that makes a difference.
-    pub(super) fn carried(&mut self, carried: Carried, now: Instant) -> bool {
-        let rules = listening(&self.config);
-        let before = (self.is_suspect, self.silence.verdict());
-        self.silence.observe(&rules, carried, now);
-        if self.monitor.is_hindered() {
-            self.silence.excuse();
-        }
-        self.is_suspect = self.silence.suspicion(&rules, now).is_some();
-        let verdict = self.silence.verdict();
-        if verdict != before.1 {
-            self.health_event(Event::Silence(verdict), now);
-        }
-        (self.is_suspect, verdict) != before
-    }
-
-    /// What makes it suspect at `now`, if something does.
-    pub fn suspicion(&self, now: Instant) -> Option<Silent> {
-        self.silence.suspicion(&listening(&self.config), now)
-    }
-
-    /// Takes in what has been counted of its handshakes by `now`.
-    pub(super) fn shook_hands(&mut self, counts: &HandshakeCounts, now: Instant) {
-        self.handshakes.record(counts, now);
-    }
-
-    /// What has been counted of its handshakes lately.
-    pub fn handshakes(&self) -> &Handshakes {
-        &self.handshakes
-    }
-
     /// What is known of its BFD session.
     pub fn session(&self) -> &Session {
         &self.session
@@ -302,10 +269,31 @@ impl ControlledUplink {
             Outcome::Answered { rtt } => Some(rtt),
             Outcome::Lost | Outcome::Wrong(_) | Outcome::Failed(_) => None,
         };
-        self.monitor.probed(&event.probe, event.sent_at, rtt, now);
-        if probes(&self.config).contains(&event.probe) {
-            self.outcomes.insert(event.probe, event.outcome);
+        let Some(probe) = self.probe(&event.probe) else { return };
+        let (interval, is_beyond) = (probe.interval, probe.kind.address().is_some());
+        if is_beyond && rtt.is_some() {
+            self.traffic.silence.answered(event.sent_at);
         }
+        let is_measured = self.measures(&event, interval);
+        self.monitor.probed(&event.probe, (event.sent_at, is_measured), rtt, now);
+        self.outcomes.insert(event.probe, event.outcome);
+    }
+
+    fn probe(&self, id: &ProbeId) -> Option<&Probe> {
+        let mut probes = self.config.health.iter().flat_map(|health| &health.probes);
+        probes.find(|probe| probe.id() == *id)
+    }
+
+    /// Whether a probe is not one of those that are sent besides while the uplink is suspect: a share of all
+    /// would be one of bad times.
+    fn measures(&mut self, event: &ProbeEvent, interval: Duration) -> bool {
+        let last = self.measured.get(&event.probe);
+        // Timers are not that exact.
+        let is_due = last.is_none_or(|last| event.sent_at + interval / 8 >= *last + interval);
+        if is_due {
+            self.measured.insert(event.probe.clone(), event.sent_at);
+        }
+        is_due
     }
 
     /// The interface and the address of which the kernel is to find the MAC now, if any.
@@ -394,7 +382,7 @@ impl ControlledUplink {
             ipv4,
             ipv6: self.ipv6.path(),
             link_local: self.ipv6.link_local(),
-            is_suspect: self.is_suspect,
+            is_suspect: self.traffic.is_suspect,
         }
     }
 
@@ -489,8 +477,4 @@ fn thresholds(config: &config::Uplink) -> Thresholds {
 
 fn requirements(config: &config::Uplink) -> Requirements {
     config.health.as_ref().map(|health| health.requirements.clone()).unwrap_or_default()
-}
-
-fn listening(config: &config::Uplink) -> Listening {
-    config.health.as_ref().map_or(Listening::NEVER, |health| health.listening)
 }

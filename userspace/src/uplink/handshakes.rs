@@ -14,6 +14,9 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// From one count that is kept to the next.
 const STEP: Duration = Duration::from_secs(5);
 
+/// The time of an answer to a SYN that was sent again: after this time it is (RFC 6298 section 2), at the earliest.
+const LATE: Duration = Duration::from_secs(1);
+
 /// What has been counted of an uplink's handshakes lately.
 #[derive(Clone, Debug, Default)]
 pub struct Handshakes {
@@ -28,7 +31,7 @@ pub struct HandshakeQuality {
     pub begun: u64,
     /// How many SYNs of these were sent again.
     pub repeated: u64,
-    /// How long the answers took, of those whose SYN was sent once.
+    /// How long the answers took. One to a SYN that was sent again counts for [`LATE`], and may have taken longer.
     pub rtt: Option<Percentiles>,
 }
 
@@ -63,17 +66,22 @@ impl Handshakes {
             let word = count.word();
             counts[word].saturating_sub(before[word])
         };
-        let answered: Vec<u64> =
-            (0..HandshakeCount::TIMES).map(|index| of(HandshakeCount::answered(index))).collect();
-        let total: u64 = answered.iter().sum();
+        let in_time = (0..HandshakeCount::TIMES).map(|index| {
+            let time = Duration::from_nanos(HandshakeCount::time(index));
+            (time, of(HandshakeCount::answered(index)))
+        });
+        let late = (LATE, of(HandshakeCount::LATE));
+        let mut answered: Vec<(Duration, u64)> = in_time.chain([late]).collect();
+        answered.sort_unstable();
+        let total: u64 = answered.iter().map(|(_, count)| count).sum();
         let percentile = |percent: u64| {
             let rank = (total * percent).div_ceil(100).max(1);
             let mut seen = 0;
-            let index = answered.iter().position(|count| {
+            let (time, _) = answered.iter().find(|(_, count)| {
                 seen += count;
                 seen >= rank
             })?;
-            Some(Duration::from_nanos(HandshakeCount::time(index as u32)))
+            Some(*time)
         };
         let rtt = percentile(50).zip(percentile(95)).map(|(p50, p95)| Percentiles { p50, p95 });
         let (begun, repeated) = (of(HandshakeCount::BEGUN), of(HandshakeCount::REPEATED));
@@ -115,13 +123,25 @@ mod tests {
         answered(&mut counts, &[(10, 50), (20, 44), (80, 6)]);
         add(&mut counts, HandshakeCount::BEGUN, 4);
         add(&mut counts, HandshakeCount::REPEATED, 8);
-        add(&mut counts, HandshakeCount::LATE, 3);
         let quality = handshakes.quality(&counts).expect("there were some");
         assert_eq!((quality.begun, quality.repeated), (104, 8));
         let rtt = quality.rtt.expect("there were answers");
         assert!(is_near(rtt.p50, 10) && is_near(rtt.p95, 80), "{rtt:?}");
         let share = quality.repeated_share().expect("some were sent");
         assert!((share - 8.0 / 112.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn late_answers_are_among_the_slow_ones() {
+        let mut handshakes = Handshakes::default();
+        let mut counts = [0; HANDSHAKE_WORDS];
+        handshakes.record(&counts, Instant::now());
+        answered(&mut counts, &[(30, 90)]);
+        add(&mut counts, HandshakeCount::LATE, 10);
+        let rtt = handshakes.quality(&counts).and_then(|quality| quality.rtt);
+        let rtt = rtt.expect("there were answers");
+        assert!(is_near(rtt.p50, 30), "{rtt:?}");
+        assert_eq!(rtt.p95, LATE);
     }
 
     #[test]

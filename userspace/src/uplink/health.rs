@@ -223,6 +223,7 @@ impl Health {
     }
 
     fn judge(&mut self, now: Instant) -> bool {
+        self.settle();
         let (state, reason) = match self.obstacle() {
             Some(reason) => (State::Down, reason),
             None => { self.judge_by_traffic() }
@@ -294,14 +295,24 @@ impl Health {
         }
     }
 
+    /// How many losses, and how many answers in a row it takes to believe a probe. An uplink that has not failed
+    /// before is trusted at its first answers.
+    fn in_a_row(&self) -> (u32, u32) {
+        let needed = if self.judged { self.thresholds.up_after.max(1) } else { 1 };
+        (self.thresholds.down_after.max(1), needed)
+    }
+
+    /// Judges each probe, whoever else has a say about the uplink.
+    fn settle(&mut self) {
+        let (down_after, up_after) = self.in_a_row();
+        self.streaks.settle(down_after, up_after);
+    }
+
     /// The state and its reason where there is no obstacle.
-    fn judge_by_probes(&mut self) -> (State, Reason) {
+    fn judge_by_probes(&self) -> (State, Reason) {
         let was_up = self.verdict.state == State::Up;
         let not_up = if self.judged { State::Down } else { State::Testing };
-        let down_after = self.thresholds.down_after.max(1);
-        // An uplink that has not failed before is trusted at its first answers.
-        let needed = if self.judged { self.thresholds.up_after.max(1) } else { 1 };
-        self.streaks.settle(down_after, needed);
+        let (down_after, needed) = self.in_a_row();
         let (total, answering) = (self.streaks.len(), self.streaks.answering());
         let quorum = self.thresholds.quorum.of(total);
         let answered = self.streaks.answered(quorum, needed);

@@ -78,16 +78,18 @@ impl Monitor {
         self.judge(was_lost, now);
     }
 
-    /// Takes in how long the answer to a probe took, or that there was none.
+    /// Takes in how long the answer to a probe took, or that there was none; and whether that is to be measured.
     pub fn probed(
         &mut self,
         target: &ProbeId,
-        sent_at: Instant,
+        (sent_at, is_measured): (Instant, bool),
         rtt: Option<Duration>,
         now: Instant,
     ) {
         let sla = &self.requirements.sla;
-        self.measurements.record(target, sent_at, rtt, now, sla.window);
+        if is_measured {
+            self.measurements.record(target, sent_at, rtt, now, sla.window);
+        }
         self.compliance.measure(sla, &self.measurements, now);
         let answered = rtt.is_some();
         self.apply([Event::Probe { probe: target.clone(), sent_at, answered }], now);

@@ -1,6 +1,9 @@
 //! What traffic shows of an uplink by itself: that it sends, and that nothing comes back.
 
+use std::fmt;
 use std::time::{Duration, Instant};
+
+use humantime::format_duration;
 
 /// When an uplink's silence is remarkable, and what then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +16,7 @@ pub struct Listening {
     pub action: Suspicion,
 }
 
-/// What becomes of an uplink that sends and gets nothing.
+/// What becomes of an uplink that sends and gets nothing, where no probe says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Suspicion {
     /// Nothing.
@@ -21,11 +24,17 @@ pub enum Suspicion {
     Ignored,
     /// It is probed more often: somebody may send who wants no answer.
     Probed,
-    /// It is down, until something comes in by it, or else for this long. Then it is on trial again.
+    /// It is down for this long, or until what it sends all the same, as the last resort, is answered. Then it is on
+    /// trial again.
     Believed(Duration),
 }
 
 impl Listening {
+    /// Whether silence takes the uplink down.
+    pub fn acts(&self) -> bool {
+        matches!(self.action, Suspicion::Believed(_))
+    }
+
     /// To nothing.
     pub const NEVER: Self =
         Self { window: Duration::MAX, packets: u64::MAX, action: Suspicion::Ignored };
@@ -40,13 +49,23 @@ pub struct Carried {
     pub received: u64,
 }
 
-/// Since when nothing has come in, and what was sent since.
+/// What was sent since something has come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Silent {
-    /// How many packets were sent.
+    /// How many packets.
     pub packets: u64,
-    /// How long after the first of them it was noticed.
+    /// For how long.
     pub time: Duration,
+}
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // In whole seconds, but for less than that.
+        let millis = self.time.as_millis() as u64;
+        let time = if millis < 1000 { millis } else { millis / 1000 * 1000 };
+        let time = format_duration(Duration::from_millis(time));
+        write!(f, "{} packets sent in {time}, and none received", self.packets)
+    }
 }
 
 /// Whether an uplink is silent.
@@ -55,8 +74,10 @@ pub struct Silence {
     /// What was counted last.
     known: Option<Carried>,
     quiet: Option<Quiet>,
-    /// What it is believed to be down for, and how long.
-    down: Option<(Silent, Instant)>,
+    /// What it is believed to be down for.
+    down: Option<Down>,
+    /// When the latest probe was sent that was answered from beyond the link.
+    answered: Option<Instant>,
 }
 
 /// What was sent since something came in.
@@ -67,20 +88,39 @@ struct Quiet {
     packets: u64,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Down {
+    silent: Silent,
+    since: Instant,
+    /// Whether something has been sent since.
+    is_used: bool,
+}
+
 impl Silence {
     /// Takes in what has been counted by `now`. To be told several times in a window.
     pub fn observe(&mut self, rules: &Listening, carried: Carried, now: Instant) {
         let Some(known) = self.known.replace(carried) else { return };
         let sent = carried.sent.saturating_sub(known.sent);
-        if carried.received != known.received || rules.action == Suspicion::Ignored {
-            (self.quiet, self.down) = (None, None);
-            return;
+        let has_received = carried.received != known.received;
+        self.down = self.down.filter(|down| {
+            let Suspicion::Believed(retry) = rules.action else { return false };
+            // What comes to one that sends nothing, such as what servers repeat, answers nothing.
+            now.saturating_duration_since(down.since) < retry && !(has_received && down.is_used)
+        });
+        match &mut self.down {
+            Some(down) => {
+                down.is_used |= sent > 0;
+                // What was sent by then says nothing of how it is on trial.
+                self.quiet = None;
+            }
+            None => self.listen(rules, (sent, has_received), now),
         }
-        if self.down.is_some_and(|(_, until)| until <= now) {
-            // What was sent before says nothing of how it is now.
-            (self.quiet, self.down) = (None, None);
-        }
-        if sent > 0 {
+    }
+
+    fn listen(&mut self, rules: &Listening, (sent, has_received): (u64, bool), now: Instant) {
+        if has_received {
+            self.quiet = None;
+        } else if sent > 0 {
             let quiet = self.quiet.get_or_insert(Quiet { first: now, last: now, packets: 0 });
             quiet.last = now;
             quiet.packets = quiet.packets.saturating_add(sent);
@@ -88,30 +128,33 @@ impl Silence {
             // Who has stopped to send expects nothing.
             self.quiet = None;
         }
-        match (rules.action, self.suspicion(rules, now)) {
-            (Suspicion::Believed(time), Some(silent)) if self.down.is_none() => {
-                self.down = Some((silent, now + time));
-            }
-            (Suspicion::Believed(_), _) => {}
-            _ => self.down = None,
+        if let (Suspicion::Believed(_), Some(silent)) = (rules.action, self.suspicion(rules, now)) {
+            self.down = Some(Down { silent, since: now, is_used: false });
         }
+    }
+
+    /// Takes in that a probe was answered that was sent then, by somebody beyond the link: packets get through.
+    pub fn answered(&mut self, sent_at: Instant) {
+        self.answered = self.answered.max(Some(sent_at));
     }
 
     /// What makes it suspect at `now`, if something does.
     pub fn suspicion(&self, rules: &Listening, now: Instant) -> Option<Silent> {
-        let quiet = self.quiet.filter(|quiet| quiet.packets >= rules.packets)?;
+        if rules.action == Suspicion::Ignored {
+            return None;
+        }
+        if let Some(down) = &self.down {
+            return Some(down.silent);
+        }
+        let enough = self.quiet.filter(|quiet| quiet.packets >= rules.packets);
+        let quiet = enough.filter(|quiet| self.answered < Some(quiet.first))?;
         let time = now.saturating_duration_since(quiet.first);
         (time >= rules.window).then_some(Silent { packets: quiet.packets, time })
     }
 
     /// What it is believed to be down for, if it is.
     pub fn verdict(&self) -> Option<Silent> {
-        self.down.map(|(silent, _)| silent)
-    }
-
-    /// Forgets what was sent: it is no wonder that nothing came back.
-    pub fn excuse(&mut self) {
-        self.quiet = None;
+        self.down.map(|down| down.silent)
     }
 }
 
@@ -216,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_down_until_something_comes_or_for_a_while() {
+    fn it_is_down_for_a_while_or_until_it_is_answered() {
         let mut lab = Lab::new(BELIEVED);
         lab.passes(21, 3, 0);
         let silent = Silent { packets: 63, time: RULES.window };
@@ -232,8 +275,28 @@ mod tests {
         assert_eq!(lab.silence.verdict(), None);
         lab.pass(3, 0);
         assert_eq!(lab.silence.verdict(), Some(silent));
+        // What servers repeat is no answer to anything.
+        lab.pass(0, 1);
+        assert_eq!(lab.silence.verdict(), Some(silent));
+        // Here it is.
+        lab.pass(1, 0);
         lab.pass(0, 1);
         assert_eq!(lab.silence.verdict(), None);
+    }
+
+    #[test]
+    fn what_a_probe_says_counts_for_more() {
+        let mut lab = Lab::new(BELIEVED);
+        lab.silence.answered(lab.now);
+        lab.passes(20, 3, 0);
+        lab.silence.answered(lab.now - RULES.window + STEP);
+        lab.passes(100, 3, 0);
+        assert_eq!((lab.suspicion(), lab.silence.verdict()), (None, None));
+        lab.pass(3, 1);
+        lab.passes(20, 3, 0);
+        assert_eq!(lab.silence.verdict(), None);
+        lab.pass(3, 0);
+        assert!(lab.silence.verdict().is_some(), "the probe was of before");
     }
 
     #[test]
@@ -253,8 +316,14 @@ mod tests {
         let mut lab = Lab::new(BELIEVED);
         lab.passes(21, 3, 0);
         assert!(lab.silence.verdict().is_some());
+        lab.passes(50, 0, 0);
+        lab.rules.action = Suspicion::Believed(Duration::from_secs(5));
+        lab.pass(0, 0);
+        assert_eq!(lab.silence.verdict(), None);
+        lab.passes(21, 3, 0);
+        assert!(lab.silence.verdict().is_some());
         lab.rules = RULES;
-        lab.pass(3, 0);
+        lab.pass(0, 0);
         assert_eq!((lab.silence.verdict(), lab.suspicion().is_some()), (None, true));
         lab.rules = Listening::NEVER;
         lab.pass(3, 0);
@@ -262,11 +331,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_get_through_is_excused() {
-        let mut lab = Lab::new(RULES);
-        lab.passes(20, 3, 0);
-        lab.silence.excuse();
-        lab.passes(20, 3, 0);
-        assert_eq!(lab.suspicion(), None);
+    fn it_reads_as_a_sentence_does() {
+        for (millis, words) in [
+            (600, "12 packets sent in 600ms, and none received"),
+            (2100, "12 packets sent in 2s, and none received"),
+        ] {
+            let silent = Silent { packets: 12, time: Duration::from_millis(millis) };
+            assert_eq!(silent.to_string(), words);
+        }
     }
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::probe::{Outcome, ProbeEvent, ProbeId};
 use crate::uplink::Carried;
 
 const SAMPLE: Duration = Duration::from_millis(100);
@@ -65,7 +66,9 @@ fn an_uplink_that_gets_nothing_back_is_down_and_on_trial_again() {
 /// By default it is probed more often, and nothing else.
 #[test]
 fn a_suspect_uplink_is_probed_more_often() {
-    let mut lab = Lab::new(&LISTENING.replace("action = \"down\", retry = \"5s\"", ""));
+    let mut lab = Lab::new(
+        &LISTENING.replace("passive = { action = \"down\", retry = \"5s\" }", "hold_down = \"0s\""),
+    );
     for _ in 0..20 {
         assert_eq!(lab.pass([(1, 0), (0, 0)]), None);
     }
@@ -78,20 +81,86 @@ fn a_suspect_uplink_is_probed_more_often() {
     assert!(!lab.fiber().path().is_suspect);
 }
 
-/// What was sent while there was no carrier says nothing.
+/// What was sent while there was no carrier says nothing, nor what was believed before.
 #[test]
 fn an_obstacle_excuses() {
+    for silent in [15, 20, 21] {
+        let mut lab = Lab::new(LISTENING);
+        for number in 1..=silent {
+            let changes = lab.pass([(1, 0), (0, 0)]);
+            assert_eq!(changes, (number == 21).then(|| vec![State::Down]));
+        }
+        lab.gateway.update(Update::Fact(link(FIBER, "wan0", false)));
+        lab.pass([(1, 0), (0, 0)]);
+        lab.gateway.update(Update::Fact(link(FIBER, "wan0", true)));
+        assert_eq!(lab.fiber().verdict().state, State::Up, "after {silent} samples");
+        for _ in 0..20 {
+            assert_eq!(lab.pass([(1, 0), (0, 0)]), None);
+        }
+        assert_eq!(lab.pass([(1, 0), (0, 0)]), Some(vec![State::Down]));
+    }
+}
+
+/// With another next hop, all may be well.
+#[test]
+fn another_gateway_is_another_matter() {
     let mut lab = Lab::new(LISTENING);
-    for _ in 0..15 {
-        assert_eq!(lab.pass([(1, 0), (0, 0)]), None);
+    for _ in 0..21 {
+        lab.pass([(1, 0), (0, 0)]);
     }
-    lab.gateway.update(Update::Fact(link(FIBER, "wan0", false)));
-    assert_eq!(lab.pass([(1, 0), (0, 0)]), None);
-    lab.gateway.update(Update::Fact(link(FIBER, "wan0", true)));
-    for _ in 0..20 {
-        assert_eq!(lab.pass([(1, 0), (0, 0)]), None);
+    assert_eq!(lab.fiber().verdict().state, State::Down);
+    let moved = Ipv4Addr::new(203, 0, 113, 9);
+    lab.gateway.update(Update::Fact(resolved(FIBER, moved)));
+    let text = LISTENING.replace("203.0.113.1", "203.0.113.9");
+    let now = lab.gateway.now;
+    lab.gateway.controller.configure(config(&[&text, CABLE_CONFIG]), now);
+    assert_eq!(lab.pass([(1, 0), (0, 0)]), Some(vec![State::Up]));
+}
+
+/// A probe that is answered from beyond the provider's router says that packets get through; one of that
+/// router's MAC does not.
+#[test]
+fn probes_have_the_last_word() {
+    for (probe, id, state) in [
+        ("kind = \"icmp\", target = \"192.0.2.53\"", "icmp 192.0.2.53", State::Up),
+        ("kind = \"arp\"", "arp gateway", State::Down),
+    ] {
+        let probes = format!("health = {{ probes = [{{ {probe} }}], ");
+        let mut lab = Lab::new(&LISTENING.replace("health = { ", &probes));
+        for _ in 0..40 {
+            lab.pass([(1, 0), (0, 0)]);
+            let event = ProbeEvent {
+                probe: ProbeId::new(id),
+                sent_at: lab.gateway.now,
+                outcome: Outcome::Answered { rtt: SAMPLE / 10 },
+            };
+            lab.gateway.controller.probed("fiber", event, lab.gateway.now);
+        }
+        assert_eq!(lab.fiber().verdict().state, state, "{probe}");
     }
-    assert_eq!(lab.pass([(1, 0), (0, 0)]), Some(vec![State::Down]));
+}
+
+/// Probes that are sent besides do not make a share of all that is measured.
+#[test]
+fn only_so_many_probes_are_measured() {
+    let probes = "health = { interval = \"1s\", probes = [{ kind = \"icmp\", target = \"192.0.2.53\" }], \
+                  down_after = 100, ";
+    let mut lab = Lab::new(&LISTENING.replace("health = { ", probes));
+    let probe = |lab: &mut Lab, outcome: &Outcome, pause: Duration| {
+        lab.gateway.now += pause;
+        let (probe, sent_at) = (ProbeId::new("icmp 192.0.2.53"), lab.gateway.now);
+        let event = ProbeEvent { probe, sent_at, outcome: outcome.clone() };
+        lab.gateway.controller.probed("fiber", event, lab.gateway.now);
+    };
+    let answered = Outcome::Answered { rtt: SAMPLE / 10 };
+    for _ in 0..4 {
+        probe(&mut lab, &answered, Duration::from_secs(1));
+    }
+    for _ in 0..16 {
+        probe(&mut lab, &Outcome::Lost, Duration::from_millis(250));
+    }
+    let loss = lab.fiber().monitor().quality(lab.gateway.now).loss_ppm;
+    assert_eq!(loss, Some(500_000));
 }
 
 /// Without rules, silence means nothing.

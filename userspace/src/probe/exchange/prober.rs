@@ -52,7 +52,7 @@ impl ExchangeProber {
         mut path: watch::Receiver<Path>,
         listener: &Listener,
     ) -> io::Result<()> {
-        let mut pace = Pace::new(probe.interval);
+        let mut pace = Pace::new(probe);
         let mut under_way = JoinSet::new();
         loop {
             tokio::select! {

@@ -45,7 +45,7 @@ impl FrameProber {
     ) -> io::Result<()> {
         let Self { socket, session } = self;
         let mut task = Task { socket, session, path, listener };
-        let mut pace = Pace::new(probe.interval);
+        let mut pace = Pace::new(probe);
         loop {
             // Without a request under way the next loss is as far off as the next tick.
             let deadline = task.session.next_deadline();

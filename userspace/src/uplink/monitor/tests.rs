@@ -53,7 +53,7 @@ impl Lab {
             Event::Address(true),
             Event::NextHop(NextHop::Resolved(GATEWAY)),
         ]);
-        lab.monitor.probed(&ProbeId::icmp(TARGET), now, Some(ms(20)), now);
+        lab.monitor.probed(&ProbeId::icmp(TARGET), (now, true), Some(ms(20)), now);
         lab.changes.clear();
         assert_eq!(lab.state(), State::Up);
         lab
@@ -102,7 +102,7 @@ impl Lab {
             match index.map(|index| self.pending.swap_remove(index)) {
                 Some((_, sent_at, rtt)) => {
                     self.watch(|monitor, now| {
-                        monitor.probed(&ProbeId::icmp(TARGET), sent_at, rtt, now);
+                        monitor.probed(&ProbeId::icmp(TARGET), (sent_at, true), rtt, now);
                     });
                 }
                 None => {

@@ -55,7 +55,7 @@ fn take(monitor: &mut Monitor, step: Step, now: Instant) {
         Step::Carrier(true) => monitor.apply([Event::Interface(Interface::Running)], now),
         Step::Carrier(false) => monitor.apply([Event::Interface(Interface::NoCarrier)], now),
         Step::Address(is_there) => monitor.apply([Event::Address(is_there)], now),
-        Step::Probe(rtt) => monitor.probed(&ProbeId::icmp(TARGET), now, rtt, now),
+        Step::Probe(rtt) => monitor.probed(&ProbeId::icmp(TARGET), (now, true), rtt, now),
         Step::Silent(silent) => {
             let silent = silent.then_some(crate::uplink::Silent { packets: 10, time: ms(2000) });
             monitor.apply([Event::Silence(silent)], now);
