@@ -6,6 +6,7 @@
 //! other end falls silent is left even while the daemon is held up.
 
 mod authentication;
+mod deadline;
 mod packet;
 mod running;
 mod service;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 use pointsman_ebpf::abi::{Monitor, NO_DEADLINE, Sequence, SharedU64, Watch};
 
+use super::deadline::Deadline;
 use super::packet::MANDATORY_LEN;
 use super::{Authentication, Session, State};
 use crate::dataplane::Liveness;
@@ -13,9 +14,6 @@ use crate::dataplane::Liveness;
 /// The bits of poll and final in the second byte of a packet (RFC 5880 section 4.1).
 const STATE: usize = 1;
 const POLL_AND_FINAL: u8 = 0x30;
-
-/// The deadline of an uplink that is dead.
-const PAST: u64 = 1;
 
 /// How much of an authentication section is compared, in bytes.
 const COMPARED: usize = 24;
@@ -25,34 +23,28 @@ const COMPARED: usize = 24;
 pub(super) struct Watched {
     liveness: Arc<Liveness>,
     uplink: u8,
+    deadline: Deadline,
     port: u16,
     least_ttl: u8,
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
+        // The deadline goes after this only.
         self.monitor().watch.release(0);
-        self.put_off(NO_DEADLINE);
     }
 }
 
 impl Watched {
     /// Of an uplink that nobody else has.
     pub(super) fn new(liveness: Arc<Liveness>, uplink: u8, port: u16, least_ttl: u8) -> Self {
-        let watched = Self { liveness, uplink, port, least_ttl };
-        watched.monitor().watch.release(0);
-        watched.put_off(NO_DEADLINE);
-        watched
+        liveness.monitors()[usize::from(uplink)].watch.release(0);
+        let deadline = Deadline::new(Arc::clone(&liveness), uplink);
+        Self { liveness, uplink, deadline, port, least_ttl }
     }
 
     fn monitor(&self) -> &Monitor<SharedU64> {
         &self.liveness.monitors()[usize::from(self.uplink)]
-    }
-
-    fn put_off(&self, deadline: u64) {
-        if let Some(word) = self.liveness.switch().deadline(self.uplink) {
-            word.release(deadline);
-        }
     }
 
     /// The session has believed a packet at `now`, and is in this state by it.
@@ -100,8 +92,8 @@ impl Watched {
         }
         // A packet that has waited is older than what the data plane has heard meanwhile.
         let deadline = at(now).saturating_add(detection);
-        let known = self.liveness.switch().deadline(self.uplink).map_or(0, SharedU64::load);
-        self.put_off(if is_same { deadline.max(known) } else { deadline });
+        let known = self.deadline.get();
+        self.deadline.set(if is_same { deadline.max(known) } else { deadline });
     }
 
     /// The session is not up any more: nobody is to be heard who is in the middle of it. Whether the uplink is
@@ -109,7 +101,7 @@ impl Watched {
     /// (RFC 5882 section 3.2).
     pub(super) fn down(&self, is_dead: bool) {
         self.monitor().watch.release(0);
-        self.put_off(if is_dead { PAST } else { NO_DEADLINE });
+        if is_dead { self.deadline.pass() } else { self.deadline.lift() }
     }
 
     /// When the data plane has last heard the other system, by packets that it can check as well as the daemon: of
