@@ -15,7 +15,7 @@ const METICULOUS_KEYED_SHA1: u8 = 5;
 const SHA1_SECTION_LEN: usize = 8 + KEY_LEN;
 
 /// Where its sequence number and its digest stand in the packet.
-const SEQUENCE: usize = MANDATORY_LEN + 4;
+pub(super) const SEQUENCE: usize = MANDATORY_LEN + 4;
 const DIGEST: usize = MANDATORY_LEN + 8;
 
 /// How the packets of a session are authenticated (RFC 5880 section 6.7): by one secret, the same for both
@@ -183,7 +183,7 @@ pub(super) const fn window(detect_mult: u8) -> u32 {
 }
 
 /// Whether both are the same, in a time that does not say how much of them is.
-fn are_equal(one: &[u8], other: &[u8]) -> bool {
+pub(super) fn are_equal(one: &[u8], other: &[u8]) -> bool {
     let differences = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
     one.len() == other.len() && differences == 0
 }

@@ -7,6 +7,7 @@
 
 mod authentication;
 mod deadline;
+mod echo;
 mod packet;
 mod running;
 mod service;
@@ -16,6 +17,7 @@ mod state;
 mod watched;
 
 pub use authentication::{Authentication, Rejected};
+pub use echo::{EchoSession, NotOurs};
 pub use packet::{Control, Malformed, VERSION};
 pub use service::{Event, Service, Wanted};
 pub use session::{Change, Ignored, Intervals, Session, Settings};

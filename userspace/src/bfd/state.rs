@@ -53,6 +53,8 @@ impl Diagnostic {
     pub const NONE: Self = Self(0);
     /// Nothing came for as long as the detection time.
     pub const DETECTION_TIME_EXPIRED: Self = Self(1);
+    /// Packets that a router was to send back did not come.
+    pub const ECHO_FUNCTION_FAILED: Self = Self(2);
     /// The other system said that it is.
     pub const NEIGHBOR_SIGNALED_DOWN: Self = Self(3);
     /// The operator holds it down.
