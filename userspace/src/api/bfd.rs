@@ -8,7 +8,9 @@ use crate::uplink::Bfd;
 /// How an uplink's BFD session is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BfdStatus {
-    /// The other system, where known.
+    /// `single-hop`, `multihop`, or `echo`.
+    pub mode: String,
+    /// The other system, or the router that sends echo packets back, where known.
     pub peer: Option<IpAddr>,
     /// `waiting`, `up`, `down`, `held_down` by the other system's operator, or `failed`.
     pub state: String,
@@ -23,6 +25,7 @@ pub struct BfdStatus {
 impl BfdStatus {
     /// Of an uplink that is to have one.
     pub(super) fn of(uplink: &ControlledUplink) -> Option<Self> {
+        let mode = uplink.bfd_mode()?.to_string();
         let session = uplink.session();
         let (state, reason) = match &session.state {
             Bfd::None => return None,
@@ -34,6 +37,7 @@ impl BfdStatus {
         };
         let milliseconds = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
         Some(Self {
+            mode,
             peer: uplink.bfd_peer(),
             state: state.into(),
             reason,

@@ -15,8 +15,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::running::Running;
-use super::{Diagnostic, Path, Settings};
+use super::running::{self, Running};
+use super::{Diagnostic, Settings, Way};
 use crate::dataplane::Liveness;
 
 /// How soon a session is tried again that could not be opened.
@@ -28,7 +28,7 @@ pub struct Wanted {
     /// The uplink's identifier in the data plane.
     pub uplink: u8,
     /// By which way.
-    pub path: Path,
+    pub way: Way,
     /// What is configured of it.
     pub settings: Settings,
 }
@@ -131,7 +131,7 @@ struct Worker {
 /// An uplink's session, or when it is tried again.
 struct Slot {
     wanted: Wanted,
-    state: Result<Running, Instant>,
+    state: Result<Box<dyn Running>, Instant>,
 }
 
 impl Worker {
@@ -195,7 +195,7 @@ impl Worker {
             if !matches!(slot.state, Err(due) if due <= now) {
                 continue;
             }
-            match Running::open(&slot.wanted, &self.liveness, now) {
+            match running::open(&slot.wanted, &self.liveness) {
                 Ok(running) => {
                     slot.state = Ok(running);
                     drop(self.events.send((name.clone(), Event::Started)));
@@ -220,12 +220,13 @@ impl Slot {
     /// Goes over to another configuration, if that can be done without beginning anew.
     fn adapt(&mut self, wanted: &Wanted) -> bool {
         let (old, new) = (&self.wanted, wanted);
-        let is_same = (old.uplink, &old.path) == (new.uplink, &new.path)
+        let is_same = old.uplink == new.uplink
+            && old.way.leads_to(&new.way)
             && old.settings.detect_mult == new.settings.detect_mult
             && old.settings.authentication == new.settings.authentication;
-        if is_same && old.settings.intervals != new.settings.intervals {
+        if is_same && old != new {
             if let Ok(running) = &mut self.state {
-                running.set_intervals(new.settings.intervals);
+                running.adapt(&new.way, &new.settings);
             }
             self.wanted = new.clone();
         }

@@ -17,7 +17,7 @@ pub const SINGLE_HOP_PORT: u16 = 3784;
 pub const MULTIHOP_PORT: u16 = 4784;
 
 /// The ports that they are sent from.
-const SOURCE_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
+pub(super) const SOURCE_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 /// How many of these are tried.
 const TRIES: u32 = 64;
 

@@ -213,11 +213,16 @@ fn addresses(uplink: &UplinkStatus) -> String {
 
 fn bfd(bfd: &BfdStatus) -> String {
     let peer = bfd.peer.map(|peer| format!(" {peer}")).unwrap_or_default();
+    // What is the most usual needs no word.
+    let mode = match bfd.mode.as_str() {
+        "single-hop" => String::new(),
+        mode => format!(" {mode}"),
+    };
     let state = bfd.state.replace('_', " ");
     let detection = bfd.detection_ms.map(|time| format!(", silent for {time} ms is dead"));
     let reason = bfd.reason.as_ref().map(|reason| format!(": {reason}"));
     let more = detection.or(reason).unwrap_or_default();
-    format!("bfd{peer} {state}{more}")
+    format!("bfd{mode}{peer} {state}{more}")
 }
 
 fn probe(probe: &ProbeStatus) -> String {
@@ -272,5 +277,22 @@ mod tests {
         assert_eq!(shown(&path), "tcp 12.0/312.1 ms");
         (path.retransmissions, path.retransmitted) = (1, Some(0.125));
         assert_eq!(shown(&path), "tcp 12.0/312.1 ms\nSYNs sent again 12.5 %");
+    }
+
+    #[test]
+    fn a_session_says_its_mode_unless_it_is_the_usual_one() {
+        let mut session = BfdStatus {
+            mode: "echo".into(),
+            peer: Some([203, 0, 113, 1].into()),
+            state: "up".into(),
+            reason: None,
+            transmit_ms: Some(10.0),
+            detection_ms: Some(30.0),
+        };
+        assert_eq!(bfd(&session), "bfd echo 203.0.113.1 up, silent for 30 ms is dead");
+        session.mode = "single-hop".into();
+        (session.state, session.detection_ms) = ("down".into(), None);
+        session.reason = Some("control detection time expired".into());
+        assert_eq!(bfd(&session), "bfd 203.0.113.1 down: control detection time expired");
     }
 }

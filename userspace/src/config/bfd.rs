@@ -8,7 +8,7 @@ use super::address;
 use super::desired::Bfd;
 use super::diagnostic::Report;
 use super::section::{Field, Section};
-use crate::bfd::Authentication;
+use crate::bfd::{Authentication, Mode};
 
 const TABLE: &str = "write a table such as { interval = \"50ms\", multiplier = 3 }";
 const PEER: &str = "give the address of the provider's router, or leave it out for the gateway's";
@@ -28,8 +28,8 @@ enum Kind {
     Sha1 { meticulous: bool },
 }
 
-/// Reads it.
-pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Bfd> {
+/// Reads that of an uplink that carries IPv6 or does not.
+pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>, ipv6: bool) -> Option<Bfd> {
     let section = field.table(report, TABLE)?;
     section.expect_keys(report, &["interval", "multiplier", "peer", "mode", "authentication"], &[]);
     let interval = section
@@ -42,10 +42,10 @@ pub(super) fn read(report: &mut Report<'_>, field: &Field<'_>) -> Option<Bfd> {
         .and_then(|number| NonZeroU8::new(number as u8))
         .unwrap_or(DEFAULT_MULTIPLIER);
     let peer = section.get("peer").and_then(|field| read_peer(report, &field));
-    let multihop = read_multihop(report, &section, peer.is_some());
+    let mode = read_mode(report, &section, ipv6, peer);
     let authentication =
         section.get("authentication").and_then(|field| read_authentication(report, &field));
-    Some(Bfd { interval, multiplier, peer, multihop, authentication })
+    Some(Bfd { interval, multiplier, peer, mode, authentication })
 }
 
 fn read_peer(report: &mut Report<'_>, field: &Field<'_>) -> Option<IpAddr> {
@@ -53,18 +53,30 @@ fn read_peer(report: &mut Report<'_>, field: &Field<'_>) -> Option<IpAddr> {
     address::read(report, field, text, PEER)
 }
 
-/// Over several hops, the gateway is not whom it is about.
-fn read_multihop(report: &mut Report<'_>, section: &Section<'_>, has_peer: bool) -> bool {
-    let Some(field) = section.get("mode") else { return false };
-    let modes = [("single-hop", false), ("multihop", true)];
-    let multihop = field.choice(report, &modes, &["echo"]).unwrap_or(false);
-    if multihop && !has_peer {
-        field.error(
+fn read_mode(
+    report: &mut Report<'_>,
+    section: &Section<'_>,
+    ipv6: bool,
+    peer: Option<IpAddr>,
+) -> Mode {
+    let Some(field) = section.get("mode") else { return Mode::default() };
+    let modes = Mode::ALL.map(|mode| (mode.name(), mode));
+    let mode = field.choice(report, &modes, &[]).unwrap_or_default();
+    match mode {
+        // Over several hops, the gateway is not whom it is about.
+        Mode::Multihop if peer.is_none() => field.error(
             report,
             "is \"multihop\", which the gateway is not; give the other system's address as bfd.peer",
-        );
+        ),
+        // The own address that packets are to come back to is not known otherwise.
+        Mode::Echo if peer.is_some_and(|peer| peer.is_ipv6()) && !ipv6 => field.error(
+            report,
+            "is \"echo\" over IPv6, which the uplink does not carry; give the uplink ipv6, or an IPv4 \
+             address as bfd.peer",
+        ),
+        Mode::SingleHop | Mode::Multihop | Mode::Echo => {}
     }
-    multihop
+    mode
 }
 
 fn read_authentication(report: &mut Report<'_>, field: &Field<'_>) -> Option<Authentication> {
@@ -116,7 +128,7 @@ mod tests {
             interval: Duration::from_millis(50),
             multiplier: DEFAULT_MULTIPLIER,
             peer: None,
-            multihop: false,
+            mode: Mode::SingleHop,
             authentication: None,
         };
         assert_eq!(bfd(""), plain);
@@ -129,7 +141,7 @@ mod tests {
                 interval: Duration::from_millis(10),
                 multiplier: NonZeroU8::new(5).unwrap(),
                 peer: Some("2001:db8::1".parse().unwrap()),
-                multihop: true,
+                mode: Mode::Multihop,
                 authentication,
             }
         );
@@ -143,6 +155,31 @@ mod tests {
         }
     }
 
+    /// By the gateway, or another router; with whatever else a session may have.
+    #[test]
+    fn an_echo_has_what_other_modes_have() {
+        let echo = Bfd { mode: Mode::Echo, ..bfd("") };
+        assert_eq!(bfd("mode = \"echo\""), echo);
+        let all = "mode = \"echo\", interval = \"10ms\", multiplier = 5, peer = \"192.0.2.1\", \
+                   authentication = { kind = \"sha1\", key_id = 7, secret = \"s3cret\" }";
+        assert_eq!(
+            bfd(all),
+            Bfd {
+                interval: Duration::from_millis(10),
+                multiplier: NonZeroU8::new(5).unwrap(),
+                peer: Some("192.0.2.1".parse().unwrap()),
+                mode: Mode::Echo,
+                authentication: Authentication::sha1(7, b"s3cret", false),
+            }
+        );
+        let ipv6 = config_with(
+            "ipv6 = { mode = \"routed\", prefix = \"2001:db8:2::/48\" }\n\
+             health = { bfd = { mode = \"echo\", peer = \"fe80::1\" } }",
+        );
+        let ipv6 = ipv6.uplinks[1].health.clone().unwrap().bfd.unwrap();
+        assert_eq!((ipv6.mode, ipv6.peer), (Mode::Echo, Some("fe80::1".parse().unwrap())));
+    }
+
     #[test]
     fn what_is_wrong_is_said() {
         for (keys, end) in [
@@ -153,8 +190,13 @@ mod tests {
                 "is \"multihop\", which the gateway is not; give the other system's address as bfd.peer",
             ),
             (
-                "mode = \"echo\"",
-                "\"echo\" is not supported yet; use \"single-hop\" or \"multihop\"",
+                "mode = \"ecko\"",
+                "is \"ecko\"; give \"single-hop\", \"multihop\" or \"echo\" (did you mean \"echo\"?)",
+            ),
+            (
+                "mode = \"echo\", peer = \"fe80::1\"",
+                "is \"echo\" over IPv6, which the uplink does not carry; give the uplink ipv6, or an IPv4 \
+                 address as bfd.peer",
             ),
         ] {
             let complaints = complaints_of(keys);

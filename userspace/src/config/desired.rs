@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
 
-use crate::bfd::Authentication;
+use crate::bfd::{Authentication, Mode};
 use crate::probe::Probe;
 use crate::uplink::{Listening, Quorum, Requirements};
 
@@ -178,10 +178,10 @@ pub struct Bfd {
     pub interval: Duration,
     /// How many packets lost in a row tell the other system that this one is gone.
     pub multiplier: NonZeroU8,
-    /// The other system, if it is not the gateway.
+    /// The other system, or the router of an echo, if it is not the gateway.
     pub peer: Option<IpAddr>,
-    /// Whether there may be routers between (RFC 5883).
-    pub multihop: bool,
+    /// Whose packets it goes by.
+    pub mode: Mode,
     /// How packets are authenticated, if they are.
     pub authentication: Option<Authentication>,
 }

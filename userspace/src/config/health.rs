@@ -43,7 +43,7 @@ pub(super) fn read(
         &[],
     );
     let pace = Pace::read(report, &section, Pace::of(DEFAULT_INTERVAL));
-    let bfd = section.get("bfd").and_then(|field| bfd::read(report, &field));
+    let bfd = section.get("bfd").and_then(|field| bfd::read(report, &field, ipv6));
     let listening = passive::read(report, &section, routes);
     let needs_none =
         section.get("bfd").is_some() || stability::is_given(&section) || listening.acts();

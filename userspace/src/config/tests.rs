@@ -6,6 +6,7 @@ use std::time::Duration;
 use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
 
 use super::*;
+use crate::bfd::Mode;
 use crate::probe::{DnsProbe, DnsRecord, HttpProbe, Probe, ProbeKind};
 use crate::uplink::{
     Dampening, Limit, Listening, Metric, Percentile, Quorum, Requirements, Sla, Stability,
@@ -146,7 +147,7 @@ fn example() -> Config {
                         interval: Duration::from_millis(50),
                         multiplier: NonZeroU8::new(3).unwrap(),
                         peer: None,
-                        multihop: false,
+                        mode: Mode::SingleHop,
                         authentication: None,
                     }),
                     listening: Listening {

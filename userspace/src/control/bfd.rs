@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::inquiry::Inquiry;
 use super::uplink::ControlledUplink;
 use super::{Change, Controller};
-use crate::bfd::{Event, Intervals, Path, Settings, Wanted};
+use crate::bfd::{Event, Intervals, Loop, Mode, Path, Settings, Wanted, Way};
 use crate::config;
+use crate::netlink::Snapshot;
 use crate::uplink::{self, Bfd};
 
 /// What is known of an uplink's session.
@@ -48,10 +50,61 @@ pub(super) fn configured(config: &config::Uplink) -> Option<&config::Bfd> {
     config.health.as_ref()?.bfd.as_ref()
 }
 
+/// The router that sends echo packets back, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Router {
+    address: Option<IpAddr>,
+    /// The last that was known: packets go there also while the kernel does not find it.
+    mac: Option<[u8; 6]>,
+    inquiry: Inquiry,
+}
+
+impl Router {
+    /// Takes in who it is to be, and its MAC where the uplink knows it as the next hop's; else what the kernel knows
+    /// of it on this interface.
+    pub(super) fn refresh(
+        &mut self,
+        address: IpAddr,
+        gateway_mac: Option<[u8; 6]>,
+        facts: &Snapshot,
+        interface: Option<u32>,
+    ) {
+        if self.address != Some(address) {
+            *self = Self { address: Some(address), ..Self::default() };
+        }
+        let resolution = interface.map(|index| facts.resolution(index, address));
+        self.inquiry.want(resolution.is_some_and(|resolution| resolution.wants_resolving()));
+        let found = gateway_mac.or_else(|| resolution.and_then(|resolution| resolution.mac()));
+        self.mac = found.or(self.mac);
+    }
+
+    /// The address of which the kernel is to find the MAC now, if it is.
+    pub(super) fn resolution_due(&mut self, now: Instant) -> Option<IpAddr> {
+        self.address.filter(|_| self.inquiry.is_due(now))
+    }
+}
+
 impl ControlledUplink {
+    /// How its session is, where it is to have one.
+    pub fn bfd_mode(&self) -> Option<Mode> {
+        configured(&self.config).map(|config| config.mode)
+    }
+
     /// With whom its session is to be, where known.
     pub fn bfd_peer(&self) -> Option<IpAddr> {
         configured(&self.config)?.peer.or_else(|| self.gateway().map(IpAddr::V4))
+    }
+
+    /// From which address, and by whom, its own packets come back, where that is known.
+    fn echo(&self, interface: u32, router: IpAddr) -> Option<Loop> {
+        let path = self.path();
+        let address = match router {
+            IpAddr::V4(_) => path.ipv4.source?.into(),
+            // Also for a router that is known by its link-local address: it forwards nothing from one
+            // (RFC 4291 section 2.5.6).
+            IpAddr::V6(_) => path.ipv6.source?.into(),
+        };
+        Some(Loop { interface, address, router: self.router.mac? })
     }
 }
 
@@ -82,15 +135,22 @@ impl Controller {
         let ifindex = uplink.ifindex()?;
         let interface = self.facts().links.get(&ifindex)?.name.clone();
         let peer = uplink.bfd_peer()?;
-        let local = match peer {
-            IpAddr::V4(_) => Some(uplink.source()?.into()),
-            // That of the link for a peer on the link.
-            IpAddr::V6(_) => None,
+        let way = match config.mode {
+            Mode::Echo => Way::Echo(uplink.echo(ifindex, peer)?),
+            Mode::SingleHop | Mode::Multihop => {
+                let local = match peer {
+                    IpAddr::V4(_) => Some(uplink.source()?.into()),
+                    // That of the link for a peer on the link.
+                    IpAddr::V6(_) => None,
+                };
+                let multihop = config.mode == Mode::Multihop;
+                Way::Peer(Path { interface: (interface, ifindex), local, peer, multihop })
+            }
         };
         let (desired_min_tx, required_min_rx) = (config.interval, config.interval);
         Some(Wanted {
             uplink: uplink.id,
-            path: Path { interface: (interface, ifindex), local, peer, multihop: config.multihop },
+            way,
             settings: Settings {
                 intervals: Intervals { desired_min_tx, required_min_rx },
                 detect_mult: config.multiplier,

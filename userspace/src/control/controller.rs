@@ -221,7 +221,11 @@ impl Controller {
         let of = |(ifindex, address): (u32, Ipv4Addr)| (ifindex, IpAddr::from(address));
         let of6 = |(ifindex, address): (u32, Ipv6Addr)| (ifindex, IpAddr::from(address));
         let gateways = self.uplinks.iter_mut().flat_map(|uplink| {
-            [uplink.resolution_due(now).map(of), uplink.resolution_due6(now).map(of6)]
+            [
+                uplink.resolution_due(now).map(of),
+                uplink.resolution_due6(now).map(of6),
+                uplink.router_due(now),
+            ]
         });
         let targets = self.targets.values_mut().map(|target| target.resolution_due(now).map(of));
         gateways.chain(targets).flatten().collect()

@@ -14,6 +14,8 @@ use super::forward::to_record;
 use super::policy::{Interface, Policy};
 use super::routed::set_routed;
 use super::uplink::{ControlledUplink, packet_size};
+use crate::bfd::{ECHO_PORT, Mode};
+use crate::config::PortProtocol;
 use crate::ports::PortSet;
 
 /// The only group that there is.
@@ -178,8 +180,8 @@ impl Controller {
         Some(LanSide::new(macs, self.slots.get(interface)?, packet_size(link.mtu)))
     }
 
-    /// The ports that are never handed out: of the gateway's own sockets, reserved ones, and those
-    /// that forwards are for.
+    /// The ports that are never handed out: of the gateway's own sockets, reserved ones, those that forwards
+    /// are for, and that which BFD's echo packets come back to, which is no socket's.
     fn own_ports(&self) -> PortSet {
         let mut ports = self.socket_ports.clone();
         for (protocol, reserved) in &self.config().nat.reserved_ports {
@@ -187,6 +189,9 @@ impl Controller {
         }
         for forward in &self.config().forwards {
             ports.insert(forward.protocol, forward.ports.clone());
+        }
+        if self.uplinks().iter().any(|uplink| uplink.bfd_mode() == Some(Mode::Echo)) {
+            ports.insert(PortProtocol::Udp, ECHO_PORT..=ECHO_PORT);
         }
         ports
     }

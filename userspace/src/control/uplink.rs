@@ -1,15 +1,16 @@
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use pointsman_ebpf::abi::{self, Ipv4, Mac, MacPair};
 
 use super::attachment::Attachment;
-use super::bfd::{Session, configured};
+use super::bfd::{Router, Session, configured};
 use super::inquiry::Inquiry;
 use super::routed::RoutedSide;
 use super::traffic::Traffic;
 use super::uplink6::{Ipv6Side, Surroundings};
+use crate::bfd::Mode;
 use crate::config::{self, Gateway};
 use crate::netlink::{Resolution, Snapshot};
 use crate::probe::{Outcome, Path, Probe, ProbeEvent, ProbeId, Side};
@@ -47,6 +48,7 @@ pub struct ControlledUplink {
     ipv6: Ipv6Side,
     pub(super) session: Session,
     pub(super) traffic: Traffic,
+    pub(super) router: Router,
 }
 
 /// What the data plane is to know of an uplink.
@@ -85,6 +87,7 @@ impl ControlledUplink {
             ipv6: Ipv6Side::default(),
             session,
             traffic: Traffic::default(),
+            router: Router::default(),
         }
     }
 
@@ -152,6 +155,25 @@ impl ControlledUplink {
             let mac = self.config.gateway_mac;
             self.ipv6.refresh(config, around, facts, &attachment, mac, generation);
         }
+        self.refresh_router(facts, interface);
+    }
+
+    /// Who sends echo packets back, if a session is of such.
+    fn refresh_router(&mut self, facts: &Snapshot, interface: Interface) {
+        let address = self.bfd_peer().filter(|_| self.bfd_mode() == Some(Mode::Echo));
+        let Some(address) = address else {
+            self.router = Router::default();
+            return;
+        };
+        let gateways = [
+            (self.gateway.map(IpAddr::from), self.gateway_mac),
+            (self.gateway6().map(IpAddr::from), self.gateway6_mac()),
+        ];
+        let next_hop = gateways.into_iter().find(|(gateway, _)| *gateway == Some(address));
+        let gateway_mac = next_hop.and_then(|(_, mac)| mac);
+        // The kernel is asked for that of a next hop already.
+        let asks = interface == Interface::Running && next_hop.is_none();
+        self.router.refresh(address, gateway_mac, facts, self.ifindex.filter(|_| asks));
     }
 
     /// The first address that is configured; else the interface's: the one in use as long as it is there,
@@ -300,6 +322,11 @@ impl ControlledUplink {
     pub(super) fn resolution_due(&mut self, now: Instant) -> Option<(u32, Ipv4Addr)> {
         let (ifindex, gateway) = self.ifindex.zip(self.gateway)?;
         self.inquiry.is_due(now).then_some((ifindex, gateway))
+    }
+
+    /// The same of the router of a BFD echo, where that is not the next hop.
+    pub(super) fn router_due(&mut self, now: Instant) -> Option<(u32, IpAddr)> {
+        Some((self.ifindex?, self.router.resolution_due(now)?))
     }
 
     /// The same for IPv6.

@@ -2,10 +2,14 @@
 
 use super::sla::TARGET;
 use super::*;
-use crate::bfd::{Diagnostic, Event};
+use pointsman_ebpf::abi::{L4Port, OwnPorts};
+
+use crate::bfd::{Diagnostic, ECHO_PORT, Event, Way};
 use crate::probe::{Outcome, ProbeEvent, ProbeId};
 
 const BFD: &str = "health.bfd = {}\n";
+const ECHO: &str = "health.bfd = { mode = \"echo\" }\n";
+const OTHER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
 const PROBES: &str = "health.probes = [{ kind = \"icmp\", target = \"192.0.2.53\" }]\n";
 
 impl Gateway {
@@ -21,6 +25,14 @@ impl Gateway {
         let changes = self.controller.bfd(uplink, event, self.now);
         assert!(self.install().is_empty());
         changes
+    }
+
+    /// The own address and the router's MAC, where an echo is wanted.
+    fn echo(&self, uplink: &str) -> Option<(IpAddr, [u8; 6])> {
+        match &self.controller.bfd_sessions().get(uplink)?.way {
+            Way::Echo(way) => Some((way.address, way.router)),
+            Way::Peer(_) => None,
+        }
     }
 
     fn wants_session(&self, uplink: &str) -> bool {
@@ -72,6 +84,46 @@ fn there_is_a_session_as_long_as_there_is_a_way() {
     assert!(!gateway.wants_session("fiber"));
     gateway.fact(has_address(FIBER, [203, 0, 113, 2]));
     assert!(gateway.wants_session("fiber"));
+}
+
+/// What comes back is to be nobody else's, and nobody asked for the port by a socket.
+#[test]
+fn the_port_of_echoes_is_not_handed_out_where_there_are_some() {
+    for (health, expected) in [(ECHO, 1), (BFD, 0)] {
+        let gateway = Gateway::with_health(health, "");
+        let (word, bit) = OwnPorts::place(true, L4Port::from_host(ECHO_PORT));
+        let ports = gateway.dataplane.own_ports.get(&word).copied().unwrap_or_default();
+        assert_eq!(ports >> bit & 1, expected, "{health}");
+    }
+}
+
+/// The last MAC that was known is good until there is another: the session is not to begin anew by that.
+#[test]
+fn an_echo_goes_by_the_gateway_from_the_uplinks_own_address() {
+    let mut gateway = Gateway::with_health(ECHO, "");
+    let own = IpAddr::from([203, 0, 113, 2]);
+    assert_eq!(gateway.echo("fiber"), Some((own, gateway_mac(FIBER))));
+    assert_eq!(gateway.controller.resolutions_due(gateway.now), []);
+    gateway.fact(neighbour(FIBER, FIBER_GATEWAY, None, NeighbourState::Failed));
+    assert_eq!(gateway.echo("fiber"), Some((own, gateway_mac(FIBER))));
+    gateway.fact(neighbour(FIBER, FIBER_GATEWAY, Some([7; 6]), NeighbourState::Reachable));
+    assert_eq!(gateway.echo("fiber"), Some((own, [7; 6])));
+    gateway.fact(Fact::AddressGone(address(FIBER, [203, 0, 113, 2])));
+    assert_eq!(gateway.echo("fiber"), None);
+}
+
+#[test]
+fn the_kernel_is_asked_for_a_router_that_is_not_the_gateway() {
+    let echo = format!("health.bfd = {{ mode = \"echo\", peer = \"{OTHER}\" }}\n");
+    let mut gateway = Gateway::with_health(&echo, "");
+    assert_eq!(gateway.echo("fiber"), None);
+    let asked = [(FIBER, IpAddr::V4(OTHER))];
+    assert_eq!(gateway.controller.resolutions_due(gateway.now), asked);
+    assert_eq!(gateway.controller.resolutions_due(gateway.now), [], "once a second");
+    gateway.fact(neighbour(FIBER, OTHER, Some([9; 6]), NeighbourState::Reachable));
+    assert_eq!(gateway.echo("fiber").map(|(_, mac)| mac), Some([9; 6]));
+    gateway.reload(&[&format!("{FIBER_CONFIG}{ECHO}"), CABLE_CONFIG]);
+    assert_eq!(gateway.echo("fiber").map(|(_, mac)| mac), Some(gateway_mac(FIBER)));
 }
 
 /// From a session to probes, and back: neither is taken for granted.
