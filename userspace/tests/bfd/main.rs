@@ -1,6 +1,7 @@
-//! BFD with BIRD, through the daemon, in a laboratory site.
+//! BFD with BIRD, and by a router that has none, through the daemon, in a laboratory site.
 
 mod bird;
+mod echo;
 mod forged;
 #[path = "../support/mod.rs"]
 mod support;
