@@ -6,6 +6,9 @@
 //! authenticated session the digest is not computed, but what says which key it is by, and the sequence
 //! number, are compared; the daemon gets to see such packets too. Nobody who is not on the link sends a TTL
 //! of 255 (RFC 5082), and over several hops (RFC 5883) the discriminators are 64 bits to guess.
+//!
+//! What a router sends back of the gateway's own packets (RFC 9747) puts nothing off: who sends them knows
+//! whether silence means anything, and sets a deadline only where it does.
 
 use core::hint::black_box;
 

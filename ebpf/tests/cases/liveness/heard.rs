@@ -7,8 +7,8 @@ use pointsman_ebpf::memory::{PacketBuilder, tagged};
 use super::super::harness::{STRIDE, coming, public};
 use super::super::vlan::{KINDS, serve};
 use super::harness::{
-    CONTROL, DETECTION, ECHO, Gateway, MULTIHOP, NOW, PEER, PLAIN, gateway, monitor, packet,
-    watching, with,
+    CONTROL, DETECTION, Gateway, MULTIHOP, NOW, PEER, PLAIN, gateway, monitor, packet, watching,
+    with,
 };
 
 /// Each puts it off anew, whatever it was, and none leaves a trace of a flow.
@@ -80,17 +80,6 @@ fn over_several_hops() {
     let far = coming(PacketBuilder::udp(PEER, public(&A, MULTIHOP)), &A).payload(&CONTROL);
     gateway.hears(&far.clone().ttl(1).build());
     gateway.ignores(&packet(&CONTROL).build());
-}
-
-/// What this system has sent comes back from the other one as it is (RFC 5881 section 4).
-#[test]
-fn an_echo() {
-    let watch = Watch::new(ECHO, 254, 0, Sequence::None);
-    let echo = coming(PacketBuilder::udp(public(&A, ECHO), public(&A, ECHO)), &A);
-    let echo = echo.payload(&CONTROL);
-    gateway(watch).hears(&echo.clone().ttl(254).build());
-    gateway(watch).ignores(&echo.clone().ttl(253).build());
-    gateway(watch).ignores(&echo.ttl(254).payload(&with(23, 1)).build());
 }
 
 /// One tag, and two.

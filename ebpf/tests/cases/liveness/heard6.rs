@@ -44,14 +44,26 @@ fn to_any_address_of_the_gateway() {
 }
 
 #[test]
-fn over_several_hops_and_an_echo() {
-    for (port, from, limit) in [(MULTIHOP, site6::SERVER, 3), (ECHO, own(&A), 254)] {
-        for carriage in [Carriage::Nptv6(48), Carriage::Nat66] {
-            let gateway = gateway(carriage, Watch::new(port, limit, 0, Sequence::None));
-            let packet = PacketBuilder6::udp((from, port), (own(&A), port)).payload(&CONTROL);
-            let packet = coming(packet, &A).hop_limit(limit);
-            gateway.ignores(&packet.clone().hop_limit(limit - 1).build());
-            gateway.hears(&packet.build());
+fn over_several_hops() {
+    for carriage in [Carriage::Nptv6(48), Carriage::Nat66] {
+        let gateway = gateway(carriage, Watch::new(MULTIHOP, 3, 0, Sequence::None));
+        let packet = PacketBuilder6::udp((site6::SERVER, 49_152), (own(&A), MULTIHOP));
+        let packet = coming(packet.payload(&CONTROL), &A);
+        gateway.ignores(&packet.clone().hop_limit(2).build());
+        gateway.hears(&packet.hop_limit(3).build());
+    }
+}
+
+/// As over IPv4: the daemon gets it, and it puts nothing off, however the uplink carries IPv6.
+#[test]
+fn an_echo_is_the_daemons_to_judge() {
+    for carriage in
+        [Carriage::None, Carriage::Nptv6(48), Carriage::Routed, Carriage::Source, Carriage::Nat66]
+    {
+        let echo = PacketBuilder6::udp((own(&A), 49_152), (own(&A), ECHO));
+        let echo = coming(echo.payload(&CONTROL), &A).hop_limit(254).build();
+        for watch in [Watch::default(), PLAIN] {
+            gateway(carriage, watch).ignores(&echo);
         }
     }
 }

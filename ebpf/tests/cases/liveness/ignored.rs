@@ -6,7 +6,7 @@ use pointsman_ebpf::memory::site::{A, B, lan};
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 
 use super::super::harness::{coming, public};
-use super::harness::{CONTROL, MULTIHOP, PEER, PLAIN, gateway, packet};
+use super::harness::{CONTROL, ECHO, Gateway, MULTIHOP, PEER, PLAIN, gateway, packet};
 
 /// The length of the UDP header's is at 38 of a frame.
 fn with_length(mut frame: Vec<u8>, length: u16) -> Vec<u8> {
@@ -110,4 +110,17 @@ fn where_nobody_watches() {
     gateway(Watch::default()).ignores(&packet(&CONTROL).build());
     let elsewhere = Watch::new(MULTIHOP, 255, 0, Sequence::None);
     gateway(elsewhere).ignores(&packet(&CONTROL).build());
+}
+
+/// What this system has sent comes back from its router (RFC 9747): from its own address, with a TTL of 254. The
+/// daemon gets it, and it puts nothing off, for only the daemon knows what silence means.
+#[test]
+fn an_echo_is_the_daemons_to_judge() {
+    let echo = PacketBuilder::udp(public(&A, 49_152), public(&A, ECHO));
+    let echo = coming(echo, &A).ttl(254).payload(&CONTROL).build();
+    for watch in [Watch::default(), PLAIN] {
+        gateway(watch).ignores(&echo);
+    }
+    // Where the port is not kept for it, it is as good as anything that nobody has asked for.
+    Gateway::new().drops(A.ifindex, &echo, DropReason::Unsolicited);
 }
