@@ -30,7 +30,7 @@ impl BfdStatus {
         let (state, reason) = match &session.state {
             Bfd::None => return None,
             Bfd::HeldDown => ("held_down", None),
-            Bfd::Waiting => ("waiting", None),
+            Bfd::Waiting => ("waiting", uplink.bfd_obstacle().map(str::to_owned)),
             Bfd::Up => ("up", None),
             Bfd::Down(diagnostic) => ("down", Some(diagnostic.to_string())),
             Bfd::Failed(error) => ("failed", Some(error.clone())),

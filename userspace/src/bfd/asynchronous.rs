@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::running::Running;
+use super::running::{BURST, Running};
 use super::service::Event;
 use super::socket::BfdSocket;
 use super::watched::Watched;
@@ -47,21 +47,28 @@ impl Running for Asynchronous {
         let now = Instant::now();
         let mut buffer = [0; LONGEST];
         self.take_over();
-        loop {
+        let mut is_all = false;
+        for _ in 0..BURST {
             match self.socket.receive(&mut buffer) {
                 Ok(Some((length, arrival))) => {
                     self.expire(arrival, tell);
                     self.receive(&buffer[..length], arrival, tell);
                 }
-                Ok(None) => break,
+                Ok(None) => {
+                    is_all = true;
+                    break;
+                }
                 Err(error) => {
                     log::debug!("BFD: {error}");
+                    is_all = true;
                     break;
                 }
             }
         }
         self.take_over();
-        self.expire(now, tell);
+        if is_all {
+            self.expire(now, tell);
+        }
         let now = Instant::now();
         while let Some(packet) = self.session.transmit(now) {
             if let Err(error) = self.socket.send(&packet) {

@@ -7,7 +7,7 @@ use crate::dataplane::Liveness;
 /// One that has passed, whatever the clock says.
 const PAST: u64 = 1;
 
-/// An uplink's deadline in the data plane: from then on, it counts as dead. With this value, it has none any more.
+/// An uplink's deadline in the data plane: from then on, it counts as dead. Once this is dropped, it has none.
 pub(super) struct Deadline {
     liveness: Arc<Liveness>,
     uplink: u8,

@@ -9,6 +9,9 @@ use super::service::{Event, Wanted};
 use super::{Settings, Way};
 use crate::dataplane::Liveness;
 
+/// How many packets of a session are taken in before others have their turn: as many as it may miss, and more.
+pub(super) const BURST: usize = 64;
+
 /// A session with its sockets. There is something to do when its descriptor is readable.
 pub(super) trait Running: AsFd + Send {
     /// Goes over to these settings and this way, which differ in nothing that makes it another session.

@@ -4,12 +4,13 @@ use std::ops::{Range, RangeInclusive};
 use ipnet::Ipv4Net;
 use pointsman_ebpf::abi::{FORWARD_SOURCES, MAX_FORWARDS};
 
-use super::desired::{Forward, PortProtocol};
+use super::desired::{Forward, PortProtocol, Uplink};
 use super::diagnostic::Report;
 use super::group::read_member;
 use super::section::{Field, Section};
 use super::suggest::quoted;
 use super::uplink::Placed;
+use crate::bfd::{ECHO_PORT, Mode};
 
 const KEYS: &[&str] = &["protocol", "port", "to", "uplinks", "sources"];
 const TABLES: &str = "write [[forward]] above the keys of each forward";
@@ -83,11 +84,17 @@ fn read(
     let ports = section.require(report, "port", PORT).and_then(|field| field.ports(report, PORT));
     let to = section.require(report, "to", TO);
     let to = to.and_then(|field| read_to(report, &field, ports.as_ref(), uplinks));
+    let all = uplinks;
     let uplinks = match section.get("uplinks") {
         Some(field) => read_uplinks(report, &field, uplinks),
         None => (0..uplinks.len()).filter(|index| translates(uplinks, *index)).collect(),
     };
     let sources = section.get("sources").map(|field| read_sources(report, &field));
+    if protocols.contains(&PortProtocol::Udp)
+        && ports.as_ref().is_some_and(|p| p.contains(&ECHO_PORT))
+    {
+        refuse_echo(report, section, &uplinks, all);
+    }
     let (ports, (address, port)) = (ports?, to?);
     let forward = |protocol: &PortProtocol| Forward {
         protocol: *protocol,
@@ -98,6 +105,26 @@ fn read(
         sources: sources.clone().unwrap_or_default(),
     };
     Some(protocols.iter().map(forward).collect())
+}
+
+/// What comes back to the echo session of an uplink comes to a port that no host of the LAN can have.
+fn refuse_echo(report: &mut Report<'_>, section: &Section<'_>, uplinks: &[usize], all: &[Placed]) {
+    let of = |index: &usize| all.get(*index).map(|(uplink, _)| uplink);
+    let has_echo = |uplink: &&Uplink| {
+        let bfd = uplink.health.as_ref().and_then(|health| health.bfd.as_ref());
+        bfd.is_some_and(|bfd| bfd.mode == Mode::Echo)
+    };
+    if let (Some(field), Some(uplink)) =
+        (section.get("port"), uplinks.iter().filter_map(of).find(has_echo))
+    {
+        let name = quoted(&uplink.name);
+        field.error(
+            report,
+            format_args!(
+                "has {ECHO_PORT} of UDP, which the BFD echo of uplink {name} comes back to; leave it out"
+            ),
+        );
+    }
 }
 
 /// Reads the LAN host, and its port that the first public port stands for.
@@ -193,6 +220,27 @@ mod tests {
     use super::*;
 
     const SECURE: &str = "[[forward]]\nprotocol = \"tcp\"\nport = 443\nto = \"10.1.0.10:8443\"\n";
+
+    #[test]
+    fn the_port_of_echo_packets_stays_the_gateway_s() {
+        let forward = |protocol: &str, uplinks: &str| {
+            format!(
+                "health = {{ bfd = {{ mode = \"echo\" }} }}\n[[forward]]\nprotocol = \"{protocol}\"\n\
+                 port = \"3000-4000\"\nto = \"10.1.0.10\"\n{uplinks}"
+            )
+        };
+        let complaints_of = |protocol, uplinks| complaints(&forward(protocol, uplinks));
+        let told = complaints_of("tcp+udp", "");
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].ends_with(
+                "has 3785 of UDP, which the BFD echo of uplink \"cable\" comes back to; leave it out"
+            ),
+            "{told:?}"
+        );
+        let fine = |protocol, uplinks| config_with(&forward(protocol, uplinks)).forwards.len();
+        assert_eq!((fine("tcp", ""), fine("udp", "uplinks = [\"fiber\"]")), (1, 1));
+    }
 
     #[test]
     fn only_uplinks_that_translate_have_ports_to_forward() {

@@ -85,7 +85,7 @@ impl Router {
 }
 
 impl ControlledUplink {
-    /// How its session is, where it is to have one.
+    /// In which mode its session is, where it is to have one.
     pub fn bfd_mode(&self) -> Option<Mode> {
         configured(&self.config).map(|config| config.mode)
     }
@@ -93,6 +93,25 @@ impl ControlledUplink {
     /// With whom its session is to be, where known.
     pub fn bfd_peer(&self) -> Option<IpAddr> {
         configured(&self.config)?.peer.or_else(|| self.gateway().map(IpAddr::V4))
+    }
+
+    /// What a session of its own packets lacks, if it lacks something.
+    pub fn bfd_obstacle(&self) -> Option<&'static str> {
+        if self.bfd_mode()? != Mode::Echo {
+            return None;
+        }
+        let Some(router) = self.bfd_peer() else {
+            return Some("the router is not known");
+        };
+        let path = self.path();
+        let (has_address, obstacle) = match router {
+            IpAddr::V4(_) => (path.ipv4.source.is_some(), "there is no IPv4 address"),
+            IpAddr::V6(_) => (path.ipv6.source.is_some(), "there is no IPv6 address"),
+        };
+        if !has_address {
+            return Some(obstacle);
+        }
+        self.router.mac.is_none().then_some("the MAC of the router is not known")
     }
 
     /// From which address, and by whom, its own packets come back, where that is known.

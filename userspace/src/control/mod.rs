@@ -21,6 +21,7 @@ mod inquiry;
 mod installer;
 mod lan;
 mod last_resort;
+mod outcomes;
 mod policy;
 mod prefixes;
 mod probers;

@@ -1,19 +1,19 @@
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pointsman_ebpf::abi::{self, Ipv4, Mac, MacPair};
 
 use super::attachment::Attachment;
 use super::bfd::{Router, Session, configured};
 use super::inquiry::Inquiry;
+use super::outcomes::Outcomes;
 use super::routed::RoutedSide;
 use super::traffic::Traffic;
 use super::uplink6::{Ipv6Side, Surroundings};
 use crate::bfd::Mode;
 use crate::config::{self, Gateway};
 use crate::netlink::{Resolution, Snapshot};
-use crate::probe::{Outcome, Path, Probe, ProbeEvent, ProbeId, Side};
+use crate::probe::{Path, Probe, ProbeId, Side};
 use crate::uplink::{
     Event, Interface, Monitor, NextHop, Quorum, Requirements, State, Thresholds, Verdict,
 };
@@ -23,7 +23,7 @@ use crate::uplink::{
 pub struct ControlledUplink {
     pub(super) id: u8,
     pub(super) config: config::Uplink,
-    monitor: Monitor,
+    pub(super) monitor: Monitor,
     /// It carries traffic although it is down: no other is up.
     pub(super) is_last_resort: bool,
     /// Its state, and whether it was the last resort, as they were told last.
@@ -42,9 +42,7 @@ pub struct ControlledUplink {
     /// What the data plane is to know: the last that was complete.
     record: Option<Record>,
     routed: RoutedSide,
-    outcomes: BTreeMap<ProbeId, Outcome>,
-    /// When each probe was sent that was measured last.
-    measured: BTreeMap<ProbeId, Instant>,
+    pub(super) outcomes: Outcomes,
     ipv6: Ipv6Side,
     pub(super) session: Session,
     pub(super) traffic: Traffic,
@@ -82,8 +80,7 @@ impl ControlledUplink {
             inquiry: Inquiry::default(),
             record: None,
             routed: RoutedSide::default(),
-            outcomes: BTreeMap::new(),
-            measured: BTreeMap::new(),
+            outcomes: Outcomes::default(),
             ipv6: Ipv6Side::default(),
             session,
             traffic: Traffic::default(),
@@ -107,8 +104,7 @@ impl ControlledUplink {
         if !has_session {
             self.monitor.apply([session], now);
         }
-        self.outcomes.retain(|probe, _| probes.contains(probe));
-        self.measured.retain(|probe, _| probes.contains(probe));
+        self.outcomes.retain(&probes);
         if config.ipv6.is_none() {
             self.ipv6 = Ipv6Side::default();
         }
@@ -285,39 +281,6 @@ impl ControlledUplink {
         &self.session
     }
 
-    /// Takes in the outcome of a probe.
-    pub(super) fn probed(&mut self, event: ProbeEvent, now: Instant) {
-        let rtt = match event.outcome {
-            Outcome::Answered { rtt } => Some(rtt),
-            Outcome::Lost | Outcome::Wrong(_) | Outcome::Failed(_) => None,
-        };
-        let Some(probe) = self.probe(&event.probe) else { return };
-        let (interval, is_beyond) = (probe.interval, probe.kind.address().is_some());
-        if is_beyond && rtt.is_some() {
-            self.traffic.silence.answered(event.sent_at);
-        }
-        let is_measured = self.measures(&event, interval);
-        self.monitor.probed(&event.probe, (event.sent_at, is_measured), rtt, now);
-        self.outcomes.insert(event.probe, event.outcome);
-    }
-
-    fn probe(&self, id: &ProbeId) -> Option<&Probe> {
-        let mut probes = self.config.health.iter().flat_map(|health| &health.probes);
-        probes.find(|probe| probe.id() == *id)
-    }
-
-    /// Whether a probe is not one of those that are sent besides while the uplink is suspect: a share of all
-    /// would be one of bad times.
-    fn measures(&mut self, event: &ProbeEvent, interval: Duration) -> bool {
-        let last = self.measured.get(&event.probe);
-        // Timers are not that exact.
-        let is_due = last.is_none_or(|last| event.sent_at + interval / 8 >= *last + interval);
-        if is_due {
-            self.measured.insert(event.probe.clone(), event.sent_at);
-        }
-        is_due
-    }
-
     /// The interface and the address of which the kernel is to find the MAC now, if any.
     pub(super) fn resolution_due(&mut self, now: Instant) -> Option<(u32, Ipv4Addr)> {
         let (ifindex, gateway) = self.ifindex.zip(self.gateway)?;
@@ -432,11 +395,6 @@ impl ControlledUplink {
     /// The next hop's MAC, where known.
     pub fn gateway_mac(&self) -> Option<[u8; 6]> {
         self.gateway_mac
-    }
-
-    /// What became of this probe when it was sent last.
-    pub fn last_outcome(&self, probe: &ProbeId) -> Option<&Outcome> {
-        self.outcomes.get(probe)
     }
 
     /// Whether private sources may leave by it while it is up: without an address, what it routes keeps

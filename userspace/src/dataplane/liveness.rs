@@ -32,6 +32,16 @@ impl Liveness {
         Ok(liveness)
     }
 
+    /// Of no program.
+    #[cfg(test)]
+    pub(crate) fn anonymous() -> io::Result<Self> {
+        let map = |len| MmapOptions::new().len(len).map_anon().map(MmapRaw::from);
+        Ok(Self {
+            switch: map(size_of::<Switch>())?,
+            monitors: map(size_of::<[Monitor; MAX_UPLINKS]>())?,
+        })
+    }
+
     /// The switch.
     pub fn switch(&self) -> &Switch<SharedU64> {
         // SAFETY: a mapping starts on a page, so the words are aligned; there are as many as were asked for,

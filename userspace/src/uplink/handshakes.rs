@@ -31,7 +31,7 @@ pub struct HandshakeQuality {
     pub begun: u64,
     /// How many SYNs of these were sent again.
     pub repeated: u64,
-    /// How long the answers took. One to a SYN that was sent again counts for [`LATE`], and may have taken longer.
+    /// How long the answers took. One to a SYN that was sent again counts for a second, and may have taken longer.
     pub rtt: Option<Percentiles>,
 }
 

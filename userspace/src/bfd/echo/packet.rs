@@ -7,8 +7,8 @@ use pointsman_ebpf::wire::{IPV4_LEN, IPV6_LEN, Ipv4Header, Ipv6Header, Protocol,
 /// The UDP port that echo packets are sent to (RFC 5881 section 4).
 pub const ECHO_PORT: u16 = 3785;
 
-/// The TTL or hop limit that they are sent with, and that they have when they have crossed the router and nothing else:
-/// neither a neighbour that has not forwarded a packet nor a host beyond the link sends one that counts (RFC 5082).
+/// The TTL or hop limit that they are sent with, and that they have when they have crossed the router and nothing else.
+/// Others can send such packets too, from the link and from one hop beyond it; what they cannot is make one up.
 const TTL: u8 = 255;
 pub(super) const RETURNED_TTL: u8 = TTL - 1;
 

@@ -16,7 +16,7 @@ use crate::dataplane::Liveness;
 pub(in crate::bfd) struct Echo {
     session: EchoSession,
     socket: EchoSocket,
-    deadline: Deadline,
+    verdict: Verdict,
     /// The times that were told last.
     told: Option<(Duration, Duration)>,
 }
@@ -42,9 +42,11 @@ impl Running for Echo {
     fn work(&mut self, tell: &mut dyn FnMut(Event)) {
         // What comes after this may still be under way to here.
         let now = Instant::now();
-        self.receive(tell);
-        changed(&self.deadline, self.session.expire(now), tell);
-        while let Some(packet) = self.session.transmit(Instant::now()) {
+        if self.receive(tell) {
+            let change = self.session.expire(now);
+            self.verdict.take(change, tell);
+        }
+        if let Some(packet) = self.session.transmit(Instant::now()) {
             if let Err(error) = self.socket.send(&packet) {
                 // The interface may be down: what the carrier says is said elsewhere.
                 log::debug!("BFD echo: cannot send: {error}");
@@ -66,29 +68,33 @@ impl Echo {
         let discriminator = NonZeroU32::new(fastrand::u32(1..)).unwrap_or(NonZeroU32::MIN);
         let now = Instant::now();
         let session = EchoSession::new(settings.clone(), discriminator, fastrand::u64(..), now);
-        let deadline = Deadline::new(Arc::clone(liveness), uplink);
-        Ok(Self { session, socket, deadline, told: None })
+        let verdict = Verdict {
+            deadline: Deadline::new(Arc::clone(liveness), uplink),
+            needed: settings.detect_mult.get().into(),
+            missing: None,
+            is_up: false,
+        };
+        Ok(Self { session, socket, verdict, told: None })
     }
 
-    /// Takes in all that has come back.
-    fn receive(&mut self, tell: &mut dyn FnMut(Event)) {
-        let Self { session, socket, deadline, .. } = self;
+    /// Takes in what has come back. Says whether that is all.
+    fn receive(&mut self, tell: &mut dyn FnMut(Event)) -> bool {
+        let Self { session, socket, verdict, .. } = self;
         let received = socket.receive(|payload, arrival| {
-            changed(deadline, session.expire(arrival), tell);
+            verdict.take(session.expire(arrival), tell);
             match session.receive(payload, arrival) {
-                Ok(change) => changed(deadline, change, tell),
+                Ok(Some(change)) => verdict.take(Some(change), tell),
+                Ok(None) => verdict.confirm(tell),
                 Err(error) => log::debug!("BFD echo: a packet is ignored: {error}"),
             }
         });
-        if let Err(error) = received {
-            log::debug!("BFD echo: {error}");
-        }
+        received.inspect_err(|error| log::debug!("BFD echo: {error}")).unwrap_or(true)
     }
 
     fn tell_times(&mut self, tell: &mut dyn FnMut(Event)) {
         let (transmit, detection) =
             (self.session.transmit_interval(), self.session.detection_time());
-        let times = (self.session.state() == State::Up).then_some((transmit, detection));
+        let times = self.verdict.is_up.then_some((transmit, detection));
         if times != self.told {
             self.told = times;
             if times.is_some() {
@@ -98,16 +104,90 @@ impl Echo {
     }
 }
 
-fn changed(deadline: &Deadline, change: Option<Change>, tell: &mut dyn FnMut(Event)) {
-    match change {
-        Some(Change { to: State::Up, .. }) => {
-            deadline.lift();
+/// What is told of the session, to the daemon and to the data plane.
+struct Verdict {
+    deadline: Deadline,
+    /// How many packets in a row are to come back at the session's own pace before it is believed: a router may send
+    /// one back each second, and not as many as it is to.
+    needed: u32,
+    /// How many of those have not, while the session is up and not believed.
+    missing: Option<u32>,
+    is_up: bool,
+}
+
+impl Verdict {
+    /// The session has changed its state, or has not.
+    fn take(&mut self, change: Option<Change>, tell: &mut dyn FnMut(Event)) {
+        match change {
+            Some(Change { to: State::Up, .. }) => self.missing = Some(self.needed),
+            Some(Change { from: State::Up, diagnostic, .. }) => {
+                self.missing = None;
+                if std::mem::take(&mut self.is_up) {
+                    self.deadline.pass();
+                    tell(Event::Down(diagnostic));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A packet has come back, and the session stays what it is.
+    fn confirm(&mut self, tell: &mut dyn FnMut(Event)) {
+        self.missing = self.missing.and_then(|missing| missing.checked_sub(1));
+        if self.missing == Some(0) {
+            (self.missing, self.is_up) = (None, true);
+            self.deadline.lift();
             tell(Event::Up);
         }
-        Some(Change { from: State::Up, diagnostic, .. }) => {
-            deadline.pass();
-            tell(Event::Down(diagnostic));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+
+    use super::*;
+    use crate::bfd::Diagnostic;
+
+    const DOWN: Diagnostic = Diagnostic::ECHO_FUNCTION_FAILED;
+
+    fn change(from: State, to: State) -> Option<Change> {
+        Some(Change { from, to, diagnostic: DOWN })
+    }
+
+    fn told(events: &mut Vec<String>) -> impl FnMut(Event) {
+        |event| events.push(format!("{event:?}"))
+    }
+
+    /// The data plane's memory in the daemon's, which has no map.
+    fn verdict() -> io::Result<(Arc<Liveness>, Verdict)> {
+        let liveness = Arc::new(Liveness::anonymous().map_err(Error::other)?);
+        let deadline = Deadline::new(Arc::clone(&liveness), 3);
+        Ok((liveness, Verdict { deadline, needed: 3, missing: None, is_up: false }))
+    }
+
+    #[test]
+    fn a_session_is_believed_once_as_many_come_back_as_may_not_be_missed() -> io::Result<()> {
+        let (liveness, mut verdict) = verdict()?;
+        let is_dead = || liveness.switch().copy().deadline(3) == Some(&1);
+        let mut events = Vec::new();
+        for round in 1..=2 {
+            verdict.take(change(State::Init, State::Up), &mut told(&mut events));
+            verdict.confirm(&mut told(&mut events));
+            verdict.confirm(&mut told(&mut events));
+            assert_eq!((events.len(), is_dead()), (2 * (round - 1), round == 2));
+            verdict.confirm(&mut told(&mut events));
+            verdict.confirm(&mut told(&mut events));
+            assert_eq!((events.last().map(String::as_str), is_dead()), (Some("Up"), false));
+            assert_eq!(events.len(), 2 * round - 1);
+            verdict.take(change(State::Up, State::Down), &mut told(&mut events));
+            assert_eq!((events.len(), is_dead()), (2 * round, true));
         }
-        _ => {}
+        // One that is not believed is not lost.
+        verdict.take(change(State::Init, State::Up), &mut told(&mut events));
+        verdict.take(change(State::Up, State::Down), &mut told(&mut events));
+        verdict.confirm(&mut told(&mut events));
+        assert_eq!((events.len(), is_dead()), (4, true));
+        Ok(())
     }
 }

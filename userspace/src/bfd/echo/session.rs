@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,8 @@ pub enum NotOurs {
 /// in. Thus nothing that was under way when the session went down can bring it up, and what is replayed
 /// cannot hold it. With SHA1, the number is the sequence number that the digest vouches for, by every
 /// packet, whichever the kind (RFC 5880 section 6.7.4 lets it go on as often); otherwise it follows the
-/// packet, where nobody else looks (RFC 5880 section 5: what an echo packet has in it is a local matter).
+/// packet, where nobody else looks (RFC 5880 section 5: what an echo packet has in it is a local matter), and a hash of
+/// it by a key that nobody knows follows that: so who has seen a packet cannot make up those to come.
 #[derive(Debug)]
 pub struct EchoSession {
     discriminator: NonZeroU32,
@@ -47,6 +49,10 @@ pub struct EchoSession {
     diagnostic: Diagnostic,
     /// When the last packet came back, or the session got into its state.
     heard: Instant,
+    /// Until when nothing is made of the silence, since it was noticed late.
+    excused: Option<Instant>,
+    /// What the numbers of packets are vouched for by, where no authentication does.
+    key: RandomState,
     /// How long that was under way.
     round_trip: Duration,
     /// When the packets were sent that may come back, in order. The last one is that with `number`.
@@ -69,6 +75,8 @@ impl EchoSession {
             state: State::Down,
             diagnostic: Diagnostic::NONE,
             heard: now,
+            excused: None,
+            key: RandomState::new(),
             round_trip: Duration::ZERO,
             unanswered: VecDeque::new(),
             number,
@@ -109,6 +117,7 @@ impl EchoSession {
         }
         let sent = self.take(number).ok_or(NotOurs::Number(number))?;
         self.heard = self.heard.max(now);
+        self.excused = None;
         self.round_trip = now.saturating_duration_since(sent);
         // RFC 5880 section 6.2, the received state being one's own.
         let (next, why) = self.state.after(self.state);
@@ -116,8 +125,15 @@ impl EchoSession {
     }
 
     /// Time has passed: the session goes down if too many packets in a row have not come back as they should.
+    ///
+    /// Where that is noticed late, so may be what has come back: if the whole machine was held up, it is in a queue
+    /// of the NIC's still. Once, it gets the time for that.
     pub fn expire(&mut self, now: Instant) -> Option<Change> {
-        self.expiry().filter(|expiry| *expiry <= now)?;
+        let expiry = self.expiry().filter(|expiry| *expiry <= now)?;
+        if self.excused.is_none() && now - expiry >= self.interval() {
+            self.excused = Some(now + self.round_trip + self.interval());
+            return None;
+        }
         self.enter(State::Down, Some(Diagnostic::ECHO_FUNCTION_FAILED), now)
     }
 
@@ -159,15 +175,23 @@ impl EchoSession {
     /// the one before took, and a little more. So a system that was held up does not take its own silence for the
     /// router's, nor one that has begun to send faster the time that packets are under way.
     fn expiry(&self) -> Option<Instant> {
-        let interval = match self.state {
-            State::Up => self.transmit_interval(),
-            State::Init => SLOW,
-            State::Down | State::AdminDown => return None,
-        };
+        if !matches!(self.state, State::Up | State::Init) {
+            return None;
+        }
+        let interval = self.interval();
         let last = *self.unanswered.get(self.detect_mult() as usize - 1)?;
         // A quarter of an interval is what jitter has saved after two of them: most often it costs nothing.
         let late = last + self.round_trip + interval / 4;
-        Some(late.max(self.heard + self.detect_mult() * interval))
+        let silent = self.heard + self.detect_mult() * interval;
+        Some(late.max(silent)).max(self.excused)
+    }
+
+    /// The interval between packets in this state, before jitter.
+    fn interval(&self) -> Duration {
+        match self.state {
+            State::Up => self.transmit_interval(),
+            _ => self.transmit_interval().max(SLOW),
+        }
     }
 
     /// When the packet with this number was sent, if it may come back. Neither it nor those before may any more.
@@ -184,6 +208,7 @@ impl EchoSession {
             return None;
         }
         self.unanswered.clear();
+        self.excused = None;
         self.heard = self.heard.max(now);
         match to {
             State::Up => {
@@ -201,12 +226,12 @@ impl EchoSession {
     /// The time until the packet after this one. While the session is up, it has the jitter of RFC 5880 section 6.8.7;
     /// before, there is none that makes it less than a second.
     fn pause(&mut self) -> Duration {
-        let (interval, shares) = match (self.state, self.detect_mult()) {
-            (State::Up, 1) => (self.transmit_interval(), WHOLE * 3 / 4..=WHOLE * 9 / 10),
-            (State::Up, _) => (self.transmit_interval(), WHOLE * 3 / 4..=WHOLE),
-            _ => (SLOW, WHOLE..=WHOLE * 5 / 4),
+        let shares = match (self.state, self.detect_mult()) {
+            (State::Up, 1) => WHOLE * 3 / 4..=WHOLE * 9 / 10,
+            (State::Up, _) => WHOLE * 3 / 4..=WHOLE,
+            _ => WHOLE..=WHOLE * 5 / 4,
         };
-        Duration::from_nanos(interval.as_nanos() as u64 / WHOLE * self.random.u64(shares))
+        Duration::from_nanos(self.interval().as_nanos() as u64 / WHOLE * self.random.u64(shares))
     }
 
     /// The packet with this number, as it is in this state: fields that nobody heeds are as RFC 9747 has them.
@@ -232,6 +257,7 @@ impl EchoSession {
         }
         if !self.is_numbered() {
             packet.extend(number.to_be_bytes());
+            packet.extend(self.key.hash_one(number).to_be_bytes());
         }
         packet
     }

@@ -134,6 +134,27 @@ fn it_comes_up_by_its_own_packets() {
     }
 }
 
+/// If the whole machine was, what has come back may not have got to here. It gets the time for that, once.
+#[test]
+fn what_is_noticed_late_may_come_late() {
+    let now = Instant::now();
+    for comes in [true, false] {
+        let mut session = EchoSession::new(settings(3, None), NonZeroU32::MIN, 7, now);
+        session.state = State::Up;
+        let packets: Vec<_> = (1..=3).map(|n| session.transmit(now + n * INTERVAL)).collect();
+        let held_up = session.expiry().unwrap() + millis(200);
+        assert_eq!(session.expire(held_up), None);
+        assert_eq!(session.expiry(), Some(held_up + INTERVAL));
+        if comes {
+            assert_eq!(session.receive(packets[2].as_ref().unwrap(), held_up), Ok(None));
+            assert_eq!(session.expire(held_up + INTERVAL), None);
+        } else {
+            // However late that is noticed.
+            assert!(session.expire(held_up + 10 * INTERVAL).is_some());
+        }
+    }
+}
+
 /// Every state with what may happen in it: RFC 5880 section 6.2, the received state being one's own.
 #[test]
 fn every_transition_is_that_of_the_rfc() {
@@ -151,7 +172,7 @@ fn every_transition_is_that_of_the_rfc() {
         assert_eq!(session.state(), returned, "{state}, and its packet comes back");
         let mut session = in_state(state);
         session.transmit(now).unwrap();
-        let change = session.expire(now + 10 * SLOW);
+        let change = session.expire(session.expiry().unwrap_or(now + 10 * SLOW));
         assert_eq!(session.state(), silent, "{state}, and nothing comes back");
         let why = change.map(|change| change.diagnostic);
         assert_eq!(why, (state != Down).then_some(Diagnostic::ECHO_FUNCTION_FAILED), "{state}");
