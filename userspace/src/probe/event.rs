@@ -37,6 +37,8 @@ pub struct ProbeEvent {
     pub probe: ProbeId,
     /// When it was sent.
     pub sent_at: Instant,
+    /// Whether it was sent besides those that are due at the probe's own interval, for its uplink was suspect.
+    pub is_extra: bool,
     /// What came of it.
     pub outcome: Outcome,
 }

@@ -24,6 +24,8 @@ pub(super) struct Pace {
     sharpened: Duration,
     /// When the last one was due.
     last: Option<Instant>,
+    /// When the last one was that was no extra one.
+    regular: Option<Instant>,
 }
 
 impl Pace {
@@ -31,12 +33,13 @@ impl Pace {
     pub(super) fn new(probe: &Probe) -> Self {
         let interval = probe.interval.max(Duration::from_millis(1));
         let sharpened = (interval / SHARPENED).max(SHORTEST).max(probe.timeout / UNDER_WAY);
-        Self { interval, sharpened: sharpened.min(interval), last: None }
+        Self { interval, sharpened: sharpened.min(interval), last: None, regular: None }
     }
 
     /// Waits until the next one is due: sooner where the uplink becomes suspect meanwhile. Those that a stall has
-    /// prevented are not made up for. What is not waited for to its end is waited for the next time.
-    pub(super) async fn due(&mut self, path: &mut watch::Receiver<Path>) {
+    /// prevented are not made up for. What is not waited for to its end is waited for the next time. Returns whether
+    /// it is an extra one.
+    pub(super) async fn due(&mut self, path: &mut watch::Receiver<Path>) -> bool {
         let due = loop {
             let is_suspect = path.borrow_and_update().is_suspect;
             let Some(due) = self.next(is_suspect) else { break Instant::now() };
@@ -51,7 +54,13 @@ impl Pace {
             }
         };
         let now = Instant::now();
-        self.last = Some(if now.saturating_duration_since(due) < PUNCTUAL { due } else { now });
+        let at = if now.saturating_duration_since(due) < PUNCTUAL { due } else { now };
+        self.last = Some(at);
+        let is_extra = self.regular.is_some_and(|regular| at < regular + self.interval);
+        if !is_extra {
+            self.regular = Some(at);
+        }
+        is_extra
     }
 
     fn next(&self, is_suspect: bool) -> Option<Instant> {
@@ -101,7 +110,7 @@ mod tests {
         let (sender, mut receiver) = watch::channel(path(false));
         let hour = Duration::from_secs(3600);
         let mut pace = pace(hour, Duration::from_secs(1));
-        pace.due(&mut receiver).await;
+        assert!(!pace.due(&mut receiver).await);
         // A quarter of an hour ago.
         pace.last = pace.last.and_then(|last| last.checked_sub(hour / SHARPENED));
         {
@@ -109,13 +118,17 @@ mod tests {
             tokio::pin!(due);
             tokio::select! {
                 biased;
-                () = &mut due => panic!("it is not suspect"),
+                _ = &mut due => panic!("it is not suspect"),
                 () = std::future::ready(()) => {}
             }
             sender.send_replace(path(true));
             let bound = Duration::from_secs(20);
-            timeout(bound, due).await.expect("it is probed");
+            assert!(timeout(bound, due).await.expect("it is probed"), "besides");
         }
+        // Once it is due by itself, it is none besides.
+        pace.regular = pace.regular.and_then(|regular| regular.checked_sub(hour));
+        pace.last = pace.last.and_then(|last| last.checked_sub(hour));
+        assert!(!pace.due(&mut receiver).await);
         assert!(pace.next(true) > Some(Instant::now() + hour / SHARPENED / 2));
     }
 }

@@ -63,10 +63,11 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Tells when the probe was sent and what became of it. The prober notices when nobody wants to know
-    /// any more.
-    pub(super) async fn tell(&self, (sent_at, outcome): (Instant, Outcome)) {
-        let _ = self.events.send(ProbeEvent { probe: self.id.clone(), sent_at, outcome }).await;
+    /// Tells when the probe was sent, whether it was an extra one, and what became of it. The prober notices when
+    /// nobody wants to know any more.
+    pub(super) async fn tell(&self, (sent_at, outcome): (Instant, Outcome), is_extra: bool) {
+        let probe = self.id.clone();
+        let _ = self.events.send(ProbeEvent { probe, sent_at, is_extra, outcome }).await;
     }
 
     /// Waits until nobody wants to know any more.

@@ -91,6 +91,8 @@ struct Quiet {
 #[derive(Clone, Copy, Debug)]
 struct Down {
     silent: Silent,
+    /// When the first packet was sent that nobody answered.
+    first: Instant,
     since: Instant,
     /// Whether something has been sent since.
     is_used: bool,
@@ -128,14 +130,26 @@ impl Silence {
             // Who has stopped to send expects nothing.
             self.quiet = None;
         }
-        if let (Suspicion::Believed(_), Some(silent)) = (rules.action, self.suspicion(rules, now)) {
-            self.down = Some(Down { silent, since: now, is_used: false });
+        if let (Suspicion::Believed(_), Some(silent), Some(quiet)) =
+            (rules.action, self.suspicion(rules, now), self.quiet)
+        {
+            self.down = Some(Down { silent, first: quiet.first, since: now, is_used: false });
         }
     }
 
     /// Takes in that a probe was answered that was sent then, by somebody beyond the link: packets get through.
     pub fn answered(&mut self, sent_at: Instant) {
         self.answered = self.answered.max(Some(sent_at));
+        self.down = self.down.filter(|down| sent_at < down.first);
+    }
+
+    /// Takes in that such a probe was lost: what was answered before holds no longer, but from then on the window counts.
+    pub fn lost(&mut self, sent_at: Instant) {
+        if let Some(answered) = self.answered.take_if(|answered| *answered < sent_at)
+            && let Some(quiet) = &mut self.quiet
+        {
+            quiet.first = quiet.first.max(answered);
+        }
     }
 
     /// What makes it suspect at `now`, if something does.
@@ -297,6 +311,29 @@ mod tests {
         assert_eq!(lab.silence.verdict(), None);
         lab.pass(3, 0);
         assert!(lab.silence.verdict().is_some(), "the probe was of before");
+        // One that comes late speaks for it all the same.
+        lab.silence.answered(lab.now);
+        assert_eq!(lab.silence.verdict(), None);
+    }
+
+    #[test]
+    fn what_a_probe_says_holds_until_one_is_lost() {
+        let mut lab = Lab::new(BELIEVED);
+        lab.pass(3, 0);
+        lab.silence.answered(lab.now);
+        lab.passes(50, 3, 0);
+        assert_eq!((lab.suspicion(), lab.silence.verdict()), (None, None));
+        let answered = lab.now;
+        lab.silence.answered(answered);
+        lab.silence.lost(answered - STEP);
+        lab.passes(5, 3, 0);
+        assert_eq!(lab.suspicion(), None, "that was before");
+        lab.silence.lost(lab.now);
+        lab.passes(14, 3, 0);
+        assert_eq!(lab.suspicion(), None, "not for the whole window yet");
+        lab.pass(3, 0);
+        assert_eq!(lab.now - answered, RULES.window);
+        assert!(lab.silence.verdict().is_some());
     }
 
     #[test]

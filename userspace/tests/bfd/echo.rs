@@ -51,7 +51,8 @@ fn a_router_that_forwards_is_alive_and_one_that_does_not_is_dead() {
         for from in gateway.site.client_addresses() {
             let (from, to) = (from.to_string(), plan::SERVER.to_string());
             let ping = ["-n", "-q", "-c", "1", "-W", "1", "-I", &from, &to];
-            gateway.site.client.output("ping", &ping)?;
+            // Whatever becomes of it.
+            let _ = gateway.site.client.output("ping", &ping);
         }
         Ok::<_, LabError>(gateway.status().uplinks[0].out.packets > sent)
     })

@@ -33,6 +33,7 @@ impl Running for Echo {
             self.socket.set_router(way.router);
         }
         self.session.set_interval(settings.intervals.desired_min_tx, Instant::now());
+        self.verdict.missing = self.verdict.missing.map(|_| self.verdict.needed);
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -81,7 +82,9 @@ impl Echo {
     fn receive(&mut self, tell: &mut dyn FnMut(Event)) -> bool {
         let Self { session, socket, verdict, .. } = self;
         let received = socket.receive(|payload, arrival| {
+            // Whatever else comes, and however much of it: time has passed.
             verdict.take(session.expire(arrival), tell);
+            let Some(payload) = payload else { return };
             match session.receive(payload, arrival) {
                 Ok(Some(change)) => verdict.take(Some(change), tell),
                 Ok(None) => verdict.confirm(tell),

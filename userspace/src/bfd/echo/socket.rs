@@ -69,16 +69,15 @@ impl EchoSocket {
         self.packets.send(self.router, &self.ends.packet(payload))
     }
 
-    /// Hands over the payloads that have come back, and when the kernel got each. Says whether those are all.
-    pub(super) fn receive(&self, mut take: impl FnMut(&[u8], Instant)) -> io::Result<bool> {
+    /// Hands over the payloads that have come back, none where it is something else, and when the kernel got each. Says
+    /// whether those are all.
+    pub(super) fn receive(&self, mut take: impl FnMut(Option<&[u8]>, Instant)) -> io::Result<bool> {
         let mut buffer = [0; LONGEST];
         for _ in 0..BURST {
             let Some((length, arrival)) = self.packets.receive(&mut buffer)? else {
                 return Ok(true);
             };
-            if let Some(payload) = self.ends.returned(&buffer[..length]) {
-                take(payload, arrival);
-            }
+            take(self.ends.returned(&buffer[..length]), arrival);
         }
         Ok(false)
     }

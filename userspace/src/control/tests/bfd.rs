@@ -137,7 +137,12 @@ fn a_reload_makes_nothing_fit_that_is_not() {
     assert_eq!(gateway.dataplane.alive, 0b10, "{:?}", gateway.state(0));
     for _ in 0..3 {
         let outcome = Outcome::Answered { rtt: Duration::from_millis(10) };
-        let event = ProbeEvent { probe: ProbeId::icmp(TARGET), sent_at: gateway.now, outcome };
+        let event = ProbeEvent {
+            probe: ProbeId::icmp(TARGET),
+            sent_at: gateway.now,
+            is_extra: false,
+            outcome,
+        };
         gateway.controller.probed("fiber", event, gateway.now);
     }
     assert!(gateway.install().is_empty());

@@ -124,6 +124,8 @@ fn probes_have_the_last_word() {
     for (probe, id, state) in [
         ("kind = \"icmp\", target = \"192.0.2.53\"", "icmp 192.0.2.53", State::Up),
         ("kind = \"arp\"", "arp gateway", State::Down),
+        // Nor does that router itself.
+        ("kind = \"icmp\", target = \"203.0.113.1\"", "icmp 203.0.113.1", State::Down),
     ] {
         let probes = format!("health = {{ probes = [{{ {probe} }}], ");
         let mut lab = Lab::new(&LISTENING.replace("health = { ", &probes));
@@ -132,6 +134,7 @@ fn probes_have_the_last_word() {
             let event = ProbeEvent {
                 probe: ProbeId::new(id),
                 sent_at: lab.gateway.now,
+                is_extra: false,
                 outcome: Outcome::Answered { rtt: SAMPLE / 10 },
             };
             lab.gateway.controller.probed("fiber", event, lab.gateway.now);
@@ -146,18 +149,18 @@ fn only_so_many_probes_are_measured() {
     let probes = "health = { interval = \"1s\", probes = [{ kind = \"icmp\", target = \"192.0.2.53\" }], \
                   down_after = 100, ";
     let mut lab = Lab::new(&LISTENING.replace("health = { ", probes));
-    let probe = |lab: &mut Lab, outcome: &Outcome, pause: Duration| {
-        lab.gateway.now += pause;
+    let probe = |lab: &mut Lab, outcome: &Outcome, is_extra: bool| {
+        lab.gateway.now += Duration::from_millis(250);
         let (probe, sent_at) = (ProbeId::new("icmp 192.0.2.53"), lab.gateway.now);
-        let event = ProbeEvent { probe, sent_at, outcome: outcome.clone() };
+        let event = ProbeEvent { probe, sent_at, is_extra, outcome: outcome.clone() };
         lab.gateway.controller.probed("fiber", event, lab.gateway.now);
     };
     let answered = Outcome::Answered { rtt: SAMPLE / 10 };
     for _ in 0..4 {
-        probe(&mut lab, &answered, Duration::from_secs(1));
+        probe(&mut lab, &answered, false);
     }
-    for _ in 0..16 {
-        probe(&mut lab, &Outcome::Lost, Duration::from_millis(250));
+    for number in 0..16 {
+        probe(&mut lab, &Outcome::Lost, number % 4 != 0);
     }
     let loss = lab.fiber().monitor().quality(lab.gateway.now).loss_ppm;
     assert_eq!(loss, Some(500_000));

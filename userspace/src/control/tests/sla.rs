@@ -28,7 +28,7 @@ pub(super) fn probed(fiber: &str, cable: &str, group: &str) -> Gateway {
 
 fn event(rtt: Option<Duration>, now: Instant) -> ProbeEvent {
     let outcome = rtt.map_or(Outcome::Lost, |rtt| Outcome::Answered { rtt });
-    ProbeEvent { probe: ProbeId::icmp(TARGET), sent_at: now, outcome }
+    ProbeEvent { probe: ProbeId::icmp(TARGET), sent_at: now, is_extra: false, outcome }
 }
 
 impl Gateway {

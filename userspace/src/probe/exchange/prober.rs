@@ -58,9 +58,10 @@ impl ExchangeProber {
             tokio::select! {
                 biased;
                 Some(judged) = under_way.join_next() => {
-                    listener.tell(judged.map_err(io::Error::other)?).await;
+                    let (judged, is_extra) = judged.map_err(io::Error::other)?;
+                    listener.tell(judged, is_extra).await;
                 }
-                () = pace.due(&mut path) => {
+                is_extra = pace.due(&mut path) => {
                     let path = *path.borrow();
                     let target = self.exchange.target().ip();
                     let interface = (self.interface, self.name.as_str());
@@ -71,12 +72,13 @@ impl ExchangeProber {
                             under_way.spawn(async move {
                                 // Not before, for the process may be held up in between.
                                 let now = Instant::now();
-                                (now, conduct(&exchange, bound, timeout, now).await)
+                                let outcome = conduct(&exchange, bound, timeout, now).await;
+                                ((now, outcome), is_extra)
                             });
                         }
                         Err(obstacle) => {
                             let failed = Outcome::Failed(obstacle.to_string());
-                            listener.tell((Instant::now(), failed)).await;
+                            listener.tell((Instant::now(), failed), is_extra).await;
                         }
                     }
                 }

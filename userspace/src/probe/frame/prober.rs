@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::time::Instant;
@@ -44,7 +45,7 @@ impl FrameProber {
         listener: &Listener,
     ) -> io::Result<()> {
         let Self { socket, session } = self;
-        let mut task = Task { socket, session, path, listener };
+        let mut task = Task { socket, session, path, listener, extras: BTreeSet::new() };
         let mut pace = Pace::new(probe);
         loop {
             // Without a request under way the next loss is as far off as the next tick.
@@ -52,14 +53,14 @@ impl FrameProber {
             let deadline = deadline.unwrap_or_else(|| Instant::now() + probe.interval);
             let tick = tokio::select! {
                 biased;
-                readable = task.socket.readable() => readable.map(|()| false)?,
-                () = pace.due(&mut task.path) => true,
-                () = sleep_until(deadline.into()) => false,
+                readable = task.socket.readable() => readable.map(|()| None)?,
+                is_extra = pace.due(&mut task.path) => Some(is_extra),
+                () = sleep_until(deadline.into()) => None,
                 () = listener.gone() => return Ok(()),
             };
             task.judge().await?;
-            if tick {
-                task.probe().await;
+            if let Some(is_extra) = tick {
+                task.probe(is_extra).await;
             }
         }
     }
@@ -71,6 +72,8 @@ struct Task<'l> {
     session: FrameSession,
     path: watch::Receiver<Path>,
     listener: &'l Listener,
+    /// When extra ones were sent whose outcome is not known.
+    extras: BTreeSet<Instant>,
 }
 
 impl Task<'_> {
@@ -81,21 +84,29 @@ impl Task<'_> {
         let mut buffer = [0; 256];
         while let Some((length, arrival)) = self.socket.try_receive(&mut buffer)? {
             for judged in self.session.received(&buffer[..length], arrival) {
-                self.listener.tell(judged).await;
+                self.tell(judged).await;
             }
         }
         for judged in self.session.poll(now) {
-            self.listener.tell(judged).await;
+            self.tell(judged).await;
         }
         Ok(())
     }
 
+    async fn tell(&mut self, judged: Judged) {
+        let is_extra = self.extras.remove(&judged.0);
+        self.listener.tell(judged, is_extra).await;
+    }
+
     /// Sends one probe.
-    async fn probe(&mut self) {
+    async fn probe(&mut self, is_extra: bool) {
         let now = Instant::now();
+        if is_extra {
+            self.extras.insert(now);
+        }
         let path = *self.path.borrow();
         if let Some(failure) = self.send(&path, now) {
-            self.listener.tell(failure).await;
+            self.tell(failure).await;
         }
     }
 
