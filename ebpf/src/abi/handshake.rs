@@ -86,6 +86,10 @@ impl AttemptKey {
 /// How many words an uplink's handshakes are counted in.
 pub const HANDSHAKE_WORDS: usize = 128;
 
+/// What is counted of the handshakes of one uplink, as [`HandshakeCount::word`] has it. It grows, but for what two CPUs
+/// that count at a time lose.
+pub type HandshakeCounts = [u64; HANDSHAKE_WORDS];
+
 /// What of an uplink's handshakes is counted, as the index of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HandshakeCount(u32);

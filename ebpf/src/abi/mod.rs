@@ -38,6 +38,7 @@ pub use forward::{FORWARD_SOURCES, Forward, MAX_FORWARDS};
 pub use group::{BUCKETS_PER_GROUP, Bucket, Group, RANKS, Sticky};
 pub use handshake::{
     ATTEMPT_PATIENCE, ATTEMPTS, Attempt, AttemptKey, HANDSHAKE_WORDS, HandshakeCount,
+    HandshakeCounts,
 };
 pub use ipv6::Ipv6;
 pub use lan::{LAN_NETWORKS, LanNetwork};

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use pointsman_ebpf::abi::HandshakeCounts;
 use serde::{Deserialize, Serialize};
 
 use crate::control::ControlledUplink;
-use crate::dataplane::HandshakeCounts;
 use crate::uplink::Silent;
 
 /// What was sent by an uplink since something came back.

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use pointsman_ebpf::abi::{Counter, CounterId, Direction};
+use pointsman_ebpf::abi::{Counter, CounterId, Direction, HandshakeCounts};
 use pointsman_ebpf::verdict::{DropReason, PassReason};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use super::quality::quality;
 pub use super::quality::{DampeningStatus, QualityStatus};
 use crate::config::{Forward, Inbound, Ipv6, Ipv6Mode, Routed};
 use crate::control::{ControlledUplink, Controller, Reach, Target};
-use crate::dataplane::{Census, HandshakeCounts};
+use crate::dataplane::Census;
 use crate::probe::{Outcome, Probe};
 use crate::uplink::State;
 

@@ -4,9 +4,9 @@ use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::running::{BURST, Running};
+use super::running::{BURST, Running, Times};
 use super::service::Event;
 use super::socket::BfdSocket;
 use super::watched::Watched;
@@ -23,8 +23,7 @@ pub(super) struct Asynchronous {
     watched: Watched,
     /// Whether the other system's operator holds it down.
     is_held_down: bool,
-    /// The times that were told last.
-    agreed: Option<(Duration, Duration)>,
+    times: Times,
 }
 
 impl AsFd for Asynchronous {
@@ -45,26 +44,8 @@ impl Running for Asynchronous {
     fn work(&mut self, tell: &mut dyn FnMut(Event)) {
         // What comes after this may still be under way to here.
         let now = Instant::now();
-        let mut buffer = [0; LONGEST];
         self.take_over();
-        let mut is_all = false;
-        for _ in 0..BURST {
-            match self.socket.receive(&mut buffer) {
-                Ok(Some((length, arrival))) => {
-                    self.expire(arrival, tell);
-                    self.receive(&buffer[..length], arrival, tell);
-                }
-                Ok(None) => {
-                    is_all = true;
-                    break;
-                }
-                Err(error) => {
-                    log::debug!("BFD: {error}");
-                    is_all = true;
-                    break;
-                }
-            }
-        }
+        let is_all = !(0..BURST).all(|_| self.receive_next(tell));
         self.take_over();
         if is_all {
             self.expire(now, tell);
@@ -99,20 +80,24 @@ impl Asynchronous {
             socket,
             watched,
             is_held_down: false,
-            agreed: None,
+            times: Times::default(),
         })
     }
 
     fn tell_times(&mut self, tell: &mut dyn FnMut(Event)) {
-        let (transmit, detection) =
-            (self.session.transmit_interval(), self.session.detection_time());
-        let agreed = (self.session.state() == State::Up).then_some((transmit, detection));
-        if agreed != self.agreed {
-            self.agreed = agreed;
-            if agreed.is_some() {
-                tell(Event::Agreed { transmit, detection });
-            }
-        }
+        let times = (self.session.transmit_interval(), self.session.detection_time());
+        self.times.tell((self.session.state() == State::Up).then_some(times), tell);
+    }
+
+    /// Takes in the next packet that has arrived. Says whether there was one.
+    fn receive_next(&mut self, tell: &mut dyn FnMut(Event)) -> bool {
+        let mut buffer = [0; LONGEST];
+        let received = self.socket.receive(&mut buffer);
+        let received = received.inspect_err(|error| log::debug!("BFD: {error}"));
+        let Ok(Some((length, arrival))) = received else { return false };
+        self.expire(arrival, tell);
+        self.receive(&buffer[..length], arrival, tell);
+        true
     }
 
     /// What the data plane has heard.

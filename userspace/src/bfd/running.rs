@@ -1,7 +1,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::asynchronous::Asynchronous;
 use super::echo::Echo;
@@ -23,6 +23,25 @@ pub(super) trait Running: AsFd + Send {
     /// Does what is due, and tells what has become of the session. A packet counts from when it arrived, however
     /// long it has waited: this system may have been held up.
     fn work(&mut self, tell: &mut dyn FnMut(Event));
+}
+
+/// The times of a session that were told last: between packets, and of detection.
+#[derive(Default)]
+pub(super) struct Times(Option<(Duration, Duration)>);
+
+impl Times {
+    /// Tells them if they are others, and the session is up, which others are told by.
+    pub(super) fn tell(
+        &mut self,
+        times: Option<(Duration, Duration)>,
+        tell: &mut dyn FnMut(Event),
+    ) {
+        if std::mem::replace(&mut self.0, times) != times
+            && let Some((transmit, detection)) = times
+        {
+            tell(Event::Agreed { transmit, detection });
+        }
+    }
 }
 
 /// Opens a session, in the calling thread's network namespace.

@@ -8,6 +8,7 @@ use std::time::Instant;
 use nix::sys::socket::SockaddrStorage;
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
+use crate::probe::packet_filter::{all, load_u8};
 use crate::probe::{receive_from, stamp_arrivals};
 
 /// The port that control packets are sent to over one hop (RFC 5881 section 4).
@@ -157,14 +158,8 @@ fn sender(path: &Path, local: IpAddr) -> io::Result<Socket> {
 }
 
 /// Accepts packets whose TTL is [`TTL`] (RFC 5881 section 5).
-fn with_ttl(ipv6: bool) -> [SockFilter; 4] {
+fn with_ttl(ipv6: bool) -> Vec<SockFilter> {
     // Where the network header starts is a negative offset, and where in it the TTL stands.
     let ttl = libc::SKF_NET_OFF as u32 + if ipv6 { 7 } else { 8 };
-    let accept = (libc::BPF_RET | libc::BPF_K) as u16;
-    [
-        SockFilter::new((libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16, 0, 0, ttl),
-        SockFilter::new((libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, 0, 1, TTL.into()),
-        SockFilter::new(accept, 0, 0, u32::MAX),
-        SockFilter::new(accept, 0, 0, 0),
-    ]
+    all(&[(load_u8, ttl, TTL.into())])
 }

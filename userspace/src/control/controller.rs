@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use pointsman_ebpf::abi::{MAX_UPLINKS, PORT_SLOTS};
+use pointsman_ebpf::abi::{HandshakeCounts, MAX_UPLINKS, PORT_SLOTS};
 
 use super::forward::Target;
 use super::last_resort;
@@ -11,7 +11,6 @@ use super::register::Register;
 use super::uplink::ControlledUplink;
 use super::uplink6::Surroundings;
 use crate::config::{self, Config};
-use crate::dataplane::HandshakeCounts;
 use crate::netlink::{Link, Snapshot, Update};
 use crate::ports::PortSet;
 use crate::probe::ProbeEvent;

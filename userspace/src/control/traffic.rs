@@ -3,9 +3,10 @@
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
+use pointsman_ebpf::abi::HandshakeCounts;
+
 use super::uplink::ControlledUplink;
 use crate::config;
-use crate::dataplane::HandshakeCounts;
 use crate::uplink::{Carried, Event, Handshakes, Listening, Silence, Silent, Suspicion};
 
 /// What is made of it.

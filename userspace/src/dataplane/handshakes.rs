@@ -5,12 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::MapData;
 use memmap2::{MmapOptions, MmapRaw};
-use pointsman_ebpf::abi::{HANDSHAKE_WORDS, MAX_UPLINKS, SharedU64};
-
-/// What is counted of the handshakes of one uplink, as
-/// [`HandshakeCount::word`](pointsman_ebpf::abi::HandshakeCount::word) has it. It grows, but for what two CPUs that
-/// count at a time lose.
-pub type HandshakeCounts = [u64; HANDSHAKE_WORDS];
+use pointsman_ebpf::abi::{HANDSHAKE_WORDS, HandshakeCounts, MAX_UPLINKS, SharedU64};
 
 /// What is counted of the handshakes of all uplinks: the elements of the loaded program's map.
 pub struct Handshakes(MmapRaw);

@@ -34,7 +34,7 @@ pub use batch::BatchMap;
 pub use error::{LoadError, TableError};
 #[cfg(test)]
 pub(crate) use fake::Fake;
-pub use handshakes::{HandshakeCounts, Handshakes};
+pub use handshakes::Handshakes;
 pub use kernel::{Kernel, OBJECT};
 pub use links::Frames;
 pub use liveness::Liveness;

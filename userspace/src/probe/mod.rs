@@ -10,6 +10,7 @@ mod exchange;
 mod frame;
 mod id;
 mod pace;
+pub(crate) mod packet_filter;
 mod packet_socket;
 mod path;
 mod prober;

@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use pointsman_ebpf::abi::HandshakeCount;
+use pointsman_ebpf::abi::{HandshakeCount, HandshakeCounts};
 
 use super::Percentiles;
-use crate::dataplane::HandshakeCounts;
 
 /// How long handshakes count: those of the latest minute, at least.
 const WINDOW: Duration = Duration::from_secs(60);

@@ -17,10 +17,9 @@ pub struct Listening {
 }
 
 /// What becomes of an uplink that sends and gets nothing, where no probe says otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suspicion {
     /// Nothing.
-    #[default]
     Ignored,
     /// It is probed more often: somebody may send who wants no answer.
     Probed,

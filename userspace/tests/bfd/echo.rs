@@ -29,6 +29,8 @@ fn gateway(site: Site, bfd: &str) -> Gateway {
 #[test]
 fn a_router_that_forwards_is_alive_and_one_that_does_not_is_dead() {
     let site = Site::builder().client_addresses(8).build().unwrap();
+    // Where a packet is from leads back to where it came in (RFC 3704): the check is passed.
+    site.uplinks[0].isp.sysctl("net.ipv4.conf.all.rp_filter", "1").unwrap();
     let gateway = gateway(site, "interval = \"10ms\", multiplier = 3");
     let status = gateway.status();
     assert_eq!(fiber(&status).mode, "echo");

@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use socket2::SockFilter;
 
 use super::packet::{ECHO_PORT, Ends, RETURNED_TTL};
+use crate::probe::packet_filter::{Condition, Load, all, load_u8, load_u16, load_u32, verdict};
 
 /// Where the kernel says whom a packet is for, and that it is for this host: one that the host sends is for none.
 const KIND: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
@@ -47,41 +48,7 @@ pub(super) fn returned(ends: Ends) -> Vec<SockFilter> {
     }
 }
 
-/// How a value is loaded, from where, and what it is to be.
-type Condition = (Load, u32, u32);
-type Load = fn(u32) -> SockFilter;
-
-/// Lets in what has each of these values in its place. What ends before does not get in.
-fn all(conditions: &[Condition]) -> Vec<SockFilter> {
-    let if_equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    let mut filter = Vec::new();
-    for (number, (load, offset, value)) in conditions.iter().enumerate() {
-        // Beyond the conditions that are left, and the verdict that lets in.
-        let to_reject = 2 * (conditions.len() - number - 1) + 1;
-        filter.extend([load(*offset), SockFilter::new(if_equal, 0, to_reject as u8, *value)]);
-    }
-    filter.extend([verdict(u32::MAX), verdict(0)]);
-    filter
-}
-
 /// Lets nothing in.
 pub(super) fn nothing() -> [SockFilter; 1] {
     [verdict(0)]
-}
-
-fn load_u8(offset: u32) -> SockFilter {
-    SockFilter::new((libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16, 0, 0, offset)
-}
-
-fn load_u32(offset: u32) -> SockFilter {
-    SockFilter::new((libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, 0, 0, offset)
-}
-
-fn load_u16(offset: u32) -> SockFilter {
-    SockFilter::new((libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16, 0, 0, offset)
-}
-
-/// How many bytes of the packet are let in.
-fn verdict(bytes: u32) -> SockFilter {
-    SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, bytes)
 }

@@ -2,10 +2,10 @@ use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::super::deadline::Deadline;
-use super::super::running::Running;
+use super::super::running::{Running, Times};
 use super::super::service::Event;
 use super::super::{Change, Loop, Settings, State, Way};
 use super::EchoSession;
@@ -17,8 +17,7 @@ pub(in crate::bfd) struct Echo {
     session: EchoSession,
     socket: EchoSocket,
     verdict: Verdict,
-    /// The times that were told last.
-    told: Option<(Duration, Duration)>,
+    times: Times,
 }
 
 impl AsFd for Echo {
@@ -75,7 +74,7 @@ impl Echo {
             missing: None,
             is_up: false,
         };
-        Ok(Self { session, socket, verdict, told: None })
+        Ok(Self { session, socket, verdict, times: Times::default() })
     }
 
     /// Takes in what has come back. Says whether that is all.
@@ -95,15 +94,8 @@ impl Echo {
     }
 
     fn tell_times(&mut self, tell: &mut dyn FnMut(Event)) {
-        let (transmit, detection) =
-            (self.session.transmit_interval(), self.session.detection_time());
-        let times = self.verdict.is_up.then_some((transmit, detection));
-        if times != self.told {
-            self.told = times;
-            if times.is_some() {
-                tell(Event::Agreed { transmit, detection });
-            }
-        }
+        let times = (self.session.transmit_interval(), self.session.detection_time());
+        self.times.tell((self.verdict.is_up).then_some(times), tell);
     }
 }
 

@@ -1,19 +1,18 @@
-use socket2::SockFilter;
-
 use std::net::IpAddr;
 
-use super::session::Question;
+use socket2::SockFilter;
 
-const ACCEPT: u32 = u32::MAX;
+use super::session::Question;
+use crate::probe::packet_filter::{all, if_equal, load_u8, load_u16, verdict};
 
 /// The filter of a socket that is to receive answers to this question, in packets that start with their
 /// IP header or that of ARP. What is more to check is cheaper to check once it has passed here.
 pub(super) fn answers(question: Question, identifier: u16) -> Vec<SockFilter> {
     match question {
         Question::Echo(IpAddr::V4(_)) => echo_replies(identifier).into(),
-        Question::Echo(IpAddr::V6(_)) => echo_replies6(identifier).into(),
-        Question::Arp => arp_replies().into(),
-        Question::Nd => advertisements().into(),
+        Question::Echo(IpAddr::V6(_)) => echo_replies6(identifier),
+        Question::Arp => arp_replies(),
+        Question::Nd => advertisements(),
     }
 }
 
@@ -38,65 +37,35 @@ fn echo_replies(identifier: u16) -> [SockFilter; 11] {
         if_equal(0, 0, 3),
         SockFilter::new(load_icmp_u16, 0, 0, IDENTIFIER),
         if_equal(u32::from(identifier), 0, 1),
-        verdict(ACCEPT),
+        verdict(u32::MAX),
         verdict(0),
     ]
 }
 
 /// ICMPv6 echo replies with this identifier, without extension headers.
-fn echo_replies6(identifier: u16) -> [SockFilter; 8] {
+fn echo_replies6(identifier: u16) -> Vec<SockFilter> {
     const REPLY: u32 = 129;
     const IDENTIFIER: u32 = 44;
-    [
-        load_u8(NEXT_HEADER),
-        if_equal(libc::IPPROTO_ICMPV6 as u32, 0, 5),
-        load_u8(TYPE6),
-        if_equal(REPLY, 0, 3),
-        load_u16(IDENTIFIER),
-        if_equal(u32::from(identifier), 0, 1),
-        verdict(ACCEPT),
-        verdict(0),
-    ]
+    all(&[
+        (load_u8, NEXT_HEADER, libc::IPPROTO_ICMPV6 as u32),
+        (load_u8, TYPE6, REPLY),
+        (load_u16, IDENTIFIER, identifier.into()),
+    ])
 }
 
 /// Neighbor Advertisements.
-fn advertisements() -> [SockFilter; 6] {
+fn advertisements() -> Vec<SockFilter> {
     const ADVERTISEMENT: u32 = 136;
-    [
-        load_u8(NEXT_HEADER),
-        if_equal(libc::IPPROTO_ICMPV6 as u32, 0, 3),
-        load_u8(TYPE6),
-        if_equal(ADVERTISEMENT, 0, 1),
-        verdict(ACCEPT),
-        verdict(0),
-    ]
+    all(&[(load_u8, NEXT_HEADER, libc::IPPROTO_ICMPV6 as u32), (load_u8, TYPE6, ADVERTISEMENT)])
 }
 
-fn arp_replies() -> [SockFilter; 4] {
+fn arp_replies() -> Vec<SockFilter> {
     const OPERATION: u32 = 6;
     const REPLY: u32 = 2;
-    [load_u16(OPERATION), if_equal(REPLY, 0, 1), verdict(ACCEPT), verdict(0)]
+    all(&[(load_u16, OPERATION, REPLY)])
 }
 
 /// In an IPv6 packet, what follows its header.
 const NEXT_HEADER: u32 = 6;
 /// In an IPv6 packet without extension headers, the type of an ICMPv6 message.
 const TYPE6: u32 = 40;
-
-fn load_u8(offset: u32) -> SockFilter {
-    SockFilter::new((libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16, 0, 0, offset)
-}
-
-fn load_u16(offset: u32) -> SockFilter {
-    SockFilter::new((libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16, 0, 0, offset)
-}
-
-/// Skips so many instructions if what is loaded is the value, or so many if it is not.
-fn if_equal(value: u32, then: u8, otherwise: u8) -> SockFilter {
-    SockFilter::new((libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, then, otherwise, value)
-}
-
-/// How many bytes of the packet are let in.
-fn verdict(bytes: u32) -> SockFilter {
-    SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, bytes)
-}
