@@ -23,6 +23,12 @@ pub enum LabError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A BPF file system could not be mounted.
+    #[error("cannot mount a BPF file system: {reason}")]
+    BpfFs {
+        /// What the system said.
+        reason: String,
+    },
     /// A program could not be started.
     #[error("cannot run `{program}` in `{label}`: {source}{}", advice(source))]
     Start {

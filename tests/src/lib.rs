@@ -8,6 +8,7 @@
 //!
 //! The laboratory needs root and iproute2: see [`may_run`].
 
+mod bpf_fs;
 mod cable;
 mod error;
 mod impairment;
@@ -26,6 +27,7 @@ mod site6;
 mod wait;
 pub mod xdp;
 
+pub use bpf_fs::BpfFs;
 pub use cable::{Cable, CableOptions, Pass};
 pub use error::LabError;
 pub use impairment::{Impairer, Impairment};

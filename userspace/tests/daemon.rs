@@ -162,7 +162,7 @@ fn sighup_reads_the_file_again_and_a_bad_one_changes_nothing() {
     assert_eq!(attached(&gateway.site.gateway), ["lan0", "wan0", "wan1"]);
 
     let cable = good.find("[[uplink]]\nname = \"cable\"").unwrap();
-    let without_cable = [&good[..cable], &good[good.find("[api]").unwrap()..]].concat();
+    let without_cable = [&good[..cable], &good[good.find("[state]").unwrap()..]].concat();
     let changed = without_cable.replace("weight = 3", "weight = 7") + "[flows]\nmax = 1024\n";
     gateway.reload(&changed);
     gateway.wait_for("the cable is gone", |status| status.uplinks.len() == 1);

@@ -65,7 +65,9 @@ impl Host {
 
 fn configuration(uplinks: &str, socket: &Path) -> String {
     let socket = socket.display();
-    format!("{uplinks}[lan]\ninterfaces = [\"lan0\"]\n[api]\nsocket = \"{socket}\"\n")
+    format!(
+        "{uplinks}[lan]\ninterfaces = [\"lan0\"]\n[state]\npins = false\n[api]\nsocket = \"{socket}\"\n"
+    )
 }
 
 /// A port forward, and what is wrong with a file that has it and `lines`.

@@ -64,7 +64,10 @@ pub use vlan::Vlan;
 
 /// The shape of the maps. Raised with every change of a type in this module or of a map in the
 /// object; a daemon does not write into maps of another version.
-pub const ABI_VERSION: u32 = 11;
+pub const ABI_VERSION: u32 = 12;
+
+/// How long what one daemon leaves for the next may be, in bytes.
+pub const MEMO_LEN: usize = 1 << 16;
 
 /// How many uplinks there can be: one bit each in a mask of 64.
 pub const MAX_UPLINKS: usize = 64;

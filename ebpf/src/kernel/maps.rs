@@ -13,9 +13,9 @@ use pointsman_ebpf::{
     abi::{
         self, AddressOwner, Attempt, BUCKETS_PER_GROUP, Bucket, COUNTERS, Counter, CounterId, Flow,
         FlowKey, Forward, Group, HANDSHAKE_WORDS, Host, Ipv4, Ipv6, LOCAL_FILTER_WORDS, LanNetwork,
-        LocalAddress, MAX_FORWARDS, MAX_GROUPS, MAX_UPLINKS, Monitor, Nat64, OWN_PORT_WORDS,
-        POOL_ADDRESSES, PORT_SLOTS, Port, PortKey, Settings, SharedU64, SitePrefix, Switch,
-        TokenBucket, UPLINK_SIDES, Uplink, Uplink6,
+        LocalAddress, MAX_FORWARDS, MAX_GROUPS, MAX_UPLINKS, MEMO_LEN, Monitor, Nat64,
+        OWN_PORT_WORDS, POOL_ADDRESSES, PORT_SLOTS, Port, PortKey, Settings, SharedU64, SitePrefix,
+        Switch, TokenBucket, UPLINK_SIDES, Uplink, Uplink6,
     },
     path::{Note, Packet, Packet6, Stage},
     table::{BINDING_WORDS, FLOW_WORDS, Filter, PIN_WORDS, Set},
@@ -40,6 +40,10 @@ pub(super) static ATTEMPTS: Array<Attempt<SharedU64>> =
 #[map]
 pub(super) static HANDSHAKES: Array<SharedU64> =
     Array::with_max_entries((MAX_UPLINKS * HANDSHAKE_WORDS) as u32, BPF_F_MMAPABLE);
+
+/// What one daemon leaves for the next: none of a program's business.
+#[map]
+static MEMO: Array<[u8; MEMO_LEN]> = Array::with_max_entries(1, 0);
 
 /// The only [`Settings`].
 #[map]

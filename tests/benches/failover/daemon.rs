@@ -34,7 +34,7 @@ impl Daemon {
         let file = directory.path().join("pointsman.toml");
         let socket = directory.path().join("api.sock");
         let configuration = format!(
-            "[lan]\ninterfaces = [\"lan0\"]\n{}{}[api]\nsocket = \"{}\"\n",
+            "[lan]\ninterfaces = [\"lan0\"]\n{}{}[state]\npins = false\n[api]\nsocket = \"{}\"\n",
             uplink("fiber", 0, detector),
             uplink("cable", 1, detector),
             socket.display()

@@ -141,6 +141,8 @@ fn configuration(socket: &Path, service: Service, lan: Lan) -> String {
          [flows]\n\
          {max}\
          mappings = {}\n\
+         [state]\n\
+         pins = false\n\
          [api]\n\
          socket = \"{}\"\n",
         plan::isp(0),

@@ -2,7 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use axum::body::{Body, Bytes};
-use axum::http::{Request, header};
+use axum::http::{Method, Request, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -49,21 +49,40 @@ pub enum ClientError {
 /// # Errors
 /// Where no daemon answers.
 pub async fn fetch_status(socket: &Path) -> Result<Status, ClientError> {
+    let body = ask(socket, Method::GET, "/v1/status").await?;
+    serde_json::from_slice(&body).map_err(|error| ClientError::Garbled {
+        path: socket.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// Has the daemon that listens on this socket end, and its data plane with it. It does so after it has answered.
+///
+/// # Errors
+/// Where no daemon answers.
+pub async fn stop(socket: &Path) -> Result<(), ClientError> {
+    ask(socket, Method::POST, "/v1/down").await.map(drop)
+}
+
+async fn ask(socket: &Path, method: Method, path: &str) -> Result<Bytes, ClientError> {
     let stream = UnixStream::connect(socket).await.map_err(|source| match source.kind() {
         io::ErrorKind::PermissionDenied => ClientError::Permission(socket.to_owned()),
         _ => ClientError::Unreachable { path: socket.to_owned(), source },
     })?;
-    let garbled = |reason: String| ClientError::Garbled { path: socket.to_owned(), reason };
-    let body = get(stream, "/v1/status").await.map_err(|error| garbled(error.to_string()))?;
-    serde_json::from_slice(&body).map_err(|error| garbled(error.to_string()))
+    exchange(stream, method, path).await.map_err(|error| ClientError::Garbled {
+        path: socket.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
-async fn get(
+async fn exchange(
     stream: UnixStream,
+    method: Method,
     path: &str,
 ) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(path).header(header::HOST, "localhost").body(Body::empty())?;
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header(header::HOST, "localhost").body(Body::empty())?;
     let exchange = async {
         let response = sender.send_request(request).await?;
         let status = response.status();

@@ -8,5 +8,5 @@ mod server;
 pub mod status;
 
 pub use bfd::BfdStatus;
-pub use client::{ClientError, fetch_status};
+pub use client::{ClientError, fetch_status, stop};
 pub use server::{ListenError, Server};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
@@ -74,7 +74,10 @@ impl Server {
         let Some(listener) = self.listener.take() else {
             return Ok(());
         };
-        let router = Router::new().route("/v1/status", get(status)).with_state(commands);
+        let router = Router::new()
+            .route("/v1/status", get(status))
+            .route("/v1/down", post(down))
+            .with_state(commands);
         axum::serve(listener, router).await
     }
 }
@@ -112,6 +115,14 @@ async fn status(State(commands): State<Commands>) -> Result<Json<Status>, Status
     let ending = StatusCode::SERVICE_UNAVAILABLE;
     commands.send(Command::Status(reply)).await.map_err(|_| ending)?;
     answer.await.map(Json).map_err(|_| ending)
+}
+
+async fn down(State(commands): State<Commands>) -> StatusCode {
+    match commands.send(Command::Down).await {
+        Ok(()) => StatusCode::ACCEPTED,
+        // It is ending already.
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }
 
 #[cfg(test)]

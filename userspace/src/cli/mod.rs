@@ -2,6 +2,7 @@
 
 mod capability;
 mod check;
+mod down;
 mod host;
 mod output;
 mod run;
@@ -32,11 +33,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Be the gateway, in the foreground, until SIGINT or SIGTERM. SIGHUP reads the file again.
+    /// Be the gateway, in the foreground. SIGHUP reads the file again. SIGTERM ends the daemon, and packets
+    /// go on without it until `pointsman down`, or the next daemon; SIGINT ends both.
     Run(ConfigFile),
     /// Say what is wrong with a configuration file, and with --host, with this host's interfaces
     /// for it. Nothing is changed.
     Check(check::Arguments),
+    /// Remove the data plane that a daemon has left in the kernel, after ending the daemon if there is one.
+    Down(ConfigFile),
     /// Show how the running daemon and its uplinks are.
     Status(status::Arguments),
     /// Show, on a network of its own, what a gateway with two providers does when one of them
@@ -57,6 +61,7 @@ pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(file) => run::run(file.config).map(succeeded),
         Command::Check(arguments) => check::check(&arguments),
+        Command::Down(file) => down::down(&file).map(succeeded),
         Command::Status(arguments) => status::status(&arguments).map(succeeded),
         Command::Demo(arguments) => demo::run(arguments),
     };

@@ -43,7 +43,6 @@ async fn serve(config: Config, file: PathBuf) -> anyhow::Result<()> {
         ended = server.serve(commands.clone()) => ended.context("the API has stopped")?,
         () = signals.relay(commands) => {}
     }
-    log::info!("detached");
     Ok(())
 }
 
@@ -69,7 +68,7 @@ impl Signals {
         loop {
             let command = tokio::select! {
                 _ = self.hangup.recv() => Command::Reload,
-                _ = self.interrupt.recv() => Command::Stop,
+                _ = self.interrupt.recv() => Command::Down,
                 _ = self.terminate.recv() => Command::Stop,
             };
             if commands.send(command).await.is_err() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
+use serde::{Deserialize, Serialize};
 
 use crate::bfd::{Authentication, Mode};
 use crate::probe::Probe;
@@ -36,6 +37,8 @@ pub struct Config {
     pub tables: TableSizes,
     /// What the daemon may change on the host.
     pub host: Host,
+    /// What is left when the daemon ends, and where.
+    pub state: State,
     /// Where the daemon answers.
     pub api: Api,
 }
@@ -298,7 +301,7 @@ impl fmt::Display for Forward {
 }
 
 /// How large the data plane's tables are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableSizes {
     /// Entries of answered flows; a flow takes two, one for each direction.
     pub flows: u32,
@@ -348,6 +351,14 @@ pub enum Offloads {
     Warn,
     /// They are switched off while the gateway has the interface.
     Set,
+}
+
+/// What is left when the daemon ends, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The directory on a BPF file system that keeps programs and tables, an absolute path. `None`: they end
+    /// with the daemon.
+    pub pins: Option<PathBuf>,
 }
 
 /// Where the daemon answers its command line.

@@ -26,6 +26,7 @@ mod section;
 mod settings;
 mod sla;
 mod stability;
+mod state;
 mod suggest;
 mod table_sizes;
 #[cfg(test)]
@@ -42,7 +43,7 @@ use toml::de::DeTable;
 
 pub use self::desired::{
     Api, Bfd, Config, Forward, Gateway, Gateway6, Group, Health, Host, Inbound, Ipv6, Ipv6Mode,
-    Lan, LastResort, Nat, Offloads, PortProtocol, Routed, TableSizes, Timers, Uplink,
+    Lan, LastResort, Nat, Offloads, PortProtocol, Routed, State, TableSizes, Timers, Uplink,
 };
 use self::diagnostic::Report;
 pub use self::diagnostic::{ConfigError, Diagnostic, Severity};
@@ -53,8 +54,9 @@ use self::section::Section;
 /// a device or a log that is named by mistake.
 const FILE_SIZE: u64 = 1 << 18;
 
-const KEYS: &[&str] =
-    &["lan", "uplink", "group", "nat", "nat64", "forward", "timers", "flows", "host", "api"];
+const KEYS: &[&str] = &[
+    "lan", "uplink", "group", "nat", "nat64", "forward", "timers", "flows", "host", "state", "api",
+];
 const PLANNED: &[&str] = &["rule"];
 
 /// Reads the configuration in the file at `path`, and what to warn of.
@@ -128,6 +130,7 @@ fn read(report: &mut Report<'_>, root: &Section<'_>) -> Config {
         nat,
         timers: settings::read_timers(report, root),
         host: host::read(report, root),
+        state: state::read(report, root),
         api: settings::read_api(report, root),
     }
 }

@@ -234,6 +234,7 @@ fn example() -> Config {
             invited_pins: 16_384,
         },
         host: Host { offloads: Offloads::Warn },
+        state: State { pins: Some("/sys/fs/bpf/pointsman".into()) },
         api: Api { socket: PathBuf::from("/run/pointsman/pointsman.sock") },
     }
 }
@@ -380,7 +381,7 @@ fn unknown_keys_get_a_suggestion_and_planned_ones_an_answer() {
             "9:3: rule is not supported yet; remove it",
             "10:2: timer is not a known key; did you mean timers?",
             "11:2: \"a\\u{1b}b\" is not a known key; known here: lan, uplink, group, nat, nat64, forward, \
-             timers, flows, host, api",
+             timers, flows, host, state, api",
         ]
     );
 }

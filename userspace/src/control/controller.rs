@@ -11,6 +11,7 @@ use super::register::Register;
 use super::uplink::ControlledUplink;
 use super::uplink6::Surroundings;
 use crate::config::{self, Config};
+use crate::dataplane::{Inheritance, Names};
 use crate::netlink::{Link, Snapshot, Update};
 use crate::ports::PortSet;
 use crate::probe::ProbeEvent;
@@ -48,8 +49,14 @@ impl Controller {
     /// must be hard to guess; generations count from the one given, which must be above those that
     /// a data plane may have from before.
     pub fn new(config: Config, hash_key: [u64; 2], generation: u32, now: Instant) -> Self {
-        let mut controller = Self {
-            config: config.clone(),
+        let mut controller = Self::blank(config.clone(), hash_key, generation);
+        controller.configure(config, now);
+        controller
+    }
+
+    fn blank(config: Config, hash_key: [u64; 2], generation: u32) -> Self {
+        Self {
+            config,
             facts: Snapshot::default(),
             uplinks: Vec::new(),
             targets: BTreeMap::new(),
@@ -58,9 +65,42 @@ impl Controller {
             hash_key,
             socket_ports: PortSet::default(),
             next_generation: generation,
-        };
+        }
+    }
+
+    /// A controller as [`Self::new`] that goes on with what another has left in the data plane, which was alive
+    /// as far as this is: numbers, the hash's key, generations and states stay, as far as the configuration and
+    /// the facts allow.
+    pub fn inheriting(
+        config: Config,
+        inheritance: &Inheritance,
+        generation: u32,
+        facts: Update,
+        now: Instant,
+    ) -> Self {
+        let Inheritance { contents, names, .. } = inheritance;
+        let hash_key = contents.settings.map(|settings| settings.hash_key).unwrap_or_default();
+        let mut controller = Self::blank(config.clone(), hash_key, generation);
+        controller.ids.restore(&names.uplinks);
+        controller.slots.restore(&names.slots);
         controller.configure(config, now);
+        let known = |uplink: &&mut ControlledUplink| {
+            names.uplinks.get(&uplink.config.name) == Some(&u16::from(uplink.id))
+        };
+        for uplink in controller.uplinks.iter_mut().filter(known) {
+            uplink.inherit(contents);
+        }
+        controller.update(facts, now);
+        for uplink in controller.uplinks.iter_mut().filter(known) {
+            uplink.monitor.inherit(contents.alive >> uplink.id & 1 == 1, now);
+        }
+        controller.observe(now, |_| ());
         controller
+    }
+
+    /// The numbers that the data plane has for uplinks and interfaces.
+    pub fn names(&self) -> Names {
+        Names { uplinks: self.ids.numbers().clone(), slots: self.slots.numbers().clone() }
     }
 
     /// Goes over to another configuration. What it has in common with the old one stays as it is.

@@ -14,10 +14,14 @@ use super::forwarding;
 use super::installer::{InstallError, Installer};
 use super::probers::{Probers, UplinkProbe};
 use super::startup::{self, Unfit};
+use super::supervisor::Supervisor;
 use crate::api::status::{self, Status};
 use crate::bfd;
-use crate::config::{self, Config};
-use crate::dataplane::{AttachError, Dataplane as _, Kernel, LoadError, Sweeper, Wanted};
+use crate::config::{self, Config, TableSizes};
+use crate::dataplane::{
+    AttachError, Dataplane as _, Inheritance, Kernel, LoadError, Pins, PinsError, Sweeper,
+    SweptMaps, Wanted,
+};
 use crate::netlink::{self, Resolver, Update, Watcher};
 use crate::ports;
 use crate::uplink::Verdict;
@@ -33,8 +37,10 @@ const SAMPLE: Duration = Duration::from_millis(100);
 pub enum Command {
     /// Read the configuration file again. A bad one changes nothing.
     Reload,
-    /// Detach and end.
+    /// End. The data plane stays, where it is kept.
     Stop,
+    /// End, and remove the data plane.
+    Down,
     /// Say how things are.
     Status(oneshot::Sender<Status>),
 }
@@ -54,6 +60,9 @@ pub enum StartError {
     /// The ports of the gateway's own sockets are not known.
     #[error(transparent)]
     Ports(#[from] ports::Error),
+    /// The directory that keeps the data plane is another daemon's.
+    #[error(transparent)]
+    Pins(#[from] PinsError),
     /// The data plane cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -65,7 +74,8 @@ pub enum StartError {
     Thread(#[source] std::io::Error),
 }
 
-/// A running gateway. Whatever way it ends, the program is detached.
+/// A running gateway. When it ends, packets go on without it, if the data plane is kept, until
+/// [`Command::Down`].
 pub struct Daemon {
     controller: Controller,
     installer: Installer,
@@ -85,6 +95,7 @@ pub struct Daemon {
     config_file: PathBuf,
     started: Instant,
     last_reload_error: Option<String>,
+    supervisor: Supervisor,
     /// What was complained of, so that it is not said every second.
     complaints: BTreeSet<String>,
 }
@@ -103,15 +114,27 @@ impl Daemon {
         commands: mpsc::Receiver<Command>,
     ) -> Result<Self, StartError> {
         let now = Instant::now();
+        let pins = open_pins(&config)?;
         let mut watcher = Watcher::new(followed(&config))?;
         let resolver = Resolver::new()?;
         let mut controller = Controller::new(config, random_key(), first_generation(), now);
         // The first update has all that the kernel knows.
-        controller.update(watcher.next().await?, Instant::now());
+        let facts = watcher.next().await?;
+        controller.update(facts.clone(), Instant::now());
         startup::check(&controller)?;
         let mut ports = ports::Watch::start()?;
+        let (mut dataplane, maps, inheritance) = load(&controller.config().tables, pins)?;
+        let installer = match inheritance {
+            Some(inheritance) => {
+                let config = controller.config().clone();
+                let (generation, now) = (first_generation(), Instant::now());
+                controller = Controller::inheriting(config, &inheritance, generation, facts, now);
+                log::info!("the data plane of a daemon before is gone on with");
+                Installer::inheriting(inheritance.installed)
+            }
+            None => Installer::default(),
+        };
         controller.set_socket_ports(ports.latest());
-        let (mut dataplane, maps) = Kernel::load(&controller.config().tables)?;
         dataplane.set_offloads(controller.config().host.offloads);
         let wanted = dataplane.take_wanted()?;
         let sweeper =
@@ -121,7 +144,7 @@ impl Daemon {
         let bfd = bfd::Service::start(dataplane.liveness(), sender).map_err(StartError::Thread)?;
         let mut daemon = Self {
             controller,
-            installer: Installer::default(),
+            installer,
             dataplane,
             sweeper,
             watcher,
@@ -137,10 +160,14 @@ impl Daemon {
             config_file,
             started: now,
             last_reload_error: None,
+            supervisor: Supervisor::new(),
             complaints: BTreeSet::new(),
         };
         if let Some(error) = daemon.install().into_iter().next() {
             return Err(error.into());
+        }
+        if let Err(error) = daemon.dataplane.keep() {
+            log::error!("{error}; the data plane ends with the daemon");
         }
         daemon.complain(&[]);
         for uplink in daemon.controller.uplinks() {
@@ -148,6 +175,7 @@ impl Daemon {
             log_state(&uplink.config().name, uplink.verdict(), is_last_resort);
         }
         daemon.follow_up();
+        daemon.tell_ready();
         Ok(daemon)
     }
 
@@ -182,6 +210,7 @@ impl Daemon {
                     let changes = self.controller.tick(Instant::now());
                     self.apply(&changes);
                 }
+                () = self.supervisor.alive() => {}
                 ports = self.ports.next() => {
                     self.controller.set_socket_ports(ports);
                     self.apply(&[]);
@@ -194,7 +223,16 @@ impl Daemon {
                     Some(Command::Reload) => self.reload(),
                     // Who asked may have gone.
                     Some(Command::Status(reply)) => drop(reply.send(self.status())),
-                    Some(Command::Stop) | None => return Ok(()),
+                    Some(Command::Stop) | None => {
+                        self.end();
+                        return Ok(());
+                    }
+                    Some(Command::Down) => {
+                        self.supervisor.stopping();
+                        self.dataplane.forsake();
+                        log::info!("detached");
+                        return Ok(());
+                    }
                 },
                 _ = samples.tick(), if self.controller.listens() => self.sample(),
                 _ = ticks.tick() => {
@@ -204,6 +242,19 @@ impl Daemon {
                     self.apply(&[]);
                 }
             }
+        }
+    }
+
+    /// Leaves the data plane to itself, where it is kept.
+    fn end(self) {
+        self.supervisor.stopping();
+        if self.dataplane.is_kept() {
+            log::info!(
+                "packets go on without the daemon; `pointsman run` goes on with their flows, and `pointsman \
+                 down` ends that"
+            );
+        } else {
+            log::info!("detached");
         }
     }
 
@@ -229,12 +280,20 @@ impl Daemon {
         for Change { uplink, verdict, is_last_resort } in changes {
             log_state(uplink, verdict, *is_last_resort);
         }
+        if !changes.is_empty() {
+            let (up, all) = self.uplinks_up();
+            self.supervisor.status(up, all);
+        }
         let errors = self.install();
         self.complain(&errors);
         self.follow_up();
     }
 
     fn install(&mut self) -> Vec<InstallError> {
+        // Before a number is used that another daemon is to know.
+        if let Err(error) = self.dataplane.remember(self.controller.names()) {
+            return vec![error.into()];
+        }
         let (policy, alive) = (self.controller.policy(), self.controller.alive());
         let errors = self.installer.install(&mut self.dataplane, &policy, alive);
         let joined = self.installer.take_joined();
@@ -284,6 +343,7 @@ impl Daemon {
 
     fn reload(&mut self) {
         let file = self.config_file.display().to_string();
+        self.supervisor.reloading();
         match config::load(&self.config_file) {
             Ok((config, warnings)) => {
                 for warning in warnings {
@@ -298,6 +358,19 @@ impl Daemon {
                 self.last_reload_error = Some(error.to_string());
             }
         }
+        self.tell_ready();
+    }
+
+    /// Tells the service manager that the gateway works.
+    fn tell_ready(&self) {
+        let (up, all) = self.uplinks_up();
+        self.supervisor.ready(up, all);
+    }
+
+    /// How many uplinks are up, and how many there are.
+    fn uplinks_up(&self) -> (usize, usize) {
+        let uplinks = self.controller.uplinks();
+        (uplinks.iter().filter(|uplink| uplink.is_up()).count(), uplinks.len())
     }
 
     fn configure(&mut self, mut config: Config) {
@@ -329,6 +402,36 @@ impl Daemon {
             last_reload_error: self.last_reload_error.as_deref(),
         }
         .status(Instant::now())
+    }
+}
+
+/// Locks the directory that keeps the data plane, if one is to. Where it cannot be had, nothing is kept.
+fn open_pins(config: &Config) -> Result<Option<Pins>, PinsError> {
+    let Some(path) = &config.state.pins else { return Ok(None) };
+    let opened = Pins::open(path).and_then(|pins| pins.memo().map(|_| pins));
+    match opened {
+        Ok(pins) => Ok(Some(pins)),
+        Err(error @ PinsError::Refused { .. }) => {
+            log::error!("{error}; the data plane ends with the daemon");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Loads the data plane, and where it cannot be kept, one that ends with the daemon.
+fn load(
+    sizes: &TableSizes,
+    pins: Option<Pins>,
+) -> Result<(Kernel, SweptMaps, Option<Inheritance>), LoadError> {
+    let is_kept = pins.is_some();
+    let loaded = Kernel::load(sizes, pins);
+    match loaded {
+        Err(error @ (LoadError::Pins(_) | LoadError::Object(_))) if is_kept => {
+            log::error!("{error}; the data plane ends with the daemon");
+            Kernel::load(sizes, None)
+        }
+        loaded => loaded,
     }
 }
 

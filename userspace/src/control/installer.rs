@@ -9,7 +9,7 @@ use pointsman_ebpf::abi::{
 
 use super::buckets::Ranking;
 use super::policy::{Interface, Policy};
-use crate::dataplane::{AttachError, Dataplane, Frames, TableError};
+use crate::dataplane::{AttachError, Contents, Dataplane, Frames, TableError};
 
 /// Something of a policy that could not be installed. The next installation tries again.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,34 @@ pub struct Installer {
 }
 
 impl Installer {
+    /// Goes on with a data plane that another has filled. The buckets are written anew, for which rankings they
+    /// were made of cannot be told: that changes none that is as it is to be.
+    pub fn inheriting(contents: Contents) -> Self {
+        let Contents { alive, settings, egress, vlans, ports, uplinks, groups, pool, .. } =
+            contents;
+        let Contents { forwards, own_ports, local, uplinks6, nat64, addresses6, .. } = contents;
+        let Contents { site_prefixes, lan_networks, .. } = contents;
+        Self {
+            alive,
+            settings,
+            egress,
+            vlans,
+            ports,
+            uplinks,
+            groups,
+            pool,
+            forwards,
+            own_ports,
+            local,
+            uplinks6,
+            nat64,
+            addresses6,
+            site_prefixes,
+            lan_networks,
+            ..Self::default()
+        }
+    }
+
     /// Takes out of the switch whoever is not in `alive`: what is to happen before anything else.
     pub fn lower(&mut self, dataplane: &mut impl Dataplane, alive: u64) {
         self.throw(dataplane, self.alive & alive);

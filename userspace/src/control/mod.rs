@@ -28,6 +28,7 @@ mod probers;
 mod register;
 mod routed;
 mod startup;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 mod traffic;

@@ -14,6 +14,22 @@ impl Register {
         Self { numbers: BTreeMap::new(), next: 0, size }
     }
 
+    /// Gives names the numbers that they had, as far as those are below the size and each is had once.
+    pub(super) fn restore(&mut self, numbers: &BTreeMap<String, u16>) {
+        for (name, number) in numbers {
+            let is_free = !self.numbers.values().any(|taken| taken == number);
+            if *number < self.size && is_free {
+                self.numbers.insert(name.clone(), *number);
+                self.next = self.next.max((number + 1) % self.size);
+            }
+        }
+    }
+
+    /// All names with their numbers.
+    pub(super) fn numbers(&self) -> &BTreeMap<String, u16> {
+        &self.numbers
+    }
+
     /// Forgets all names but these, and numbers the new ones. A number that has become free is the
     /// last to be given again, for flow entries that have it may still be there. Where all numbers
     /// are taken, a name stays without one.
@@ -41,6 +57,17 @@ impl Register {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_restored_and_not_given_to_others() {
+        let mut register = Register::new(4);
+        let known = [("b", 2), ("c", 1), ("d", 2), ("e", 4)];
+        register.restore(&known.map(|(name, number)| (name.to_owned(), number)).into());
+        register.assign(["a", "b", "c"].into_iter());
+        assert_eq!(["a", "b", "c"].map(|n| register.get(n)), [3, 2, 1].map(Some));
+        register.assign(["a", "b", "c", "d"].into_iter());
+        assert_eq!(register.get("d"), Some(0));
+    }
 
     #[test]
     fn numbers_stay_and_free_ones_come_last() {

@@ -1,10 +1,11 @@
 //! The side of an uplink by which it routes prefixes of IPv4 as they are.
 
 use ipnet::Ipv4Net;
-use pointsman_ebpf::abi::{self, MacPair, Port};
+use pointsman_ebpf::abi::{self, Ipv4Prefix, MacPair, Port, PortRole, ROUTED_SIDE};
 
 use super::forward::to_prefix;
 use crate::config;
+use crate::dataplane::Contents;
 
 /// What the data plane is to know of it: the last that was complete.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,20 @@ struct Record {
 }
 
 impl RoutedSide {
+    /// What another has left in the data plane for the uplink of this identifier.
+    pub(super) fn inherit(id: u8, contents: &Contents) -> Self {
+        let record = || {
+            let uplink = *contents.uplinks.get(&(ROUTED_SIDE + id))?;
+            let mut ports = contents.ports.values();
+            let port = ports.find(|port| {
+                port.role == PortRole::Uplink as u8 && port.uplink == id && port.routed_count > 0
+            })?;
+            let prefixes = port.routed.iter().take(usize::from(port.routed_count));
+            Some(Record { uplink, prefixes: prefixes.filter_map(of_prefix).collect() })
+        };
+        Self(record())
+    }
+
     /// Takes in how the uplink is reached. Its flows are looked at anew where it routes something else
     /// than before.
     pub(super) fn refresh(
@@ -52,4 +67,9 @@ pub(super) fn set_routed(port: &mut Port, config: &config::Routed) {
     }
     // The configuration has no more than there is room for.
     port.routed_count = config.prefixes.len() as u8;
+}
+
+/// The prefix that the data plane has. Nothing where it is none.
+fn of_prefix(prefix: &Ipv4Prefix) -> Option<Ipv4Net> {
+    Ipv4Net::with_netmask(prefix.network.into(), prefix.mask.into()).ok()
 }

@@ -2,6 +2,7 @@
 
 mod attach;
 mod bfd;
+mod inheritance;
 mod ipv6;
 mod lan;
 mod last_resort;

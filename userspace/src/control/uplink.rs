@@ -12,6 +12,7 @@ use super::traffic::Traffic;
 use super::uplink6::{Ipv6Side, Surroundings};
 use crate::bfd::Mode;
 use crate::config::{self, Gateway};
+use crate::dataplane::Contents;
 use crate::netlink::{Resolution, Snapshot};
 use crate::probe::{Path, Probe, ProbeId, Side};
 use crate::uplink::{
@@ -85,6 +86,24 @@ impl ControlledUplink {
             session,
             traffic: Traffic::default(),
             router: Router::default(),
+        }
+    }
+
+    /// Goes on with what another has left in the data plane for this uplink.
+    pub(super) fn inherit(&mut self, contents: &Contents) {
+        let first = u32::from(self.id) * abi::POOL_ADDRESSES as u32;
+        if let Some(uplink) = contents.uplinks.get(&self.id).filter(|_| self.config.nat44) {
+            let pool = (first..first + u32::from(uplink.pool))
+                .map(|index| contents.pool.get(&index).copied().unwrap_or_default());
+            self.record = Some(Record { uplink: *uplink, pool: pool.collect() });
+            // Of several that the interface has, it stays.
+            self.address = Some(uplink.address.octets().into());
+        }
+        if self.config.routed.is_some() {
+            self.routed = RoutedSide::inherit(self.id, contents);
+        }
+        if self.config.ipv6.is_some() {
+            self.ipv6.inherit(contents.uplinks6.get(&self.id).copied());
         }
     }
 

@@ -40,6 +40,13 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Ipv6Side {
+    /// Goes on with what another has left in the data plane.
+    pub(super) fn inherit(&mut self, record: Option<Uplink6>) {
+        self.record = record;
+        let address = record.map(|record| record.address).filter(|it| *it != Ipv6::default());
+        self.address = address.map(|address| address.octets().into());
+    }
+
     /// Takes in what the kernel knows of the uplink's interface. `gateway_mac` is the next hop's where the
     /// configuration says it.
     pub(super) fn refresh(

@@ -113,12 +113,6 @@ fn attach_generic(
     })
 }
 
-/// Puts a program in the place of another. Where that fails, the interface has none.
-pub(super) fn replace(program: &mut Xdp, link: XdpLink) -> Result<XdpLink, ProgramError> {
-    let id = program.attach_to_link(link)?;
-    program.take_link(id)
-}
-
 fn link(program: &mut Xdp, ifindex: u32, mode: XdpMode) -> Result<XdpLink, ProgramError> {
     let id = program.attach_to_if_index(ifindex, mode)?;
     program.take_link(id)

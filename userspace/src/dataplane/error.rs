@@ -40,6 +40,14 @@ pub enum LoadError {
     /// A table could not be mapped into memory.
     #[error("cannot map the table {0} into memory: {1}")]
     Memory(&'static str, #[source] std::io::Error),
+    /// The directory that keeps the data plane does not.
+    #[error(
+        "cannot keep the data plane: {0}; see [state] pins, or set it to false to keep nothing"
+    )]
+    Pins(#[source] std::io::Error),
+    /// What is kept could not be read.
+    #[error(transparent)]
+    Contents(#[from] TableError),
     /// What the data plane shares could not be mapped into memory.
     #[error("cannot map what the data plane shares into memory: {0}")]
     Shared(#[source] std::io::Error),

@@ -1,28 +1,32 @@
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::Arc;
 
+use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray};
-use aya::util::KernelVersion;
-use aya::{Ebpf, EbpfLoader};
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, COUNTERS, Counter, CounterId, Direction, Forward, Group, Ipv4, Ipv6,
-    LanNetwork, LocalAddress, LocalFilter, MAX_UPLINKS, Nat64, PORT_SLOTS, Port, Settings,
-    SitePrefix, UPLINK_SIDES, Uplink, Uplink6, Vlan,
+    ABI_VERSION, AddressOwner, Bucket, COUNTERS, Counter, CounterId, Direction, Forward, Group,
+    Ipv4, Ipv6, LanNetwork, LocalAddress, LocalFilter, MAX_UPLINKS, Nat64, PORT_SLOTS, Port,
+    Settings, SitePrefix, UPLINK_SIDES, Uplink, Uplink6, Vlan,
 };
 use pointsman_ebpf::wire::Tags;
 
 use super::Dataplane;
 use super::attach::{AttachError, Mode};
+use super::carry_over::{CarryOver, carry_counters};
+use super::contents::Contents;
 use super::error::{LoadError, TableError, errno};
 use super::handshakes::Handshakes;
 use super::links::{Frames, Links};
 use super::liveness::Liveness;
+use super::load::{NAT64, PORTS, UPLINKS, UPLINKS6, VLANS, load_object, take};
+use super::memo::{self, Memo, MemoMap, Names};
+use super::pins::{Pins, Tables, namespace};
 use super::section::Section;
 use super::stages::load_stages;
 use super::swept::SweptMaps;
-
 use super::tables::Layout;
 use super::wanted::Wanted;
 use crate::config::{Offloads, TableSizes};
@@ -32,20 +36,18 @@ use crate::uplink::Carried;
 /// The XDP object, as the build script has made it, for aya's loader.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pointsman-xdp"));
 
-/// The sections of the object's data with the [`Port`]s and the [`Uplink`]s.
-const PORTS: &str = ".data.ports";
-const VLANS: &str = ".data.vlans";
-const UPLINKS: &str = ".data.uplinks";
-const UPLINKS6: &str = ".data.uplinks6";
-const NAT64: &str = ".data.nat64";
-
-/// The oldest kernel with all that the object needs: frames of several pages (5.18), global functions
-/// that take pointers (5.12), the coarse clock (5.11), and links of XDP programs (5.9).
-const KERNEL: (u8, u8, u16) = (5, 18, 0);
-
-/// The data plane in the kernel. All of it ends with this value: programs detach and maps go.
+/// The data plane in the kernel. All of it ends with this value, programs detach and maps go, unless it is
+/// kept: see [`Self::keep`].
 pub struct Kernel {
     object: Ebpf,
+    pins: Option<Arc<Pins>>,
+    is_kept: bool,
+    /// Where the tables are kept.
+    tables: Tables,
+    /// From the tables that these take the place of.
+    carry_over: Option<CarryOver>,
+    memo: Memo,
+    memo_map: MemoMap,
     links: Links,
     /// After `links`: a NIC is put back as it was when the program has left it.
     offloads: Keeper<Ethtool>,
@@ -75,24 +77,43 @@ pub struct Kernel {
     _stages: ProgramArray<MapData>,
 }
 
+/// What a daemon before has left.
+#[derive(Clone, Debug, Default)]
+pub struct Inheritance {
+    /// What the tables of policy held.
+    pub contents: Contents,
+    /// What they hold now: less, where other tables take their place.
+    pub installed: Contents,
+    /// Whose the numbers in them are.
+    pub names: Names,
+}
+
 impl Kernel {
     /// Loads the programs with tables of these sizes, and attaches nothing yet. The maps that are
     /// swept are handed out apart.
     ///
+    /// With pins, the tables that are kept there are gone on with, if they are such as these programs know; what
+    /// was in them is handed out too. Where they are of other sizes, they are replaced, and their flows carried
+    /// over: see [`Self::keep`].
+    ///
     /// # Errors
     /// Where the kernel is too old or refuses, or the process may not.
-    pub fn load(sizes: &TableSizes) -> Result<(Self, SweptMaps), LoadError> {
-        // Where the version is not to be had, the kernel says itself what it cannot do.
-        if let Ok(version) = KernelVersion::current() {
-            check_version(version)?;
+    pub fn load(
+        sizes: &TableSizes,
+        pins: Option<Pins>,
+    ) -> Result<(Self, SweptMaps, Option<Inheritance>), LoadError> {
+        let memo = pins.as_ref().and_then(|pins| pins.memo().ok().flatten());
+        let known = memo.clone().filter(Memo::is_of_this_abi);
+        let layout = match &known {
+            Some(memo) => Layout::with_keys(sizes, memo.hash_key, memo.digest_key),
+            None => Layout::new(sizes),
+        };
+        let goes_on = known.as_ref().is_some_and(|memo| memo.tables == *sizes);
+        let tables = if memo.is_some() && !goes_on { Tables::Next } else { Tables::Current };
+        if let Some(pins) = pins.as_ref().filter(|_| !goes_on) {
+            pins.make_place(tables).map_err(LoadError::Pins)?;
         }
-        let layout = Layout::new(sizes);
-        let mut loader = EbpfLoader::new();
-        layout.apply(&mut loader);
-        let mut object = loader.load(OBJECT).map_err(|error| match errno(&error) {
-            Some(libc::EPERM) => LoadError::Permission,
-            _ => LoadError::Object(Box::new(error)),
-        })?;
+        let mut object = load_object(&layout, pins.as_ref().map(|pins| (pins, tables)))?;
         // Before anything is attached, so that no packet ends between two stages.
         let stages = load_stages(&mut object)?;
         let mut array = |name| match object.take_map(name) {
@@ -103,8 +124,26 @@ impl Kernel {
         let liveness = Liveness::new(&switch, &monitors).map_err(LoadError::Shared)?;
         let handshakes = Handshakes::new(&array("HANDSHAKES")?).map_err(LoadError::Shared)?;
         let swept = SweptMaps::take(&mut object, layout.hash_key, layout.digest_key)?;
-        let kernel = Self {
-            links: Links::default(),
+        let pins = pins.map(Arc::new);
+        let names = known.as_ref().map(|memo| memo.names.clone()).unwrap_or_default();
+        let offloads = memo.as_ref().map(|memo| memo.offloads.clone()).unwrap_or_default();
+        let word = Memo {
+            abi: ABI_VERSION,
+            namespace: namespace().unwrap_or_default(),
+            tables: *sizes,
+            hash_key: layout.hash_key,
+            digest_key: layout.digest_key,
+            names,
+            offloads,
+        };
+        let mut kernel = Self {
+            links: Links::new(pins.clone()),
+            pins,
+            is_kept: memo.is_some(),
+            tables,
+            carry_over: None,
+            memo: word,
+            memo_map: take(&mut object, memo::MAP)?,
             offloads: Keeper::new(Ethtool),
             liveness: Arc::new(liveness),
             handshakes,
@@ -130,7 +169,89 @@ impl Kernel {
             _stages: stages,
             object,
         };
-        Ok((kernel, swept))
+        kernel.offloads.inherit(kernel.memo.offloads.clone());
+        let inheritance = match known {
+            Some(known) if goes_on => Some(kernel.go_on(known)?),
+            Some(known) => Some(kernel.replace(&known)?),
+            None => None,
+        };
+        if let Some(other) = memo.filter(|memo| !memo.is_of_this_abi()) {
+            log::warn!(
+                "the data plane of a daemon before is of another version (ABI {}, and this is {ABI_VERSION}), \
+                 so its flows and counters are not gone on with",
+                other.abi
+            );
+        }
+        kernel.liveness.forget_sessions();
+        Ok((kernel, swept, inheritance))
+    }
+
+    /// Goes on with the tables that are there.
+    fn go_on(&mut self, known: Memo) -> Result<Inheritance, LoadError> {
+        let contents = self.pins.as_deref().map(Contents::kept).transpose()?.unwrap_or_default();
+        self.local_addresses = contents.local.keys().copied().collect();
+        Ok(Inheritance { installed: contents.clone(), contents, names: known.names })
+    }
+
+    /// Goes on with what is in the tables that these take the place of.
+    fn replace(&mut self, known: &Memo) -> Result<Inheritance, LoadError> {
+        let Some(pins) = self.pins.as_deref() else { return Ok(Inheritance::default()) };
+        let contents = Contents::kept(pins)?;
+        let mut carry_over = CarryOver::new(pins, known)?;
+        carry_over.run()?;
+        carry_counters(pins, &mut self.counters)?;
+        self.carry_over = Some(carry_over);
+        // No packet is looked up in these tables yet.
+        self.liveness.switch().set_alive(contents.alive);
+        let installed = Contents { alive: contents.alive, ..Contents::default() };
+        Ok(Inheritance { installed, contents, names: known.names.clone() })
+    }
+
+    /// Leaves word of whose the numbers are that tables will hold.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn remember(&mut self, names: Names) -> Result<(), TableError> {
+        let memo = Memo { names, offloads: self.offloads.switched_off(), ..self.memo.clone() };
+        if memo != self.memo || !self.is_kept {
+            self.memo_map.write(&memo)?;
+            self.memo = memo;
+        }
+        Ok(())
+    }
+
+    /// Keeps the data plane when this value ends: programs stay attached and tables stay, unless it is to be
+    /// [forsaken](Self::forsake). Without pins, nothing is kept.
+    ///
+    /// Whatever a daemon before has left attached and this one has not taken over is detached.
+    ///
+    /// # Errors
+    /// Where the programs cannot be kept. It is not kept then.
+    pub fn keep(&mut self) -> Result<(), LoadError> {
+        self.links.detach_inherited();
+        let Some(pins) = &self.pins else { return Ok(()) };
+        // What was opened while interfaces went over, one after the other.
+        if let Some(mut carry_over) = self.carry_over.take() {
+            carry_over.run()?;
+        }
+        if self.tables == Tables::Next {
+            pins.promote().map_err(LoadError::Pins)?;
+            self.tables = Tables::Current;
+        }
+        let [path, next] = pins.stages_paths();
+        fs::rename(next, path).map_err(LoadError::Pins)?;
+        self.is_kept = true;
+        Ok(())
+    }
+
+    /// Whether the data plane stays when this value ends.
+    pub fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    /// Ends the data plane with this value, also where it is kept.
+    pub fn forsake(&mut self) {
+        self.is_kept = false;
     }
 
     /// Who is alive, in memory that the data plane shares.
@@ -171,22 +292,15 @@ impl Kernel {
     }
 }
 
-/// Refuses a kernel that lacks what the object needs.
-fn check_version(found: KernelVersion) -> Result<(), LoadError> {
-    let (major, minor, patch) = KERNEL;
-    if found >= KernelVersion::new(major, minor, patch) {
-        return Ok(());
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        let Some(pins) = &self.pins else { return };
+        if self.is_kept {
+            self.offloads.abandon();
+        } else if let Err(error) = pins.remove() {
+            log::error!("the data plane is not removed: {error}; `pointsman down` does that");
+        }
     }
-    // The code is that of the kernel's `KERNEL_VERSION` macro.
-    let code = found.code();
-    Err(LoadError::KernelTooOld {
-        found: format!("{}.{}", code >> 16, code >> 8 & 0xff),
-        needed: format!("{major}.{minor}"),
-    })
-}
-
-fn take<T: TryFrom<Map>>(object: &mut Ebpf, name: &'static str) -> Result<T, LoadError> {
-    object.take_map(name).and_then(|map| T::try_from(map).ok()).ok_or(LoadError::Map(name))
 }
 
 impl Dataplane for Kernel {
@@ -349,18 +463,5 @@ fn unless_absent(error: MapError) -> Result<(), MapError> {
     match errno(&error) {
         Some(libc::ENOENT) => Ok(()),
         _ => Err(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_old_kernel_is_named_with_the_one_that_is_needed() {
-        let error = check_version(KernelVersion::new(5, 17, 22)).unwrap_err();
-        assert_eq!(error.to_string(), "the kernel is Linux 5.17; Pointsman needs 5.18 or later");
-        check_version(KernelVersion::new(5, 18, 0)).unwrap();
-        check_version(KernelVersion::new(6, 1, 0)).unwrap();
     }
 }

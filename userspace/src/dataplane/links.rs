@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aya::Ebpf;
 use aya::programs::Xdp;
-use aya::programs::xdp::XdpLink;
 use pointsman_ebpf::path::Stage;
 
 use super::attach::{self, AttachError, Mode};
 use super::error::innermost;
+use super::link::Link;
+use super::pins::Pins;
 use super::stages;
 
 /// Which frames of an interface are the gateway's: with which program they begin. Other frames are seen to
@@ -32,10 +34,13 @@ impl Frames {
     }
 }
 
-/// The interfaces that the programs are attached to. They detach with this value.
-#[derive(Default)]
+/// The interfaces that the programs are attached to. They detach with this value, unless they are kept.
 pub(super) struct Links {
     attached: BTreeMap<u32, Attached>,
+    /// What a daemon before has kept, and this one has not taken over yet.
+    inherited: BTreeMap<u32, (Mode, Link)>,
+    /// Where they are kept.
+    pins: Option<Arc<Pins>>,
     /// Whether an interface has had to be attached generically, so that all are, until the daemon
     /// ends. A program that runs natively cannot send a packet to an interface whose driver has no
     /// XDP: the kernel drops it after the program has returned.
@@ -47,10 +52,23 @@ struct Attached {
     frames: Frames,
     mode: Mode,
     /// None where it was detached to go over to another mode, and that failed.
-    link: Option<XdpLink>,
+    link: Option<Link>,
 }
 
 impl Links {
+    /// Those that are kept there already, if they are to be kept; or none.
+    pub(super) fn new(pins: Option<Arc<Pins>>) -> Self {
+        let kept = pins.iter().flat_map(|pins| pins.attachments());
+        let inherited: BTreeMap<_, _> = kept
+            .filter_map(|kept| {
+                let link = Link::kept(kept.link, kept.path).ok()?;
+                Some((kept.ifindex, (kept.mode, link)))
+            })
+            .collect();
+        let generic = inherited.values().any(|(mode, _)| *mode == Mode::Generic);
+        Self { attached: BTreeMap::new(), inherited, pins, generic }
+    }
+
     /// Attaches a program of the object, all of which are loaded, as
     /// [`Dataplane::attach`](super::Dataplane::attach) says. One takes the place of the other between two
     /// packets. Where the interface has to be attached generically, the others are attached anew.
@@ -64,29 +82,36 @@ impl Links {
         ifindex: u32,
         frames: Frames,
     ) -> Result<Mode, AttachError> {
-        let before = self.attached.remove(&ifindex);
+        let inherited = self.inherited.remove(&ifindex);
+        let before = { self.attached.remove(&ifindex) }
+            .and_then(|attached| Some((attached.mode, attached.link?)))
+            .or(inherited);
         let program = first(object, interface, frames)?;
-        if let Some(Attached { mode, link: Some(link), .. }) = before
-            && self.generic == (mode == Mode::Generic)
-        {
-            match attach::replace(program, link) {
-                Ok(link) => {
-                    self.insert(interface, ifindex, frames, (link, mode));
-                    return Ok(mode);
+        if let Some((mode, link)) = before {
+            if self.generic == (mode == Mode::Generic) {
+                match link.replace(program) {
+                    Ok(link) => {
+                        self.insert(interface, ifindex, frames, (link, mode));
+                        return Ok(mode);
+                    }
+                    // The old link has gone with it, and the interface is like any other.
+                    Err(error) => log::warn!(
+                        "{interface}: one program does not take the place of the other ({}), so it is \
+                         attached anew",
+                        innermost(&error)
+                    ),
                 }
-                // The old link has gone with it, and the interface is like any other.
-                Err(error) => log::warn!(
-                    "{interface}: one program does not take the place of the other ({}), so it is \
-                     attached anew",
-                    innermost(&error)
-                ),
+            } else {
+                link.detach();
             }
         }
-        let (link, mode) = attach::attach(program, interface, ifindex, self.generic)?;
+        let (link, mode) = attach(self.pins.as_deref(), program, interface, ifindex, self.generic)?;
         if mode == Mode::Generic {
             self.generic = true;
             for (ifindex, attached) in &mut self.attached {
-                if let Err(error) = attached.go_generic(object, *ifindex, interface) {
+                let changed =
+                    attached.go_generic(object, self.pins.as_deref(), *ifindex, interface);
+                if let Err(error) = changed {
                     log::error!("{error}");
                 }
             }
@@ -105,7 +130,7 @@ impl Links {
         interface: &str,
         ifindex: u32,
         frames: Frames,
-        (link, mode): (XdpLink, Mode),
+        (link, mode): (Link, Mode),
     ) {
         let attached = Attached { name: interface.to_owned(), frames, mode, link: Some(link) };
         self.attached.insert(ifindex, attached);
@@ -113,7 +138,15 @@ impl Links {
 
     /// Detaches from an interface, if one is.
     pub(super) fn detach(&mut self, ifindex: u32) {
-        self.attached.remove(&ifindex);
+        let attached = self.attached.remove(&ifindex).and_then(|attached| attached.link);
+        let inherited = self.inherited.remove(&ifindex).map(|(_, link)| link);
+        attached.into_iter().chain(inherited).for_each(Link::detach);
+    }
+
+    /// Detaches from the interfaces that a daemon before had and this one has not.
+    pub(super) fn detach_inherited(&mut self) {
+        let inherited = std::mem::take(&mut self.inherited);
+        inherited.into_values().for_each(|(_, link)| link.detach());
     }
 }
 
@@ -123,6 +156,7 @@ impl Attached {
     fn go_generic(
         &mut self,
         object: &mut Ebpf,
+        pins: Option<&Pins>,
         ifindex: u32,
         cause: &str,
     ) -> Result<(), AttachError> {
@@ -130,13 +164,42 @@ impl Attached {
             return Ok(());
         }
         // An interface does not have programs of both modes at a time.
-        self.link = None;
+        if let Some(link) = self.link.take() {
+            link.detach();
+        }
         let program = first(object, &self.name, self.frames)?;
-        let (link, mode) = attach::attach(program, &self.name, ifindex, true)?;
+        let (link, mode) = attach(pins, program, &self.name, ifindex, true)?;
         log::warn!("{}: attached anew ({mode}), because {cause} is", self.name);
         self.mode = mode;
         self.link = Some(link);
         Ok(())
+    }
+}
+
+/// Attaches a program, and keeps that where it is to be kept and can be.
+fn attach(
+    pins: Option<&Pins>,
+    program: &mut Xdp,
+    interface: &str,
+    ifindex: u32,
+    generic: bool,
+) -> Result<(Link, Mode), AttachError> {
+    let (link, mode) = attach::attach(program, interface, ifindex, generic)?;
+    let Some(pins) = pins else {
+        return Ok((Link::passing(link), mode));
+    };
+    match Link::keep(link, pins.link_path(ifindex, mode)) {
+        Ok(link) => Ok((link, mode)),
+        // It has gone.
+        Err(error) => {
+            log::error!(
+                "{interface}: the program is attached only as long as the daemon runs, for it cannot be \
+                 kept: {}",
+                innermost(&error)
+            );
+            let (link, mode) = attach::attach(program, interface, ifindex, generic)?;
+            Ok((Link::passing(link), mode))
+        }
     }
 }
 

@@ -14,22 +14,28 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// Maps both, and takes away the deadlines that the new maps have, which are zeros. The mappings keep the
-    /// maps alive.
+    /// Maps both. The mappings keep the maps alive.
     ///
     /// # Errors
     /// Where the kernel does not map them.
     pub(super) fn new(switch: &MapData, monitors: &MapData) -> io::Result<Self> {
         let map =
             |map: &MapData, len| MmapOptions::new().len(len).map_raw(map.fd().as_fd().as_raw_fd());
-        let liveness = Self {
+        Ok(Self {
             switch: map(switch, size_of::<Switch>())?,
             monitors: map(monitors, size_of::<[Monitor; MAX_UPLINKS]>())?,
-        };
-        for deadline in (0..).map_while(|uplink| liveness.switch().deadline(uplink)) {
-            deadline.store(NO_DEADLINE);
+        })
+    }
+
+    /// Takes away all deadlines, which in new maps are zeros, and has the data plane listen to no session: those
+    /// of a daemon before have ended with it.
+    pub(super) fn forget_sessions(&self) {
+        for monitor in self.monitors() {
+            monitor.watch.release(0);
         }
-        Ok(liveness)
+        for deadline in (0..).map_while(|uplink| self.switch().deadline(uplink)) {
+            deadline.release(NO_DEADLINE);
+        }
     }
 
     /// Of no program.

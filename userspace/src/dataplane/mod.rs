@@ -6,14 +6,21 @@
 
 mod attach;
 mod batch;
+mod carry_over;
+mod contents;
+mod detach;
 mod error;
 #[cfg(test)]
 mod fake;
 mod handshakes;
 mod kernel;
+mod link;
 mod links;
 mod liveness;
+mod load;
+mod memo;
 mod occupant;
+mod pins;
 mod section;
 mod set_table;
 mod stages;
@@ -31,14 +38,17 @@ use pointsman_ebpf::abi::{
 
 pub use attach::{AttachError, Mode, NATIVE_MTU};
 pub use batch::BatchMap;
+pub use contents::Contents;
 pub use error::{LoadError, TableError};
 #[cfg(test)]
 pub(crate) use fake::Fake;
 pub use handshakes::Handshakes;
-pub use kernel::{Kernel, OBJECT};
+pub use kernel::{Inheritance, Kernel, OBJECT};
 pub use links::Frames;
 pub use liveness::Liveness;
+pub use memo::{Memo, Names};
 pub use occupant::Occupant;
+pub use pins::{Pins, PinsError};
 pub use set_table::SetTable;
 pub use stages::load_stages;
 pub use sweep::{Census, IdleTicks, PinTable, SweptTable, SweptTables, sweep};

@@ -10,6 +10,11 @@ pub(super) struct Section<T: Pod, const N: usize> {
 }
 
 impl<T: Pod + Default, const N: usize> Section<T, N> {
+    /// All elements.
+    pub(super) fn all(&self) -> &[T; N] {
+        &self.elements
+    }
+
     /// The element of this index, if there is one.
     pub(super) fn get(&self, index: u32) -> Option<&T> {
         self.elements.get(index as usize)
@@ -31,8 +36,10 @@ impl<T: Pod + Default, const N: usize> Section<T, N> {
 impl<T: Pod + Default, const N: usize> TryFrom<Map> for Section<T, N> {
     type Error = MapError;
 
-    /// The section of a map that nobody has written.
+    /// The section of a map, as it is: nobody else writes it.
     fn try_from(map: Map) -> Result<Self, MapError> {
-        Ok(Self { map: map.try_into()?, elements: Box::new([T::default(); N]) })
+        let map = Array::try_from(map)?;
+        let elements = Box::new(map.get(&0, 0)?);
+        Ok(Self { map, elements })
     }
 }

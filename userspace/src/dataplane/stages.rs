@@ -6,7 +6,7 @@ use pointsman_ebpf::path::Stage;
 use super::error::{LoadError, errno};
 
 /// The map of the programs that a packet's path goes through.
-const STAGES: &str = "STAGES";
+pub(super) const STAGES: &str = "STAGES";
 
 /// Loads the programs of all stages, and puts each in its place. The kernel empties the map when
 /// the last descriptor of it is closed, so keep what is returned for as long as packets come.

@@ -5,6 +5,7 @@ use pointsman_ebpf::table::{BINDING_WORDS, FLOW_WORDS, HashKey, PIN_WORDS};
 
 use super::batch::BatchMap;
 use super::error::LoadError;
+use super::pins::{Pins, Tables};
 use super::set_table::SetTable;
 use super::sweep::{PinTable, SweptTable, SweptTables};
 
@@ -31,47 +32,64 @@ impl SweptMaps {
         hash_key: HashKey,
         digest_key: DigestKey,
     ) -> Result<Self, LoadError> {
+        Self::find(&mut |name| object.take_map(name), hash_key, digest_key)
+    }
+
+    /// The maps that are kept there, of tables with these keys.
+    ///
+    /// # Errors
+    /// As for [`Self::take`].
+    pub(super) fn kept(
+        pins: &Pins,
+        tables: Tables,
+        hash_key: HashKey,
+        digest_key: DigestKey,
+    ) -> Result<Self, LoadError> {
+        Self::find(&mut |name| pins.map(tables, name).ok(), hash_key, digest_key)
+    }
+
+    fn find(
+        map: &mut dyn FnMut(&str) -> Option<Map>,
+        hash_key: HashKey,
+        digest_key: DigestKey,
+    ) -> Result<Self, LoadError> {
         Ok(Self {
-            established: take_sets(object, "FLOWS", Some("FLOWS_FILTER"), hash_key)?,
-            unreplied: take_sets(object, "UNREPLIED", None, hash_key)?,
-            invited: take_sets(object, "INVITED", None, hash_key)?,
-            bindings: take_sets(object, "BINDINGS", Some("BINDINGS_FILTER"), hash_key)?,
-            hosts: take(object, "HOSTS")?,
-            pins: take_sets(object, "PINS", Some("PINS_FILTER"), hash_key)?,
-            unreplied_pins: take_sets(object, "UNREPLIED_PINS", None, hash_key)?,
-            invited_pins: take_sets(object, "INVITED_PINS", None, hash_key)?,
+            established: sets(map, "FLOWS", Some("FLOWS_FILTER"), hash_key)?,
+            unreplied: sets(map, "UNREPLIED", None, hash_key)?,
+            invited: sets(map, "INVITED", None, hash_key)?,
+            bindings: sets(map, "BINDINGS", Some("BINDINGS_FILTER"), hash_key)?,
+            hosts: hash_map(map, "HOSTS")?,
+            pins: sets(map, "PINS", Some("PINS_FILTER"), hash_key)?,
+            unreplied_pins: sets(map, "UNREPLIED_PINS", None, hash_key)?,
+            invited_pins: sets(map, "INVITED_PINS", None, hash_key)?,
             digest_key,
         })
     }
 }
 
-fn take<K: Pod, V: Pod>(
-    object: &mut Ebpf,
+fn hash_map<K: Pod, V: Pod>(
+    map: &mut dyn FnMut(&str) -> Option<Map>,
     name: &'static str,
 ) -> Result<BatchMap<K, V>, LoadError> {
-    object
-        .take_map(name)
+    map(name)
         .and_then(|map| HashMap::<MapData, K, V>::try_from(map).ok())
         .map(|map| BatchMap::new(name, map))
         .ok_or(LoadError::Map(name))
 }
 
-fn take_sets<T: Pod, const N: usize>(
-    object: &mut Ebpf,
+fn sets<T: Pod, const N: usize>(
+    map: &mut dyn FnMut(&str) -> Option<Map>,
     name: &'static str,
     filters: Option<&'static str>,
     hash_key: HashKey,
 ) -> Result<SetTable<T, N>, LoadError> {
-    let map = take_array(object, name)?;
-    let filters = filters.map(|name| take_array(object, name)).transpose()?;
-    SetTable::new(name, hash_key, map, filters).map_err(|error| LoadError::Memory(name, error))
-}
-
-fn take_array(object: &mut Ebpf, name: &'static str) -> Result<MapData, LoadError> {
-    match object.take_map(name) {
+    let mut array = |name| match map(name) {
         Some(Map::Array(map)) => Ok(map),
         _ => Err(LoadError::Map(name)),
-    }
+    };
+    let sets = array(name)?;
+    let filters = filters.map(array).transpose()?;
+    SetTable::new(name, hash_key, sets, filters).map_err(|error| LoadError::Memory(name, error))
 }
 
 impl SweptTables for SweptMaps {

@@ -128,7 +128,11 @@ impl Layout {
     pub fn new(sizes: &TableSizes) -> Self {
         // The hasher's keys are drawn at random, and are other ones each time.
         let random = |number: usize| RandomState::new().hash_one(number);
-        let (hash_key, digest_key) = (std::array::from_fn(random), std::array::from_fn(random));
+        Self::with_keys(sizes, std::array::from_fn(random), std::array::from_fn(random))
+    }
+
+    /// Tables of these sizes that are hashed by these keys.
+    pub(super) fn with_keys(sizes: &TableSizes, hash_key: HashKey, digest_key: DigestKey) -> Self {
         Self { tables: tables(sizes), hash_key, digest_key }
     }
 

@@ -191,5 +191,7 @@ fn configuration(site: &Site, socket: &Path) -> String {
     let lan = site.lan.near().name();
     // A literal string, in which a path stands as it is.
     let socket = socket.display();
-    format!("[lan]\ninterfaces = [\"{lan}\"]\n{uplinks}\n[api]\nsocket = '{socket}'\n")
+    format!(
+        "[lan]\ninterfaces = [\"{lan}\"]\n{uplinks}\n[state]\npins = false\n[api]\nsocket = '{socket}'\n"
+    )
 }

@@ -112,6 +112,34 @@ impl<C: FeatureControl> Keeper<C> {
         remarks
     }
 
+    /// What is switched off, by interface, with its name.
+    pub fn switched_off(&self) -> BTreeMap<u32, (String, Vec<Feature>)> {
+        let changed = self.held.iter().filter(|(_, held)| !held.changed.is_empty());
+        changed
+            .map(|(ifindex, held)| (*ifindex, (held.name.clone(), held.changed.clone())))
+            .collect()
+    }
+
+    /// Takes over what another has switched off, to switch it on again.
+    pub fn inherit(&mut self, switched_off: BTreeMap<u32, (String, Vec<Feature>)>) {
+        let held = switched_off.into_iter();
+        self.held.extend(
+            held.map(|(ifindex, (name, changed))| (ifindex, Held { name, tags: false, changed })),
+        );
+    }
+
+    /// Lets go of all interfaces.
+    pub fn release_all(&mut self) -> Vec<Remark> {
+        let held = std::mem::take(&mut self.held);
+        let put_back = |(ifindex, mut held): (u32, Held)| held.put_back(&self.control, ifindex);
+        held.into_iter().flat_map(put_back).collect()
+    }
+
+    /// Leaves everything as it is, for another to take over.
+    pub fn abandon(&mut self) {
+        self.held.clear();
+    }
+
     /// Looks after the offloads that take tags off, of an interface that it has: frames with VLAN tags
     /// come in there.
     pub fn expect_tags(&mut self, ifindex: u32) -> Vec<Remark> {
@@ -131,11 +159,7 @@ impl<C: FeatureControl> Keeper<C> {
 
 impl<C: FeatureControl> Drop for Keeper<C> {
     fn drop(&mut self) {
-        for (ifindex, held) in &mut self.held {
-            for remark in held.put_back(&self.control, *ifindex) {
-                remark.log();
-            }
-        }
+        self.release_all().iter().for_each(Remark::log);
     }
 }
 

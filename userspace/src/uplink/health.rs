@@ -9,6 +9,10 @@ use super::{Quorum, Reason, Silent};
 use crate::bfd::Diagnostic;
 use crate::probe::ProbeId;
 
+/// How long the BFD session of an uplink that was in use before may take to come up again: three packets at
+/// the pace of one that is not up (RFC 5880 section 6.8.3), three times as long.
+const TRUST: Duration = Duration::from_secs(10);
+
 /// How many probes it takes to believe a change. Both counts are at least one, and zero is taken as
 /// that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +161,8 @@ pub struct Health {
     streaks: Streaks,
     /// Whether it has been up, or its probes or its silence have taken it down: it must earn trust anew.
     judged: bool,
+    /// Until when a session that is not up yet does not speak against it: it was in use before the daemon was.
+    trusted_until: Option<Instant>,
     verdict: Verdict,
 }
 
@@ -181,6 +187,7 @@ impl Health {
             silence: None,
             streaks: Streaks::new(probes),
             judged: false,
+            trusted_until: None,
             verdict: Verdict { state: State::Down, since: now, reason, until: None },
         }
     }
@@ -188,6 +195,24 @@ impl Health {
     /// The verdict as of the last event.
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
+    }
+
+    /// Takes in whether it was in use when another daemon had it. If it was, it is up as long as nothing speaks
+    /// against it, and if not, it must earn trust.
+    pub(super) fn inherit(&mut self, was_alive: bool, now: Instant) {
+        self.judged = true;
+        if was_alive && self.obstacle().is_none() {
+            self.trusted_until = Some(now + TRUST);
+            self.verdict.state = State::Up;
+            self.verdict.reason = Reason::Inherited;
+            self.verdict.since = now;
+        }
+        self.judge(now);
+    }
+
+    /// When time alone will make a difference, if the state is judged then.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.trusted_until.filter(|_| self.bfd == Bfd::Waiting)
     }
 
     /// Takes in an event. Returns whether the state has changed; the reason may have without that.
@@ -224,6 +249,9 @@ impl Health {
 
     fn judge(&mut self, now: Instant) -> bool {
         self.settle();
+        if self.trusted_until.is_some_and(|until| now >= until) || self.bfd == Bfd::Up {
+            self.trusted_until = None;
+        }
         let (state, reason) = match self.obstacle() {
             Some(reason) => (State::Down, reason),
             None => { self.judge_by_traffic() }
@@ -286,6 +314,7 @@ impl Health {
     fn judge_by_session(&self) -> Option<(State, Reason)> {
         match &self.bfd {
             Bfd::None | Bfd::HeldDown | Bfd::Up => None,
+            Bfd::Waiting if self.trusted_until.is_some() => None,
             Bfd::Waiting => {
                 let not_up = if self.judged { State::Down } else { State::Testing };
                 Some((not_up, Reason::BfdWaiting))
@@ -322,7 +351,12 @@ impl Health {
             return (State::Down, self.streaks.lost(down_after).map_or(awaiting, unanswered));
         }
         if was_up {
-            return (State::Up, self.verdict.reason.clone());
+            let reason = match &self.verdict.reason {
+                Reason::Inherited if self.streaks.is_empty() => Reason::Ready,
+                Reason::Inherited if answering >= quorum => Reason::ProbesAnswered,
+                reason => reason.clone(),
+            };
+            return (State::Up, reason);
         }
         if let NextHop::Resolving(address) = self.next_hop {
             return (not_up, Reason::Resolving(address));

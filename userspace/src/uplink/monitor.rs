@@ -97,7 +97,14 @@ impl Monitor {
 
     /// When time alone will change the verdict, if [`Self::apply`] is called then.
     pub fn deadline(&self) -> Option<Instant> {
-        self.verdict.until
+        self.verdict.until.into_iter().chain(self.health.deadline()).min()
+    }
+
+    /// Takes in whether it was in use when another daemon had it: then it is believed to work, until something
+    /// speaks against it.
+    pub fn inherit(&mut self, was_alive: bool, now: Instant) {
+        self.health.inherit(was_alive, now);
+        self.judge(false, now);
     }
 
     /// Goes over to others, without forgetting what is known.

@@ -66,6 +66,8 @@ pub enum Reason {
     ProbesAnswered,
     /// All is there that can be seen without probes.
     Ready,
+    /// It was in use when another daemon had it, and nothing speaks against it.
+    Inherited,
     /// It works, and these limits of its service level are broken.
     ServiceLevel(Vec<Breach>),
     /// All is well, but not for long enough.
@@ -108,6 +110,9 @@ impl fmt::Display for Reason {
             Self::NothingReceived(silent) => write!(f, "{silent}"),
             Self::ProbesAnswered => f.write_str("probes answered"),
             Self::Ready => f.write_str("carrier, address and next hop are there"),
+            Self::Inherited => f.write_str(
+                "it was in use before the daemon started, and nothing speaks against it",
+            ),
             Self::ServiceLevel(breaches) => {
                 f.write_str("service level: ")?;
                 for (position, breach) in breaches.iter().enumerate() {

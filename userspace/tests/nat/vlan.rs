@@ -44,12 +44,12 @@ fn configuration(directory: &Path, gateway_mac: Mac, others: &str) -> String {
     };
     let plain = single_configuration(directory, "");
     let (lan, rest) = plain.split_once("[[uplink]]").unwrap();
-    let (_, api) = rest.split_once("[api]").unwrap();
+    let (_, rest) = rest.split_once("[state]").unwrap();
     let fiber = uplink("fiber", "35", "203.0.113.1", plan::gateway(0));
     let cable = uplink("cable", "[\"100ad\", 7]", "198.51.100.1", CABLE);
     let group =
         "[[group]]\nname = \"default\"\nuplinks = [[\"fiber\", \"cable\"]]\nsticky = \"flow\"\n";
-    format!("{lan}{fiber}{cable}{others}{group}[api]{api}")
+    format!("{lan}{fiber}{cable}{others}{group}[state]{rest}")
 }
 
 /// The frames of UDP that come to an interface, a line each with tags and addresses.

@@ -43,6 +43,8 @@ pub(crate) fn single_configuration(directory: &Path, more: &str) -> String {
          weight = 3\n\
          health = {}\n\
          {more}\
+         [state]\n\
+         pins = false\n\
          [api]\n\
          socket = \"{}\"\n",
         health(),

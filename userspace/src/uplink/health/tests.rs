@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod inheritance;
 mod quorum;
 
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
