@@ -79,6 +79,20 @@ impl Authentication {
         Some(Self { key_id, secret: Secret::Sha1 { key, meticulous } })
     }
 
+    /// Which of the secrets that a system may have it is.
+    pub fn key_id(&self) -> u8 {
+        self.key_id
+    }
+
+    /// By what, as the configuration calls it.
+    pub fn kind_name(&self) -> &'static str {
+        match self.secret {
+            Secret::Password(_) => "simple",
+            Secret::Sha1 { meticulous: false, .. } => "sha1",
+            Secret::Sha1 { meticulous: true, .. } => "meticulous-sha1",
+        }
+    }
+
     /// The length of its section, in bytes.
     pub(super) fn section_len(&self) -> usize {
         match &self.secret {

@@ -163,6 +163,16 @@ impl Uplink {
             _ => self.interface.clone(),
         }
     }
+
+    /// The uplink of `old` that this one of `new` goes on for: that of its name; else that on its port, if it
+    /// has been given another name.
+    pub fn predecessor<'o>(&self, old: &'o [Self], new: &[Self]) -> Option<&'o Self> {
+        let is_renamed = |old: &&Self| {
+            old.port_name() == self.port_name() && new.iter().all(|new| new.name != old.name)
+        };
+        let namesake = old.iter().find(|old| old.name == self.name);
+        namesake.or_else(|| old.iter().find(is_renamed))
+    }
 }
 
 /// An uplink's next hop.

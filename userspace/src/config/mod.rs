@@ -8,6 +8,7 @@ mod address;
 mod bfd;
 mod desired;
 mod diagnostic;
+mod diff;
 mod forward;
 #[cfg(test)]
 mod fuzz;
@@ -47,6 +48,7 @@ pub use self::desired::{
 };
 use self::diagnostic::Report;
 pub use self::diagnostic::{ConfigError, Diagnostic, Severity};
+pub use self::diff::{Difference, Effect, diff};
 use self::interface::Interfaces;
 use self::section::Section;
 
@@ -66,12 +68,20 @@ const PLANNED: &[&str] = &["rule"];
 /// [`ConfigError::Unreadable`] if there is no text to be had, [`ConfigError::Invalid`] if it is
 /// wrong.
 pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), ConfigError> {
-    let text = read_text(path)
-        .map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
-    parse(&path.display().to_string(), &text)
+    parse(&path.display().to_string(), &read_text(path)?)
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
+/// Reads the text of the file at `path`.
+///
+/// # Errors
+///
+/// [`ConfigError::Unreadable`], also where it is larger than a configuration is.
+pub fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let unreadable = |reason| ConfigError::Unreadable { path: path.to_owned(), reason };
+    read_whole(path).map_err(unreadable)
+}
+
+fn read_whole(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let read = File::open(path)?.take(FILE_SIZE + 1).read_to_string(&mut text)?;
     if read as u64 > FILE_SIZE {

@@ -16,7 +16,7 @@ use crate::uplink::{
 pub(super) const EXAMPLE: &str = include_str!("example.toml");
 
 /// A configuration that is right, of eight lines: what follows belongs to uplink "cable".
-const BASE: &str = "[lan]
+pub(super) const BASE: &str = "[lan]
 interfaces = [\"lan0\"]
 [[uplink]]
 name = \"fiber\"
