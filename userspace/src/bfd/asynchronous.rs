@@ -34,7 +34,9 @@ impl AsFd for Asynchronous {
 
 impl Running for Asynchronous {
     fn adapt(&mut self, _: &Way, settings: &Settings) {
-        self.session.set_intervals(settings.intervals, Instant::now());
+        let now = Instant::now();
+        self.session.set_detect_mult(settings.detect_mult, now);
+        self.session.set_intervals(settings.intervals, now);
     }
 
     fn deadline(&self) -> Option<Instant> {

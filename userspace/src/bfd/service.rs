@@ -222,7 +222,6 @@ impl Slot {
         let (old, new) = (&self.wanted, wanted);
         let is_same = old.uplink == new.uplink
             && old.way.leads_to(&new.way)
-            && old.settings.detect_mult == new.settings.detect_mult
             && old.settings.authentication == new.settings.authentication;
         if is_same && old != new {
             if let Ok(running) = &mut self.state {

@@ -351,6 +351,14 @@ impl Session {
         self.offer(now);
     }
 
+    /// Tells the other system that it may miss so many packets from now on. It needs no Poll Sequence (RFC
+    /// 5880 section 6.8.12).
+    pub fn set_detect_mult(&mut self, detect_mult: NonZeroU8, now: Instant) {
+        if std::mem::replace(&mut self.settings.detect_mult, detect_mult) != detect_mult {
+            self.announces = Some(now);
+        }
+    }
+
     /// Goes over to a state, if it is another.
     fn enter(&mut self, to: State, why: Option<Diagnostic>, now: Instant) -> Option<Change> {
         let from = std::mem::replace(&mut self.state, to);

@@ -32,6 +32,8 @@ impl Running for Echo {
             self.socket.set_router(way.router);
         }
         self.session.set_interval(settings.intervals.desired_min_tx, Instant::now());
+        self.session.set_detect_mult(settings.detect_mult);
+        self.verdict.needed = settings.detect_mult.get().into();
         self.verdict.missing = self.verdict.missing.map(|_| self.verdict.needed);
     }
 

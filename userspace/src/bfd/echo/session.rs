@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -164,6 +164,11 @@ impl EchoSession {
         if self.state == State::Up {
             self.due = self.due.min(now + interval);
         }
+    }
+
+    /// Lets so many packets in a row be missed from now on.
+    pub fn set_detect_mult(&mut self, detect_mult: NonZeroU8) {
+        self.settings.detect_mult = detect_mult;
     }
 
     fn detect_mult(&self) -> u32 {

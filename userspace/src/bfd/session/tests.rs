@@ -201,6 +201,25 @@ fn silence_for_the_detection_time_is_the_end() {
     assert_eq!(pair.states(), [State::Up; 2]);
 }
 
+/// RFC 5880 section 6.8.12.
+#[test]
+fn another_multiplier_is_told_at_once_and_without_a_poll() {
+    let mut pair = Pair::up(&settings(FAST, FAST, 3));
+    let now = pair.now;
+    pair.ends[0].set_detect_mult(NonZeroU8::new(5).unwrap(), now);
+    assert_eq!(pair.ends[0].deadline(), Some(now), "the other is to know at once");
+    pair.run(millis(5));
+    let told: Vec<_> = pair.log.iter().filter(|(_, to, _)| *to == 1).collect();
+    assert!(told.iter().all(|(_, _, control)| control.detect_mult == 5 && !control.poll));
+    assert_eq!(pair.ends[1].detection_time(), 5 * pair.ends[0].transmit_interval());
+    assert_eq!(pair.ends[0].detection_time(), 3 * pair.ends[1].transmit_interval());
+    pair.run(millis(5000));
+    assert_eq!((pair.states(), &*pair.changes), ([State::Up; 2], &[][..]));
+    let now = pair.now;
+    pair.ends[0].set_detect_mult(NonZeroU8::new(5).unwrap(), now);
+    assert_ne!(pair.ends[0].deadline(), Some(now), "it is the same");
+}
+
 #[test]
 fn the_other_end_is_told_when_one_is_held_down() {
     let mut pair = Pair::up(&settings(FAST, FAST, 3));
