@@ -258,6 +258,10 @@ impl ControlledUplink {
     /// Renews the record of the data plane where all of it is known. What is lost for a while
     /// stays as it was: the uplink is not alive then, but its flows are not to become stale by
     /// that.
+    ///
+    /// Other public addresses are another generation, so that no mapping to the old ones matches any
+    /// more. Another MAC of the next hop is none: no flow has it, so all go on by the new one from the
+    /// next packet on, as where one router takes over from another (RFC 9568).
     fn record(&mut self, attachment: &Attachment<'_>, generation: &mut impl FnMut() -> u32) {
         let (Some(own_mac), Some(gateway_mac)) = (attachment.mac(), self.gateway_mac) else {
             return;

@@ -27,6 +27,8 @@ pub(super) struct Ipv6Side {
     inquiry: Inquiry,
     /// What the data plane is to know: the last that was complete.
     record: Option<Uplink6>,
+    /// What the provider routed here then.
+    prefixes: Vec<Ipv6Net>,
 }
 
 /// What counts for an uplink that is not its own.
@@ -86,8 +88,10 @@ impl Ipv6Side {
             return;
         };
         let of = |record: &Uplink6| (record.translation, record.address);
+        let has_all = |old: &[Ipv6Net]| old.iter().all(|old| config.prefixes.contains(old));
         let generation = match &self.record {
-            Some(old) if of(old) == of(&wanted) => old.generation,
+            // What is sent from a prefix that is gone would go on: nothing asks for that of a flow.
+            Some(old) if of(old) == of(&wanted) && has_all(&self.prefixes) => old.generation,
             _ => generation(),
         };
         self.record = Some(Uplink6 {
@@ -96,6 +100,7 @@ impl Ipv6Side {
             macs: MacPair::new(Mac::new(gateway_mac), Mac::new(own_mac)),
             ..wanted
         });
+        self.prefixes.clone_from(&config.prefixes);
     }
 
     /// The address that is configured, or one of the interface's, if hosts share one; none that is `taken`.

@@ -164,6 +164,38 @@ fn another_prefix_is_another_generation_and_none_is_removed() {
     assert_eq!(gateway.dataplane.settings.ipv6, 0);
 }
 
+/// Without translation, only a generation keeps flows from going on by a prefix that is gone.
+#[test]
+fn a_prefix_that_is_gone_is_another_generation_and_one_more_is_none() {
+    for mode in ["routed", "source"] {
+        let of = |prefixes: &str| {
+            with(FIBER_CONFIG, &format!("mode = \"{mode}\", prefix = [{prefixes}]"))
+        };
+        let (one, other) = ("\"2001:db8:100::/48\"", "\"2001:db8:200::/48\"");
+        let cable = with(CABLE_CONFIG, CABLE_NPTV6);
+        let mut gateway = running(&format!("mode = \"{mode}\", prefix = {one}"), CABLE_NPTV6);
+        let generation = |gateway: &Gateway| gateway.dataplane.uplinks6[&0].generation;
+        let before = generation(&gateway);
+        gateway.reload(&[&of(&format!("{one}, {other}")), &cable]);
+        assert_eq!(generation(&gateway), before, "{mode}");
+        gateway.reload(&[&of(other), &cable]);
+        assert!(generation(&gateway) > before, "{mode}");
+    }
+}
+
+#[test]
+fn another_mac_of_the_router_is_no_other_generation() {
+    let mut gateway = running(FIBER_NPTV6, CABLE_NPTV6);
+    let before = gateway.dataplane.uplinks6[&0];
+    let neighbour = Neighbour { mac: Some([6; 6]), state: NeighbourState::Reachable };
+    let address = ip(FIBER_GATEWAY6).into();
+    gateway.fact(Fact::Neighbour { index: FIBER, address, neighbour });
+    let after = gateway.dataplane.uplinks6[&0];
+    let macs = MacPair::new(Mac::new([6; 6]), Mac::new(own_mac(FIBER)));
+    assert_eq!(after, Uplink6 { macs, ..before });
+    assert_ne!(after, before);
+}
+
 #[test]
 fn the_router_that_is_configured_counts() {
     let fiber = "mode = \"nptv6\", prefix = \"2001:db8:1::/48\", gateway = \"fe80::77\"";
