@@ -28,6 +28,8 @@ pub struct Status {
     pub pid: u32,
     /// How long it has been running, in seconds.
     pub uptime_s: f64,
+    /// How often the file has been read again, whether it changed anything or not.
+    pub reloads: u64,
     /// Why the last reload changed nothing; `None` if it did, or there was none.
     pub last_reload_error: Option<String>,
     /// The uplinks, in the order of the file.
@@ -216,6 +218,7 @@ pub(crate) struct Source<'a> {
     pub(crate) handshakes: &'a dyn Fn(u8) -> HandshakeCounts,
     pub(crate) census: Census,
     pub(crate) started: Instant,
+    pub(crate) reloads: u64,
     pub(crate) last_reload_error: Option<&'a str>,
 }
 
@@ -226,6 +229,7 @@ impl Source<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_s: now.saturating_duration_since(self.started).as_secs_f64(),
+            reloads: self.reloads,
             last_reload_error: self.last_reload_error.map(str::to_owned),
             uplinks: self
                 .controller

@@ -105,10 +105,21 @@ impl Controller {
 
     /// Goes over to another configuration. What it has in common with the old one stays as it is.
     pub fn configure(&mut self, config: Config, now: Instant) -> Vec<Change> {
+        let predecessors: Vec<Option<String>> = { config.uplinks.iter() }
+            .map(|uplink| {
+                let old = uplink.predecessor(&self.config.uplinks, &config.uplinks);
+                old.map(|old| old.name.clone())
+            })
+            .collect();
+        for (uplink, old) in config.uplinks.iter().zip(&predecessors) {
+            if let Some(old) = old {
+                self.ids.rename(old, &uplink.name);
+            }
+        }
         self.ids.assign(config.uplinks.iter().map(|uplink| uplink.name.as_str()));
         self.slots.assign(ports(&config).iter().map(String::as_str));
         let mut old = std::mem::take(&mut self.uplinks);
-        for wanted in &config.uplinks {
+        for (wanted, predecessor) in config.uplinks.iter().zip(predecessors) {
             // The configuration has no more uplinks than there are identifiers.
             let Some(id) = self.ids.get(&wanted.name) else {
                 continue;
@@ -116,7 +127,7 @@ impl Controller {
             let kept = old
                 .iter()
                 .position(|uplink| {
-                    uplink.config.name == wanted.name
+                    Some(&uplink.config.name) == predecessor.as_ref()
                         && uplink.config.port_name() == wanted.port_name()
                 })
                 .map(|position| old.swap_remove(position));
@@ -137,6 +148,11 @@ impl Controller {
             .collect();
         self.config = config;
         self.observe(now, |_| ())
+    }
+
+    /// Gives none of the generations that another controller, which this one was copied to, has given.
+    pub(super) fn pass_over_generations(&mut self, other: &Self) {
+        self.next_generation = other.next_generation;
     }
 
     /// Takes in which ports sockets of the gateway have, or may take.

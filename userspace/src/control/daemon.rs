@@ -1,3 +1,5 @@
+mod reload;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -17,7 +19,7 @@ use super::startup::{self, Unfit};
 use super::supervisor::Supervisor;
 use crate::api::status::{self, Status};
 use crate::bfd;
-use crate::config::{self, Config, TableSizes};
+use crate::config::{Config, TableSizes};
 use crate::dataplane::{
     AttachError, Dataplane as _, Inheritance, Kernel, LoadError, Pins, PinsError, Sweeper,
     SweptMaps, Wanted,
@@ -25,6 +27,7 @@ use crate::dataplane::{
 use crate::netlink::{self, Resolver, Update, Watcher};
 use crate::ports;
 use crate::uplink::Verdict;
+pub use reload::Comparison;
 
 /// How often what has failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -43,6 +46,8 @@ pub enum Command {
     Down,
     /// Say how things are.
     Status(oneshot::Sender<Status>),
+    /// Say what is different in another configuration, and what file is read at a reload.
+    Compare(Box<Config>, oneshot::Sender<(PathBuf, Comparison)>),
 }
 
 /// Where to send commands to.
@@ -94,6 +99,8 @@ pub struct Daemon {
     commands: mpsc::Receiver<Command>,
     config_file: PathBuf,
     started: Instant,
+    /// How often the file has been read again, with or without success.
+    reloads: u64,
     last_reload_error: Option<String>,
     supervisor: Supervisor,
     /// What was complained of, so that it is not said every second.
@@ -159,6 +166,7 @@ impl Daemon {
             commands,
             config_file,
             started: now,
+            reloads: 0,
             last_reload_error: None,
             supervisor: Supervisor::new(),
             complaints: BTreeSet::new(),
@@ -232,6 +240,9 @@ impl Daemon {
                         self.dataplane.forsake();
                         log::info!("detached");
                         return Ok(());
+                    }
+                    Some(Command::Compare(config, reply)) => {
+                        drop(reply.send((self.config_file.clone(), self.compare(*config))));
                     }
                 },
                 _ = samples.tick(), if self.controller.listens() => self.sample(),
@@ -341,26 +352,6 @@ impl Daemon {
         }
     }
 
-    fn reload(&mut self) {
-        let file = self.config_file.display().to_string();
-        self.supervisor.reloading();
-        match config::load(&self.config_file) {
-            Ok((config, warnings)) => {
-                for warning in warnings {
-                    log::warn!("{warning}");
-                }
-                self.last_reload_error = None;
-                self.configure(config);
-                log::info!("{file}: read again");
-            }
-            Err(error) => {
-                log::error!("{file}: the configuration stays as it was:\n{error}");
-                self.last_reload_error = Some(error.to_string());
-            }
-        }
-        self.tell_ready();
-    }
-
     /// Tells the service manager that the gateway works.
     fn tell_ready(&self) {
         let (up, all) = self.uplinks_up();
@@ -371,20 +362,6 @@ impl Daemon {
     fn uplinks_up(&self) -> (usize, usize) {
         let uplinks = self.controller.uplinks();
         (uplinks.iter().filter(|uplink| uplink.is_up()).count(), uplinks.len())
-    }
-
-    fn configure(&mut self, mut config: Config) {
-        let old = self.controller.config();
-        if old.tables != config.tables || old.api != config.api {
-            log::warn!("[flows] and api.socket stay as they are until the daemon is started again");
-            config.tables = old.tables;
-            config.api = old.api.clone();
-        }
-        self.sweeper.set_timers(&config.timers);
-        self.dataplane.set_offloads(config.host.offloads);
-        self.watcher.follow(followed(&config));
-        let changes = self.controller.configure(config, Instant::now());
-        self.apply(&changes);
     }
 
     fn status(&self) -> Status {
@@ -399,6 +376,7 @@ impl Daemon {
             handshakes: &|uplink| self.dataplane.handshakes().of(uplink),
             census: self.sweeper.census(),
             started: self.started,
+            reloads: self.reloads,
             last_reload_error: self.last_reload_error.as_deref(),
         }
         .status(Instant::now())

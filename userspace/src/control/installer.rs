@@ -107,6 +107,19 @@ impl Installer {
         policy: &Policy,
         alive: u64,
     ) -> Vec<InstallError> {
+        let errors = self.install_beside(dataplane, policy, alive);
+        self.detach(dataplane, policy);
+        errors
+    }
+
+    /// The same, but for letting go of the interfaces that the policy does not have, which is
+    /// [`Self::detach`]: what was installed before can be installed again without attaching.
+    pub(super) fn install_beside(
+        &mut self,
+        dataplane: &mut impl Dataplane,
+        policy: &Policy,
+        alive: u64,
+    ) -> Vec<InstallError> {
         let mut errors = Vec::new();
         let renewed = self.renewed(policy);
         let routing = { policy.uplinks.keys().filter(|side| **side >= ROUTED_SIDE) }
@@ -118,7 +131,6 @@ impl Installer {
         self.install_tables(dataplane, policy, settings, &mut errors);
         let settled = self.install_settings(dataplane, policy.settings);
         errors.extend(settled.err().map(InstallError::from));
-        self.detach(dataplane, policy);
         self.attach(dataplane, policy, &mut errors);
         self.throw(dataplane, alive & self.ready(policy));
         errors
@@ -211,13 +223,20 @@ impl Installer {
         sync(&mut self.uplinks, policy.uplinks.clone(), |side, uplink| {
             note(dataplane.set_uplink(side, uplink.unwrap_or(&Uplink::default())))
         });
-        let rankings = policy.groups.iter().map(|(id, (_, r))| (*id, r.clone()));
-        sync(&mut self.rankings, rankings.collect(), |id, ranking| {
+        // The buckets of a group that is gone are read by nobody.
+        self.rankings.retain(|id, _| policy.groups.contains_key(id));
+        for (&id, (_, ranking)) in &policy.groups {
+            // Of one that is written in part, nothing is known until all of it is.
+            if self.rankings.get(&id) == Some(ranking) {
+                continue;
+            }
+            self.rankings.remove(&id);
             let first = u32::from(id) * BUCKETS_PER_GROUP as u32;
-            // The buckets of a group that is gone are read by nobody.
-            let buckets = ranking.into_iter().flat_map(Ranking::buckets);
-            (first..).zip(buckets).all(|(index, bucket)| note(dataplane.set_bucket(index, bucket)))
-        });
+            let mut buckets = (first..).zip(ranking.buckets());
+            if buckets.all(|(index, bucket)| note(dataplane.set_bucket(index, bucket))) {
+                self.rankings.insert(id, ranking.clone());
+            }
+        }
         let groups = policy.groups.iter().map(|(id, (group, _))| (*id, *group));
         sync(&mut self.groups, groups.collect(), |id, group| {
             note(dataplane.set_group(id, group.unwrap_or(&Group::default())))
@@ -250,7 +269,7 @@ impl Installer {
     }
 
     /// Detaches from interfaces that are gone or no longer the gateway's.
-    fn detach(&mut self, dataplane: &mut impl Dataplane, policy: &Policy) {
+    pub(super) fn detach(&mut self, dataplane: &mut impl Dataplane, policy: &Policy) {
         let wanted: BTreeSet<_> =
             policy.interfaces.values().map(|interface| interface.port.ifindex).collect();
         let mut stays = |ifindex: &u32| {

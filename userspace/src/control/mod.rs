@@ -28,6 +28,7 @@ mod probers;
 mod register;
 mod routed;
 mod startup;
+mod successor;
 mod supervisor;
 #[cfg(test)]
 mod tests;
@@ -38,7 +39,7 @@ mod uplink6;
 pub(crate) use attachment::{Attachment, is_tagged};
 pub use buckets::{Candidate, Ranking};
 pub use controller::{Change, Controller};
-pub use daemon::{Command, Commands, Daemon, StartError};
+pub use daemon::{Command, Commands, Comparison, Daemon, StartError};
 pub use forward::{Reach, Target};
 pub use installer::{InstallError, Installer};
 pub use policy::{Interface, Policy};

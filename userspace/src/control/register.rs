@@ -48,6 +48,13 @@ impl Register {
         }
     }
 
+    /// Has a name that is in use be another from now on, with the same number.
+    pub(super) fn rename(&mut self, old: &str, new: &str) {
+        if let Some(number) = self.numbers.remove(old) {
+            self.numbers.insert(new.to_owned(), number);
+        }
+    }
+
     /// The number of a name.
     pub(super) fn get(&self, name: &str) -> Option<u16> {
         self.numbers.get(name).copied()
@@ -78,6 +85,9 @@ mod tests {
         assert_eq!(register.get("a"), None);
         assert_eq!(["b", "c", "d"].map(|n| register.get(n)), [1, 2, 3].map(Some));
         register.assign(["b", "c", "d", "e", "f"].into_iter());
+        register.rename("d", "a");
+        assert_eq!((register.get("a"), register.get("d")), (Some(3), None));
+        register.rename("a", "d");
         assert_eq!(register.get("e"), Some(0));
         assert_eq!(register.get("f"), None);
     }

@@ -1,13 +1,14 @@
-//! What keeps the daemon from starting. Later, while it runs, the same is a reason for an uplink
-//! to be down: a mistake in the file is likelier at first, a cable that is pulled out is later.
+//! What keeps the daemon from starting, or a file that is read again from being taken if it is different
+//! in that. Else, while it runs, the same is a reason for an uplink to be down: a mistake is likelier in what
+//! has just been written, a cable that is pulled out is later.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use pointsman_ebpf::abi::{LAN_NETWORKS, Vlan};
 
-use super::Controller;
 use super::attachment::Attachment;
+use super::{ControlledUplink, Controller};
 use crate::config::{self, Gateway};
 use crate::netlink::{Link, Snapshot};
 
@@ -143,47 +144,63 @@ pub(super) fn check_lan_networks(controller: &Controller) -> Result<(), Unfit> {
 /// # Errors
 /// The first thing that does not.
 pub fn check(controller: &Controller) -> Result<(), Unfit> {
-    let link_of = |user: &str, interface: &str| -> Result<(), Unfit> {
-        let (user, interface) = (user.to_owned(), interface.to_owned());
-        match controller.facts().link_named(&interface) {
-            None => Err(Unfit::NoInterface { user, interface }),
-            Some((_, Link { mac: None, .. })) => Err(Unfit::NoMac { user, interface }),
-            Some(_) => Ok(()),
-        }
+    unfit(controller).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// What of the configuration does not fit the host: of each interface, uplink and forward, the first thing.
+pub(super) fn unfit(controller: &Controller) -> Vec<Unfit> {
+    let lan = controller.config().lan.interfaces.iter();
+    let lan = lan.filter_map(|interface| check_link(controller, "the LAN", interface).err());
+    let uplinks = controller.uplinks().iter();
+    let links = uplinks.clone().filter_map(|uplink| check_uplink_link(controller, uplink).err());
+    let frames = unfit_frames(controller);
+    let networks = check_lan_networks(controller).err();
+    let uplinks = uplinks
+        .filter(|uplink| check_uplink_link(controller, uplink).is_ok())
+        .filter_map(|uplink| check_uplink(controller, uplink).err());
+    let forwards = controller.config().forwards.iter();
+    let forwards = forwards.filter_map(|forward| check_forward(controller, forward).err());
+    lan.chain(links).chain(frames).chain(networks).chain(uplinks).chain(forwards).collect()
+}
+
+fn check_link(controller: &Controller, user: &str, interface: &str) -> Result<(), Unfit> {
+    let (user, interface) = (user.to_owned(), interface.to_owned());
+    match controller.facts().link_named(&interface) {
+        None => Err(Unfit::NoInterface { user, interface }),
+        Some((_, Link { mac: None, .. })) => Err(Unfit::NoMac { user, interface }),
+        Some(_) => Ok(()),
+    }
+}
+
+fn check_uplink_link(controller: &Controller, uplink: &ControlledUplink) -> Result<(), Unfit> {
+    check_link(controller, &label(uplink.config()), &uplink.config().interface)
+}
+
+/// Whether an uplink whose interface is there has an address and a gateway.
+fn check_uplink(controller: &Controller, uplink: &ControlledUplink) -> Result<(), Unfit> {
+    let (name, interface) = (&uplink.config().name, &uplink.config().interface);
+    let attachment = check_vlan(uplink.config(), controller.facts())?;
+    // Of a VLAN, the address and the routes are those of the kernel's interface for it.
+    let own = attachment.own.map_or(interface, |(_, link)| &link.name);
+    let (uplink_name, interface) = (name.clone(), own.clone());
+    if uplink.address().is_none() && uplink.config().routed.is_none() {
+        return Err(Unfit::NoAddress { uplink: uplink_name, interface });
+    }
+    let Some(gateway) = uplink.gateway() else {
+        return Err(Unfit::NoGateway { uplink: uplink_name, interface });
     };
-    for interface in &controller.config().lan.interfaces {
-        link_of("the LAN", interface)?;
+    if controller.facts().local_addresses().any(|own| own == gateway) {
+        return Err(Unfit::OwnGateway { uplink: uplink_name, gateway });
     }
-    for uplink in controller.uplinks() {
-        link_of(&label(uplink.config()), &uplink.config().interface)?;
-    }
-    check_frames(controller)?;
-    check_lan_networks(controller)?;
-    for uplink in controller.uplinks() {
-        let (name, interface) = (&uplink.config().name, &uplink.config().interface);
-        let attachment = check_vlan(uplink.config(), controller.facts())?;
-        // Of a VLAN, the address and the routes are those of the kernel's interface for it.
-        let own = attachment.own.map_or(interface, |(_, link)| &link.name);
-        let (uplink_name, interface) = (name.clone(), own.clone());
-        if uplink.address().is_none() && uplink.config().routed.is_none() {
-            return Err(Unfit::NoAddress { uplink: uplink_name, interface });
-        }
-        let Some(gateway) = uplink.gateway() else {
-            return Err(Unfit::NoGateway { uplink: uplink_name, interface });
-        };
-        if controller.facts().local_addresses().any(|own| own == gateway) {
-            return Err(Unfit::OwnGateway { uplink: uplink_name, gateway });
-        }
-    }
-    check_forwards(controller)
+    Ok(())
 }
 
 fn label(uplink: &config::Uplink) -> String {
     format!("uplink {:?}", uplink.name)
 }
 
-/// Whether no two are to have the same frames.
-fn check_frames(controller: &Controller) -> Result<(), Unfit> {
+/// Those that are to have frames that another has, of interfaces that are there.
+fn unfit_frames(controller: &Controller) -> Vec<Unfit> {
     let config = controller.config();
     let lan = config.lan.interfaces.iter();
     let lan = lan.map(|name| ("the LAN".to_owned(), name.clone(), name, Vlan::NONE));
@@ -191,16 +208,21 @@ fn check_frames(controller: &Controller) -> Result<(), Unfit> {
     let uplinks =
         uplinks.map(|uplink| (label(uplink), uplink.port_name(), &uplink.interface, uplink.vlan));
     let mut owners: BTreeMap<(u32, Vlan), String> = BTreeMap::new();
+    let mut found = Vec::new();
     for (user, port, interface, vlan) in lan.chain(uplinks) {
+        if controller.facts().link_named(interface).is_none() {
+            continue;
+        }
         let Some(attachment) = Attachment::find(controller.facts(), interface, vlan) else {
-            return Err(Unfit::TooManyTags { user, port });
+            found.push(Unfit::TooManyTags { user, port });
+            continue;
         };
         let frames = (attachment.below.0, attachment.vlan);
         if let Some(other) = owners.insert(frames, user.clone()) {
-            return Err(Unfit::SameFrames { user, port, other });
+            found.push(Unfit::SameFrames { user, port, other });
         }
     }
-    Ok(())
+    found
 }
 
 /// Whether the kernel has an interface of the uplink's VLAN, where one is needed: for addresses, routes,
@@ -238,16 +260,14 @@ fn creation(interface: &str, vlan: Vlan) -> String {
     commands.join(" && ")
 }
 
-/// Whether every forward is to a host of the LAN.
-fn check_forwards(controller: &Controller) -> Result<(), Unfit> {
-    for forward in &controller.config().forwards {
-        let (address, forward) = (forward.address, forward.to_string());
-        if controller.facts().local_addresses().any(|own| own == address) {
-            return Err(Unfit::TargetIsGateway { forward, address });
-        }
-        if !controller.on_link_prefixes().any(|prefix| prefix.contains(&address)) {
-            return Err(Unfit::TargetOutside { forward, address });
-        }
+/// Whether a forward is to a host of the LAN.
+fn check_forward(controller: &Controller, forward: &config::Forward) -> Result<(), Unfit> {
+    let (address, forward) = (forward.address, forward.to_string());
+    if controller.facts().local_addresses().any(|own| own == address) {
+        return Err(Unfit::TargetIsGateway { forward, address });
+    }
+    if !controller.on_link_prefixes().any(|prefix| prefix.contains(&address)) {
+        return Err(Unfit::TargetOutside { forward, address });
     }
     Ok(())
 }

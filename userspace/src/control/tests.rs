@@ -10,6 +10,7 @@ mod nat;
 mod nat66;
 mod passive;
 mod path;
+mod reload;
 mod routed;
 mod sla;
 mod vlan;
@@ -17,7 +18,9 @@ mod vlan;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use pointsman_ebpf::abi::{BUCKETS_PER_GROUP, Ipv4, LocalAddress, Mac, MacPair, PortRole};
+use pointsman_ebpf::abi::{
+    AddressOwner, BUCKETS_PER_GROUP, Ipv4, LocalAddress, Mac, MacPair, PortRole,
+};
 
 use super::*;
 use crate::config;
@@ -220,6 +223,9 @@ fn another_address_is_another_generation_and_not_alive_meanwhile() {
     let fiber = gateway.dataplane.uplinks[&0];
     assert_eq!(fiber.address, Ipv4::new([203, 0, 113, 9]));
     assert_eq!(fiber.generation, 102);
+    let local = &gateway.dataplane.local;
+    assert!(!local.contains_key(&Ipv4::new([203, 0, 113, 2]).into()), "it is answered for no more");
+    assert_eq!(local[&Ipv4::new([203, 0, 113, 9]).into()], AddressOwner::shared(0));
 }
 
 #[test]
@@ -239,7 +245,8 @@ fn another_mac_of_the_gateway_is_one_write() {
     gateway.fact(neighbour(FIBER, FIBER_GATEWAY, Some([6; 6]), NeighbourState::Reachable));
     assert_eq!(gateway.log(), ["uplink 0"]);
     let macs = MacPair::new(Mac::new([6; 6]), Mac::new(own_mac(FIBER)));
-    assert_eq!(gateway.dataplane.uplinks[&0].macs, macs);
+    let fiber = gateway.dataplane.uplinks[&0];
+    assert_eq!((fiber.macs, fiber.generation), (macs, 100), "flows go on");
 }
 
 #[test]

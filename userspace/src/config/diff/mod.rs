@@ -91,7 +91,8 @@ impl fmt::Display for Difference {
 /// What is different between a configuration and the one that is to take its place, in the order of
 /// the file. The order of uplinks in a tier means nothing, and is no difference.
 pub fn diff(old: &Config, new: &Config) -> Vec<Difference> {
-    let Config { lan, uplinks, group, nat, nat64, forwards, timers, tables, host, api } = old;
+    let Config { lan, uplinks, group, nat, nat64, forwards, timers, tables, host, state, api } =
+        old;
     let mut differ = Differ::default();
     sections::lan(&mut differ, (lan, &new.lan));
     uplink::uplinks(&mut differ, (uplinks, &new.uplinks));
@@ -102,6 +103,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Difference> {
     sections::timers(&mut differ, (timers, &new.timers));
     sections::tables(&mut differ, (tables, &new.tables));
     sections::host(&mut differ, (*host, new.host));
+    sections::state(&mut differ, (state, &new.state));
     sections::api(&mut differ, (api, &new.api));
     differ.found
 }

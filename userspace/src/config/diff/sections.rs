@@ -3,7 +3,7 @@
 use pointsman_ebpf::abi::{Filtering, Sticky};
 
 use super::super::{
-    Api, Forward, Group, Host, Lan, LastResort, Nat, Offloads, TableSizes, Timers, Uplink,
+    Api, Forward, Group, Host, Lan, LastResort, Nat, Offloads, State, TableSizes, Timers, Uplink,
 };
 use super::{Differ, Effect, Pair, spelling};
 
@@ -191,4 +191,12 @@ pub(super) fn api(differ: &mut Differ, (old, new): Pair<'_, Api>) {
     let Api { socket } = old;
     let spell = |socket: &std::path::PathBuf| spelling::text(&socket.display());
     differ.value("api.socket", (socket, &new.socket), Effect::Restart, spell);
+}
+
+pub(super) fn state(differ: &mut Differ, (old, new): Pair<'_, State>) {
+    let State { pins } = old;
+    differ.value("state.pins", (pins, &new.pins), Effect::Restart, |pins| match pins {
+        Some(path) => spelling::text(&path.display()),
+        None => "false".to_owned(),
+    });
 }

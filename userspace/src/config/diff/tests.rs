@@ -68,6 +68,8 @@ fragments = 1024
 ipv6 = 4096
 [host]
 offloads = "warn"
+[state]
+pins = "/bpf/site"
 [api]
 socket = "/run/p.sock"
 "#;
@@ -342,6 +344,11 @@ const CHANGES: &[(&str, &str, &str)] = &[
         "flows.ipv6: 4096 (65536 unreplied, 2048 invited) -> 8192 (65536 unreplied, 2048 invited); takes a restart",
     ),
     ("offloads = \"warn\"", "offloads = \"set\"", "host.offloads: \"warn\" -> \"set\"; flows stay"),
+    (
+        "pins = \"/bpf/site\"",
+        "pins = false",
+        "state.pins: \"/bpf/site\" -> false; takes a restart",
+    ),
     (
         "socket = \"/run/p.sock\"",
         "",

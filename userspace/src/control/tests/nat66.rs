@@ -49,6 +49,7 @@ fn status(gateway: &Gateway) -> Ipv6Status {
         counters: &[],
         census: Census::default(),
         started: gateway.now,
+        reloads: 0,
         last_reload_error: None,
     };
     source.status(gateway.now).uplinks[0].ipv6.clone().expect("it is configured")
