@@ -2,10 +2,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use axum::body::{Body, Bytes};
-use axum::http::{Method, Request, header};
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::status::Status;
@@ -31,6 +32,9 @@ pub enum ClientError {
     /// The process may not use the socket.
     #[error("using {} is not permitted; run as root, or in the socket's group", .0.display())]
     Permission(PathBuf),
+    /// The daemon does not take what was sent for what it should be.
+    #[error("the running daemon does not take it:\n{0}")]
+    Refused(String),
     /// The answer is none.
     #[error(
         "what listens on {} does not answer as a Pointsman daemon does: {reason}",
@@ -49,11 +53,7 @@ pub enum ClientError {
 /// # Errors
 /// Where no daemon answers.
 pub async fn fetch_status(socket: &Path) -> Result<Status, ClientError> {
-    let body = ask(socket, Method::GET, "/v1/status").await?;
-    serde_json::from_slice(&body).map_err(|error| ClientError::Garbled {
-        path: socket.to_owned(),
-        reason: error.to_string(),
-    })
+    ask(socket, Request::get("/v1/status").body(Body::empty())).await
 }
 
 /// Has the daemon that listens on this socket end, and its data plane with it. It does so after it has answered.
@@ -61,35 +61,41 @@ pub async fn fetch_status(socket: &Path) -> Result<Status, ClientError> {
 /// # Errors
 /// Where no daemon answers.
 pub async fn stop(socket: &Path) -> Result<(), ClientError> {
-    ask(socket, Method::POST, "/v1/down").await.map(drop)
+    ask(socket, Request::post("/v1/down").body(Body::empty())).await
 }
 
-async fn ask(socket: &Path, method: Method, path: &str) -> Result<Bytes, ClientError> {
+/// Sends a request to the daemon that listens on this socket, and reads its answer in JSON.
+pub(super) async fn ask<T: DeserializeOwned>(
+    socket: &Path,
+    request: Result<Request<Body>, axum::http::Error>,
+) -> Result<T, ClientError> {
     let stream = UnixStream::connect(socket).await.map_err(|source| match source.kind() {
         io::ErrorKind::PermissionDenied => ClientError::Permission(socket.to_owned()),
         _ => ClientError::Unreachable { path: socket.to_owned(), source },
     })?;
-    exchange(stream, method, path).await.map_err(|error| ClientError::Garbled {
-        path: socket.to_owned(),
-        reason: error.to_string(),
-    })
+    let garbled = |reason: String| ClientError::Garbled { path: socket.to_owned(), reason };
+    let answer = send(stream, request).await.map_err(|error| garbled(error.to_string()))?;
+    let (status, body) = answer;
+    if status == StatusCode::UNPROCESSABLE_ENTITY {
+        return Err(ClientError::Refused(String::from_utf8_lossy(&body).into_owned()));
+    }
+    if !status.is_success() {
+        return Err(garbled(format!("HTTP status {status}")));
+    }
+    serde_json::from_slice(&body).map_err(|error| garbled(error.to_string()))
 }
 
-async fn exchange(
+async fn send(
     stream: UnixStream,
-    method: Method,
-    path: &str,
-) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    request: Result<Request<Body>, axum::http::Error>,
+) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::builder().method(method).uri(path);
-    let request = request.header(header::HOST, "localhost").body(Body::empty())?;
+    let mut request = request?;
+    request.headers_mut().insert(header::HOST, HeaderValue::from_static("localhost"));
     let exchange = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
-        if !status.is_success() {
-            return Err(format!("HTTP status {status}").into());
-        }
-        Ok(Limited::new(response.into_body(), ANSWER).collect().await?.to_bytes())
+        Ok((status, Limited::new(response.into_body(), ANSWER).collect().await?.to_bytes()))
     };
     tokio::pin!(exchange);
     tokio::select! {

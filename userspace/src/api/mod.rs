@@ -2,6 +2,7 @@
 
 mod bfd;
 mod client;
+mod diff;
 mod passive;
 mod quality;
 mod server;
@@ -9,4 +10,5 @@ pub mod status;
 
 pub use bfd::BfdStatus;
 pub use client::{ClientError, fetch_status, stop};
+pub use diff::{DiffStatus, fetch_diff};
 pub use server::{ListenError, Server};

@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
+use super::diff;
 use super::status::Status;
 use crate::control::{Command, Commands};
 
@@ -77,6 +78,7 @@ impl Server {
         let router = Router::new()
             .route("/v1/status", get(status))
             .route("/v1/down", post(down))
+            .route("/v1/diff", post(diff::answer))
             .with_state(commands);
         axum::serve(listener, router).await
     }
@@ -117,12 +119,10 @@ async fn status(State(commands): State<Commands>) -> Result<Json<Status>, Status
     answer.await.map(Json).map_err(|_| ending)
 }
 
-async fn down(State(commands): State<Commands>) -> StatusCode {
-    match commands.send(Command::Down).await {
-        Ok(()) => StatusCode::ACCEPTED,
-        // It is ending already.
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
-    }
+async fn down(State(commands): State<Commands>) -> Result<Json<()>, StatusCode> {
+    // It is ending already where it takes no commands.
+    let sent = commands.send(Command::Down).await;
+    sent.map(Json).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
 }
 
 #[cfg(test)]

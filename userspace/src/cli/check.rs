@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, Table, presets};
 use ipnet::Ipv4Net;
 
 use super::output::say;
-use super::{ConfigFile, HOST, host};
+use super::{CONFIGURATION, ConfigFile, HOST, diff, host};
 use crate::config::{self, Config, TableSizes};
 use crate::dataplane::tables;
 
@@ -20,12 +21,21 @@ pub(super) struct Arguments {
     /// it 0.
     #[arg(long)]
     host: bool,
+    /// Also say what is different from what the running daemon has read, and what becomes of flows
+    /// if it reads this file. The exit code is 1 where no daemon answers, and 2 where it would
+    /// refuse the file; differences leave it 0.
+    #[arg(long)]
+    diff: bool,
+    /// The socket of that daemon, if it is not the one in the file.
+    #[arg(long, value_name = "PATH", requires = "diff")]
+    socket: Option<PathBuf>,
 }
 
 /// Says what there is to say about the file, how much memory it takes, and about the host.
 pub(super) fn check(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = &arguments.file.config;
-    let (config, warnings) = config::load(file)?;
+    let text = config::read_text(file)?;
+    let (config, warnings) = config::parse(&file.display().to_string(), &text)?;
     for warning in warnings {
         eprintln!("{warning}");
     }
@@ -42,8 +52,14 @@ pub(super) fn check(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         say(format_args!("{prefix}: stands for IPv4 (NAT64)"))?;
     }
     say(memory(&config.tables))?;
-    let fit = !arguments.host || host::check(&config)?;
-    Ok(if fit { ExitCode::SUCCESS } else { ExitCode::from(HOST) })
+    let is_fit = !arguments.host || host::check(&config)?;
+    let socket = arguments.socket.as_ref().unwrap_or(&config.api.socket);
+    let is_taken = !arguments.diff || diff::diff(socket, text)?;
+    Ok(match (is_fit, is_taken) {
+        (true, true) => ExitCode::SUCCESS,
+        (true, false) => ExitCode::from(CONFIGURATION),
+        (false, _) => ExitCode::from(HOST),
+    })
 }
 
 /// Every IPv4 prefix that is routed as it is, and by which uplinks.

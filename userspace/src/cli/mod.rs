@@ -2,6 +2,7 @@
 
 mod capability;
 mod check;
+mod diff;
 mod down;
 mod host;
 mod output;
@@ -37,7 +38,7 @@ enum Command {
     /// go on without it until `pointsman down`, or the next daemon; SIGINT ends both.
     Run(ConfigFile),
     /// Say what is wrong with a configuration file, and with --host, with this host's interfaces
-    /// for it. Nothing is changed.
+    /// for it; with --diff, what the running daemon would change. Nothing is changed.
     Check(check::Arguments),
     /// Remove the data plane that a daemon has left in the kernel, after ending the daemon if there is one.
     Down(ConfigFile),

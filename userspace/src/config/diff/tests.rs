@@ -344,11 +344,7 @@ const CHANGES: &[(&str, &str, &str)] = &[
         "flows.ipv6: 4096 (65536 unreplied, 2048 invited) -> 8192 (65536 unreplied, 2048 invited); takes a restart",
     ),
     ("offloads = \"warn\"", "offloads = \"set\"", "host.offloads: \"warn\" -> \"set\"; flows stay"),
-    (
-        "pins = \"/bpf/site\"",
-        "pins = false",
-        "state.pins: \"/bpf/site\" -> false; takes a restart",
-    ),
+    ("pins = \"/bpf/site\"", "pins = false", "state.pins: \"/bpf/site\" -> false; takes a restart"),
     (
         "socket = \"/run/p.sock\"",
         "",
