@@ -74,12 +74,23 @@ pub struct Settings {
     pub reserved: [u8; 5],
     /// The uplinks that translate IPv4, a bit each.
     pub nat44: u64,
+    /// The uplinks that nobody beyond opens a flow by, a bit each: not by a mapping, nor by a forward that
+    /// another uplink has as well.
+    pub closed: u64,
 }
 
-assert_layout!(Settings, size 64, align 8,
+impl Settings {
+    /// Whether nobody beyond this uplink opens a flow by it.
+    #[inline(always)]
+    pub const fn is_closed(&self, uplink: u8) -> bool {
+        self.closed >> (uplink & 63) & 1 == 1
+    }
+}
+
+assert_layout!(Settings, size 72, align 8,
     hash_key: 16, abi_version: 4, nat_ports: 4, host_mappings_max: 4, host_unreplied_max: 4,
     icmp_rate: 4, icmp_burst: 4, forwards: 4, lan_interface: 4, filtering: 1, ipv6: 1, routed: 1,
-    reserved: 5, nat44: 8);
+    reserved: 5, nat44: 8, closed: 8);
 
 /// How many words [`OwnPorts`] are.
 pub const OWN_PORT_WORDS: usize = 2 * 65536 / 64;

@@ -100,7 +100,7 @@ fn check<F: Frame, T: Tables>(
     if packet.kind == Kind::Continues {
         return Err(DropReason::Unsolicited.into());
     }
-    if origin == Origin::Forward && !inside.lan.is_resolved() {
+    if origin != Origin::Mapping && !inside.lan.is_resolved() {
         return Err(DropReason::ForwardUnresolved.into());
     }
     Way::to_lan(inside.lan, Direction::Hairpin).check(frame, packet)

@@ -63,6 +63,8 @@ pub(super) fn run<F: Frame, T: Tables>(
 pub(super) enum Origin {
     Mapping,
     Forward,
+    /// One that no other uplink has, of those that are alive and not closed.
+    OnlyForward,
 }
 
 /// Whose a public address and port is, that a packet of this key comes to.
@@ -93,7 +95,8 @@ pub(super) fn target<T: Tables>(
     let index = tables.find_forward(key, id).ok_or(NoTarget::Nobody)?;
     // A place beyond the last is that of a forward that does not take the sender's packets.
     let forward = tables.forward(index).ok_or(NoTarget::Refused)?;
-    Ok((Origin::Forward, Inside::of_forward(forward, key.destination_port())))
+    let origin = if is_only_way(tables, forward) { Origin::OnlyForward } else { Origin::Forward };
+    Ok((origin, Inside::of_forward(forward, key.destination_port())))
 }
 
 /// Why there is no LAN host for a packet.
@@ -160,7 +163,7 @@ fn admit<'a, T: Tables>(
     common: &Common,
 ) -> Result<Admission<'a>, DropReason> {
     let key = &packet.key;
-    if origin == Origin::Forward && !inside.lan.is_resolved() {
+    if origin != Origin::Mapping && !inside.lan.is_resolved() {
         return Err(DropReason::ForwardUnresolved);
     }
     let out_key = key.peer(into);
@@ -174,7 +177,8 @@ fn admit<'a, T: Tables>(
         return Err(DropReason::Martian);
     }
     let is_let_in = match origin {
-        Origin::Forward => !packet.is_reset(),
+        Origin::Forward => !is_closed(tables, common.uplink) && !packet.is_reset(),
+        Origin::OnlyForward => !packet.is_reset(),
         Origin::Mapping => is_let_in(tables, packet, inside, common),
     };
     if is_let_in {
@@ -182,6 +186,20 @@ fn admit<'a, T: Tables>(
     } else {
         Err(DropReason::Filtered)
     }
+}
+
+/// Whether whoever wants to the forward's host has no other way: where no uplink of the forward is both
+/// alive and open.
+#[inline(always)]
+fn is_only_way<T: Tables>(tables: &T, forward: &Forward) -> bool {
+    let closed = tables.settings().map_or(0, |settings| settings.closed);
+    forward.uplinks & tables.alive() & !closed == 0
+}
+
+/// Whether nobody beyond the uplink opens a flow by it.
+#[inline(always)]
+fn is_closed<T: Tables>(tables: &T, uplink: u8) -> bool {
+    tables.settings().is_none_or(|settings| settings.is_closed(uplink))
 }
 
 /// Whether nobody beyond an uplink can have this address: it must not cross a router, or is the
@@ -228,7 +246,7 @@ fn record<F: Frame, T: Tables>(
 }
 
 /// Whether a mapping takes what nobody has asked for (RFC 4787 section 5). Never where mappings are
-/// by pairs of addresses, and never what could open no flow.
+/// by pairs of addresses, or the uplink is closed, and never what could open no flow.
 #[inline(always)]
 fn is_let_in<T: Tables>(tables: &T, packet: &Packet, inside: &Inside, common: &Common) -> bool {
     let key = &packet.key;
@@ -238,6 +256,9 @@ fn is_let_in<T: Tables>(tables: &T, packet: &Packet, inside: &Inside, common: &C
     let Some(settings) = tables.settings() else {
         return false;
     };
+    if settings.is_closed(common.uplink) {
+        return false;
+    }
     let filtering = settings.filtering;
     filtering == Filtering::Endpoint as u8
         || filtering == Filtering::Address as u8

@@ -4,6 +4,7 @@
 
 mod admission;
 mod answers;
+mod closed;
 mod failover;
 mod filtering;
 mod forwards;

@@ -152,6 +152,7 @@ impl Controller {
             reserved: [0; 5],
             nat44: { self.uplinks().iter().filter(|uplink| uplink.translates()) }
                 .fold(0, |uplinks, uplink| uplinks | 1 << uplink.id),
+            closed: 0,
         }
     }
 

@@ -56,6 +56,9 @@ fn admit<T: Tables6>(
         return Err(DropReason::Martian);
     }
     let settings = tables.settings().ok_or(DropReason::NotReady)?;
+    if settings.is_closed(id) {
+        return Err(DropReason::Filtered);
+    }
     let filtering = settings.filtering;
     let (inside, _) = Inside::of_ipv6(tables.digest_key(), inside);
     let is_let_in = filtering == Filtering::Endpoint as u8

@@ -90,6 +90,22 @@ fn a_stranger_opens_a_flow_to_a_mapping() {
     gateway.sends64(&answered, &A, request_out().to(STRANGER));
 }
 
+/// Nobody opens a flow by an uplink that is drained; what was let in goes on.
+#[test]
+fn a_stranger_by_a_closed_uplink() {
+    let mut gateway = gateway();
+    gateway.establish64();
+    let invitation = coming(PacketBuilder::udp(STRANGER, public(&A, HOST.1)), &A);
+    gateway.settings().closed = A.bit();
+    gateway.refuses64(A.ifindex, &invitation.build(), DropReason::Filtered);
+    gateway.holds(Sizes { established: 2, bindings: 2, ..Sizes::default() });
+    gateway.settings().closed = !A.bit();
+    let invited = PacketBuilder6::udp(STRANGER6, HOST);
+    gateway.delivers64(&invitation, &A, invited.clone());
+    gateway.settings().closed = A.bit();
+    gateway.delivers64(&invitation, &A, invited);
+}
+
 /// What does not leave answers nothing.
 #[test]
 fn an_answer_that_is_too_large() {

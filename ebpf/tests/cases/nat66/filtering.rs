@@ -66,6 +66,21 @@ fn whatever_else_comes_in_by_the_uplink() {
     }
 }
 
+/// Nobody opens a flow by an uplink that is drained; what was let in goes on.
+#[test]
+fn a_stranger_by_a_closed_uplink() {
+    let mut gateway = gateway();
+    gateway.establish66();
+    gateway.settings().closed = A.bit();
+    gateway.refuses66(A.ifindex, &unasked(&A), DropReason::Filtered);
+    gateway.holds66([2, 0, 0], 2);
+    gateway.settings().closed = !A.bit();
+    gateway.delivers66(&unasked(&A), &A, HOST);
+    gateway.settings().closed = A.bit();
+    gateway.delivers66(&unasked(&A), &A, HOST);
+    gateway.holds66([2, 0, 1], 2);
+}
+
 /// Of a mapping that no flow has any more.
 #[test]
 fn a_mapping_without_flows() {

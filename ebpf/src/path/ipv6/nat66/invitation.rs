@@ -52,7 +52,11 @@ fn admit<T: Tables6>(
     (id, uplink): (u8, &Uplink6),
     host: (Ipv6, L4Port),
 ) -> Result<(), DropReason> {
-    let filtering = tables.settings().ok_or(DropReason::NotReady)?.filtering;
+    let settings = tables.settings().ok_or(DropReason::NotReady)?;
+    if settings.is_closed(id) {
+        return Err(DropReason::Filtered);
+    }
+    let filtering = settings.filtering;
     let is_let_in = filtering == Filtering::Endpoint as u8
         || filtering == Filtering::Address as u8
             && is_permitted(tables, packet, (id, uplink.generation), host);
