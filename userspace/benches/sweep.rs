@@ -133,6 +133,7 @@ fn measure(name: &str, tables: &mut SweptMaps, per_mapping: u32, seen: u32) -> R
     let stays = usize::from(seen == Mark::ACK);
     let mappings = (FLOWS / per_mapping) as usize;
     let expected = Census {
+        flows: census.flows,
         established: 2 * FLOWS as usize * stays,
         unreplied,
         invited: 0,

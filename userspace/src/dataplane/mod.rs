@@ -51,7 +51,7 @@ pub use occupant::Occupant;
 pub use pins::{Pins, PinsError};
 pub use set_table::SetTable;
 pub use stages::load_stages;
-pub use sweep::{Census, IdleTicks, PinTable, SweptTable, SweptTables, sweep};
+pub use sweep::{Census, FlowsByUplink, IdleTicks, PinTable, SweptTable, SweptTables, sweep};
 pub use sweeper::Sweeper;
 pub use swept::SweptMaps;
 pub use tables::{Layout, Table, tables};

@@ -21,7 +21,7 @@ mod timer;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use pointsman_ebpf::abi::{Binding, DigestKey, Flow, FlowKey, Host, Ipv4, Pin};
+use pointsman_ebpf::abi::{Binding, DigestKey, Flow, FlowKey, Host, Ipv4, MAX_UPLINKS, Pin};
 
 use super::TableError;
 use flow::Kind;
@@ -100,6 +100,8 @@ pub enum PinTable {
 /// How many entries a pass has left in the tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
+    /// Flows, whether answered or not, by uplink.
+    pub flows: FlowsByUplink,
     /// Entries of established flows, two each.
     pub established: usize,
     /// Entries of flows from the LAN that nobody has answered.
@@ -116,6 +118,38 @@ pub struct Census {
     pub unreplied_pins: usize,
     /// Flows of IPv6 from beyond an uplink that the LAN has not answered.
     pub invited_pins: usize,
+}
+
+impl Census {
+    /// How many flows are on an uplink, each counted once. What is left of those that have moved away counts for
+    /// none.
+    pub fn flows_on(&self, uplink: u8) -> usize {
+        self.flows.0.get(usize::from(uplink)).copied().unwrap_or_default()
+    }
+}
+
+/// How many flows each uplink has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowsByUplink([usize; MAX_UPLINKS]);
+
+impl Default for FlowsByUplink {
+    fn default() -> Self {
+        Self([0; MAX_UPLINKS])
+    }
+}
+
+impl FlowsByUplink {
+    fn add(&mut self, uplink: u8) {
+        if let Some(flows) = self.0.get_mut(usize::from(uplink)) {
+            *flows += 1;
+        }
+    }
+
+    fn subtract(&mut self, uplink: u8, number: usize) {
+        if let Some(flows) = self.0.get_mut(usize::from(uplink)) {
+            *flows = flows.saturating_sub(number);
+        }
+    }
 }
 
 /// Removes what has been idle for longer than it may at `now`, in
@@ -138,6 +172,7 @@ pub fn sweep<T: SweptTables>(
         digest_key: tables.digest_key(),
         hosts: HashMap::default(),
         unreplied: Vec::new(),
+        flows: FlowsByUplink::default(),
     };
     let unreplied = pass.sweep_flows(Kind::Unreplied, tables.unreplied())?;
     let broken = pass.find_broken(tables.bindings())?;
@@ -154,6 +189,7 @@ pub fn sweep<T: SweptTables>(
     let bindings = pass.sweep_bindings(tables.bindings())?;
     let hosts = pass.count_hosts(tables.hosts())?;
     Ok(Census {
+        flows: pass.flows,
         established,
         unreplied,
         invited,
@@ -177,6 +213,8 @@ struct Pass<'a> {
     hosts: HashMap<Ipv4, Host, RandomState>,
     /// The unanswered flows that stay, and the mappings that their answers come by.
     unreplied: Vec<(FlowKey, mapping::Mapping)>,
+    /// Those that stay.
+    flows: FlowsByUplink,
 }
 
 #[cfg(test)]

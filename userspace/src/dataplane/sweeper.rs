@@ -29,7 +29,8 @@ pub struct Sweeper {
 }
 
 struct Shared {
-    census: Mutex<Census>,
+    /// What the latest pass has left, and the how manieth it was.
+    census: Mutex<(Census, u64)>,
     idle: Mutex<IdleTicks>,
 }
 
@@ -61,7 +62,12 @@ impl Sweeper {
 
     /// What the latest sweep has left in the tables.
     pub fn census(&self) -> Census {
-        *lock(&self.shared.census)
+        lock(&self.shared.census).0
+    }
+
+    /// How many sweeps there have been.
+    pub fn passes(&self) -> u64 {
+        lock(&self.shared.census).1
     }
 }
 
@@ -116,7 +122,8 @@ fn sweep_once<T: SweptTables>(
 ) -> io::Result<()> {
     let idle = *lock(&shared.idle);
     let census = sweep(tables, now()?, &idle, pause).map_err(io::Error::other)?;
-    *lock(&shared.census) = census;
+    let mut latest = lock(&shared.census);
+    *latest = (census, latest.1 + 1);
     Ok(())
 }
 

@@ -174,6 +174,10 @@ impl Pass<'_> {
 
     /// Notes what a flow that stays needs, and what it is counted as.
     fn note<E: Judged>(&mut self, kind: Kind, (own, other): &Pair<E>) {
+        // Of a flow that has moved to another uplink, an inward entry is left.
+        if kind != Kind::Established || other.is_some() {
+            self.flows.add(own.entry().uplink);
+        }
         // The two of a hairpin are not known by the same mapping.
         let other_end = other.as_ref().filter(|other| !other.entry().is_inward);
         for entry in [Some(own), other_end].into_iter().flatten() {

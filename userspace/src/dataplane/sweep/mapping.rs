@@ -1,7 +1,7 @@
 //! Mappings, and the senders that filtering by address lets in. What no flow needs goes when it was
 //! last used too long ago; of a mapping, both sides together.
 
-use pointsman_ebpf::abi::{Binding, FlowKey, Ipv4, L4Port, NAT66_SIDE, mapping_remote};
+use pointsman_ebpf::abi::{Binding, FlowKey, Ipv4, L4Port, NAT66_SIDE, mapping_remote, uplink_of};
 
 use super::{Pass, REMOVED_TOGETHER, SweptTable, TableError};
 
@@ -37,6 +37,12 @@ impl Mapping {
         let is_ipv6 = self.inner.source().is_account();
         let remote = if is_ipv6 { Ipv4::default() } else { self.inner.destination() };
         FlowKey::external(remote, self.public, protocol, uplink)
+    }
+
+    /// The uplink that it is on.
+    fn uplink(&self) -> u8 {
+        // A side's realm is one above it.
+        uplink_of(self.inner.realm().wrapping_sub(1))
     }
 
     /// Whether it is one between IPv6 and IPv6.
@@ -78,6 +84,7 @@ impl Pass<'_> {
                     let host = self.host(mapping.inner.source());
                     host.unreplied = host.unreplied.saturating_sub(flows.len() as u64);
                 }
+                self.flows.subtract(mapping.uplink(), flows.len());
                 broken.extend(flows.iter().map(|(key, _)| *key));
             }
             if count % REMOVED_TOGETHER == REMOVED_TOGETHER - 1 {

@@ -21,6 +21,7 @@ impl Pass<'_> {
                     entries66.push(Entry66::new(self, key, pin));
                 } else if self.pin_stays(key, pin) {
                     kept += 1;
+                    self.flows.add(pin.uplink);
                 } else {
                     idle.push(*key);
                 }
@@ -46,6 +47,7 @@ impl Pass<'_> {
                     // to be read in another way: by the next pass.
                     Some(pin) if Entry66::is_of_kind(&pin) || self.pin_stays(key, &pin) => {
                         kept += 1;
+                        self.flows.add(pin.uplink);
                     }
                     Some(_) => gone.push(*key),
                     None => {}

@@ -1,3 +1,4 @@
+mod by_uplink;
 mod fake;
 mod flow;
 mod host;

@@ -119,6 +119,7 @@ impl Fake {
     pub(super) fn sweep(&mut self) -> Census {
         let census = self.sweep_amid_changes();
         let left = Census {
+            flows: census.flows,
             established: self.established.entries.len(),
             unreplied: self.unreplied.entries.len(),
             invited: self.invited.entries.len(),
