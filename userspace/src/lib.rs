@@ -12,4 +12,5 @@ pub mod netlink;
 pub mod nic;
 pub mod ports;
 pub mod probe;
+pub mod state;
 pub mod uplink;

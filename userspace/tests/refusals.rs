@@ -64,9 +64,10 @@ impl Host {
 }
 
 fn configuration(uplinks: &str, socket: &Path) -> String {
-    let socket = socket.display();
+    let state = socket.with_file_name("state");
+    let (socket, state) = (socket.display(), state.display());
     format!(
-        "{uplinks}[lan]\ninterfaces = [\"lan0\"]\n[state]\npins = false\n[api]\nsocket = \"{socket}\"\n"
+        "{uplinks}[lan]\ninterfaces = [\"lan0\"]\n[api]\nsocket = \"{socket}\"\n[state]\npins = false\ndirectory = \"{state}\"\n"
     )
 }
 

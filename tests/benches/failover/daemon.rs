@@ -34,10 +34,11 @@ impl Daemon {
         let file = directory.path().join("pointsman.toml");
         let socket = directory.path().join("api.sock");
         let configuration = format!(
-            "[lan]\ninterfaces = [\"lan0\"]\n{}{}[state]\npins = false\n[api]\nsocket = \"{}\"\n",
+            "[lan]\ninterfaces = [\"lan0\"]\n{}{}[api]\nsocket = \"{}\"\n[state]\npins = false\ndirectory = \"{}\"\n",
             uplink("fiber", 0, detector),
             uplink("cable", 1, detector),
-            socket.display()
+            socket.display(),
+            directory.path().join("state").display()
         );
         fs::write(&file, configuration)?;
         let log = File::create(directory.path().join("log"))?;

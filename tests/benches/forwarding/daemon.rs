@@ -143,6 +143,7 @@ fn configuration(socket: &Path, service: Service, lan: Lan) -> String {
          mappings = {}\n\
          [state]\n\
          pins = false\n\
+         directory = \"{}\"\n\
          [api]\n\
          socket = \"{}\"\n",
         plan::isp(0),
@@ -150,6 +151,7 @@ fn configuration(socket: &Path, service: Service, lan: Lan) -> String {
         service.uplink_setting(),
         service.section(),
         2 << lan.ends(),
+        socket.with_file_name("state").display(),
         socket.display(),
     )
 }

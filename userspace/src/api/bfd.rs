@@ -12,7 +12,8 @@ pub struct BfdStatus {
     pub mode: String,
     /// The other system, or the router that sends echo packets back, where known.
     pub peer: Option<IpAddr>,
-    /// `waiting`, `up`, `down`, `held_down` by the other system's operator, or `failed`.
+    /// `waiting`, `up`, `down`, `held_down` by the other system's operator, `admin_down` by
+    /// this one's, as the uplink is drained, or `failed`.
     pub state: String,
     /// Why it is down, or failed, in words.
     pub reason: Option<String>,
@@ -27,10 +28,11 @@ impl BfdStatus {
     pub(super) fn of(uplink: &ControlledUplink) -> Option<Self> {
         let mode = uplink.bfd_mode()?.to_string();
         let session = uplink.session();
-        let (state, reason) = match &session.state {
+        let (state, reason) = match &session.evidence() {
             Bfd::None => return None,
             Bfd::HeldDown => ("held_down", None),
-            Bfd::Waiting => ("waiting", uplink.bfd_obstacle().map(str::to_owned)),
+            Bfd::HeldHere if session.is_held() => ("admin_down", None),
+            Bfd::HeldHere | Bfd::Waiting => ("waiting", uplink.bfd_obstacle().map(str::to_owned)),
             Bfd::Up => ("up", None),
             Bfd::Down(diagnostic) => ("down", Some(diagnostic.to_string())),
             Bfd::Failed(error) => ("failed", Some(error.clone())),

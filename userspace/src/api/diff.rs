@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::client::{self, ClientError};
+use super::drain::Refusal;
 use crate::config::{self, Difference};
 use crate::control::{Command, Commands, Comparison};
 
@@ -35,12 +36,16 @@ pub struct DiffStatus {
 pub(super) async fn answer(
     State(commands): State<Commands>,
     text: String,
-) -> Result<Json<DiffStatus>, (StatusCode, String)> {
-    let (config, _) = config::parse(NAMELESS, &text)
-        .map_err(|error| (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
+) -> Result<Json<DiffStatus>, (StatusCode, Json<Refusal>)> {
+    let refusal = |status, error: String| (status, Json(Refusal { error }));
+    let (config, _) = config::parse(NAMELESS, &text).map_err(|error| {
+        let sentence = format!("the running daemon does not take it:\n{error}");
+        refusal(StatusCode::UNPROCESSABLE_ENTITY, sentence)
+    })?;
     let (reply, answer) = oneshot::channel();
     // The daemon is about to end where it takes no commands.
-    let ending = || (StatusCode::SERVICE_UNAVAILABLE, String::new());
+    let ending =
+        || refusal(StatusCode::SERVICE_UNAVAILABLE, "the daemon is about to end".to_owned());
     let command = Command::Compare(Box::new(config), reply);
     commands.send(command).await.map_err(|_| ending())?;
     let (file, comparison) = answer.await.map_err(|_| ending())?;
@@ -55,8 +60,7 @@ pub(super) async fn answer(
 /// # Errors
 /// Where no daemon answers, or it does not take the text for a configuration.
 pub async fn fetch_diff(socket: &Path, text: String) -> Result<DiffStatus, ClientError> {
-    let request = Request::post("/v1/diff")
-        .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
-        .body(Body::from(text));
-    client::ask(socket, request).await
+    let request =
+        Request::post("/v1/diff").header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
+    client::ask(socket, request, Body::from(text)).await
 }

@@ -3,12 +3,13 @@
 mod bfd;
 mod client;
 mod diff;
+pub mod drain;
 mod passive;
 mod quality;
 mod server;
 pub mod status;
 
 pub use bfd::BfdStatus;
-pub use client::{ClientError, fetch_status, stop};
 pub use diff::{DiffStatus, fetch_diff};
+pub use client::{ClientError, fetch_status, post, stop};
 pub use server::{ListenError, Server};

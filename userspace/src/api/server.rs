@@ -12,6 +12,7 @@ use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
 use super::diff;
+use super::drain::{drain, undrain};
 use super::status::Status;
 use crate::control::{Command, Commands};
 
@@ -79,6 +80,8 @@ impl Server {
             .route("/v1/status", get(status))
             .route("/v1/down", post(down))
             .route("/v1/diff", post(diff::answer))
+            .route("/v1/uplinks/{name}/drain", post(drain))
+            .route("/v1/uplinks/{name}/undrain", post(undrain))
             .with_state(commands);
         axum::serve(listener, router).await
     }

@@ -10,6 +10,7 @@ use pointsman_ebpf::verdict::{DropReason, PassReason};
 use serde::{Deserialize, Serialize};
 
 use super::bfd::BfdStatus;
+use super::drain::DrainStatus;
 pub use super::passive::{SilentStatus, TcpStatus};
 use super::quality::quality;
 pub use super::quality::{DampeningStatus, QualityStatus};
@@ -73,6 +74,10 @@ pub struct UplinkStatus {
     pub preferred: bool,
     /// Whether it carries traffic although it is down, because no other is up.
     pub last_resort: bool,
+    /// How it is drained, if the operator wants no new flows on it.
+    pub drained: Option<DrainStatus>,
+    /// How many flows are on it, answered or not, as of the latest sweep.
+    pub flows: usize,
     /// How good its path is, if it is probed.
     pub quality: Option<QualityStatus>,
     /// How often it has been lost lately, if that is to matter.
@@ -196,6 +201,8 @@ pub struct FlowsStatus {
     pub entries: usize,
     /// How many there can be.
     pub max: u32,
+    /// How many sweeps there have been.
+    pub passes: u64,
     /// Entries of flows of IPv6, likewise: one for each, or two where hosts share an address.
     pub ipv6_entries: usize,
     /// How many of those there can be.
@@ -217,6 +224,7 @@ pub(crate) struct Source<'a> {
     pub(crate) counters: &'a [Counter],
     pub(crate) handshakes: &'a dyn Fn(u8) -> HandshakeCounts,
     pub(crate) census: Census,
+    pub(crate) passes: u64,
     pub(crate) started: Instant,
     pub(crate) reloads: u64,
     pub(crate) last_reload_error: Option<&'a str>,
@@ -241,6 +249,7 @@ impl Source<'_> {
             flows: FlowsStatus {
                 entries: self.census.established,
                 max: self.controller.config().tables.flows,
+                passes: self.passes,
                 ipv6_entries: self.census.pins,
                 ipv6_max: self.controller.config().tables.pins,
             },
@@ -271,6 +280,8 @@ impl Source<'_> {
                 .map(|until| until.saturating_duration_since(now).as_secs_f64()),
             preferred: verdict.state == State::Up,
             last_resort: uplink.is_last_resort(),
+            drained: DrainStatus::of(self.controller, &config.name, now),
+            flows: self.census.flows_on(uplink.id()),
             quality: quality(uplink, now),
             dampening: uplink.monitor().instability(now).map(DampeningStatus::from),
             address: uplink.address(),

@@ -39,6 +39,14 @@ impl Running for Asynchronous {
         self.session.set_intervals(settings.intervals, now);
     }
 
+    /// Who holds it knows: nothing is told. That it goes down says nothing of the uplink, whose packets go on.
+    fn hold(&mut self, is_held: bool) {
+        let change = self.session.set_admin_down(is_held, Instant::now());
+        if change.is_some_and(|change| change.from == State::Up) {
+            self.watched.down(false);
+        }
+    }
+
     fn deadline(&self) -> Option<Instant> {
         self.session.deadline()
     }

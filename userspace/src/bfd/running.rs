@@ -17,6 +17,9 @@ pub(super) trait Running: AsFd + Send {
     /// Goes over to these settings and this way, which differ in nothing that makes it another session.
     fn adapt(&mut self, way: &Way, settings: &Settings);
 
+    /// Holds it down, or lets it come up. Where there is no other system to be told, there is nothing to hold.
+    fn hold(&mut self, _is_held: bool) {}
+
     /// When there is something to do, if no packet comes before.
     fn deadline(&self) -> Option<Instant>;
 
@@ -49,9 +52,11 @@ impl Times {
 /// # Errors
 /// Where its sockets cannot be opened.
 pub(super) fn open(wanted: &Wanted, liveness: &Arc<Liveness>) -> io::Result<Box<dyn Running>> {
-    let Wanted { uplink, way, settings } = wanted;
-    Ok(match way {
+    let Wanted { uplink, way, settings, is_held } = wanted;
+    let mut running: Box<dyn Running> = match way {
         Way::Peer(path) => Box::new(Asynchronous::open(*uplink, path, settings, liveness)?),
         Way::Echo(way) => Box::new(Echo::open(*uplink, way, settings, liveness)?),
-    })
+    };
+    running.hold(*is_held);
+    Ok(running)
 }

@@ -31,6 +31,8 @@ pub struct Wanted {
     pub way: Way,
     /// What is configured of it.
     pub settings: Settings,
+    /// Whether this system's operator holds it down (RFC 5880 section 6.8.16): of those with another system.
+    pub is_held: bool,
 }
 
 /// What has become of an uplink's session.
@@ -226,6 +228,7 @@ impl Slot {
         if is_same && old != new {
             if let Ok(running) = &mut self.state {
                 running.adapt(&new.way, &new.settings);
+                running.hold(new.is_held);
             }
             self.wanted = new.clone();
         }

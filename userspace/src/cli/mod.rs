@@ -2,8 +2,10 @@
 
 mod capability;
 mod check;
+mod daemon;
 mod diff;
 mod down;
+mod drain;
 mod host;
 mod output;
 mod run;
@@ -44,6 +46,10 @@ enum Command {
     Down(ConfigFile),
     /// Show how the running daemon and its uplinks are.
     Status(status::Arguments),
+    /// Give an uplink no new flows, and let those that it has end, as before maintenance of it.
+    Drain(drain::DrainArguments),
+    /// Give a drained uplink new flows again.
+    Undrain(drain::UndrainArguments),
     /// Show, on a network of its own, what a gateway with two providers does when one of them
     /// fails.
     Demo(demo::Args),
@@ -64,6 +70,8 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&arguments),
         Command::Down(file) => down::down(&file).map(succeeded),
         Command::Status(arguments) => status::status(&arguments).map(succeeded),
+        Command::Drain(arguments) => drain::drain(&arguments),
+        Command::Undrain(arguments) => drain::undrain(&arguments).map(succeeded),
         Command::Demo(arguments) => demo::run(arguments),
     };
     result.unwrap_or_else(|error| {

@@ -1,16 +1,12 @@
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use comfy_table::{CellAlignment, Table, presets};
-use tokio::time::timeout;
 
+use super::daemon;
 use super::output::say;
 use crate::api::status::{ProbeStatus, QualityStatus, Status, TcpStatus, Traffic, UplinkStatus};
 use crate::api::{BfdStatus, fetch_status};
-
-/// How long the daemon may take to answer: many times what it needs.
-const ANSWER_BOUND: Duration = Duration::from_secs(5);
 
 /// What to show, and of whom.
 #[derive(clap::Args)]
@@ -18,28 +14,13 @@ pub(super) struct Arguments {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// The daemon's socket.
-    #[arg(long, value_name = "PATH", default_value = "/run/pointsman/pointsman.sock")]
-    socket: PathBuf,
+    #[command(flatten)]
+    daemon: daemon::Socket,
 }
 
 /// Prints the status of a running daemon.
 pub(super) fn status(arguments: &Arguments) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    let answer = runtime
-        .block_on(async { timeout(ANSWER_BOUND, fetch_status(&arguments.socket)).await })
-        .with_context(|| {
-            format!(
-                "the daemon on {} has not answered for {} s; see its log, and start it again if it \
-                 is stuck",
-                arguments.socket.display(),
-                ANSWER_BOUND.as_secs()
-            )
-        });
-    let status = answer??;
+    let status = daemon::ask(&arguments.daemon, fetch_status(arguments.daemon.socket()))?;
     if arguments.json {
         say(serde_json::to_string_pretty(&status).context("cannot write JSON")?)?;
     } else {
@@ -151,11 +132,13 @@ fn row(uplink: &UplinkStatus) -> [String; 13] {
 /// Why it is as it is, and what is done with it all the same.
 fn reason(uplink: &UplinkStatus) -> String {
     let role = if uplink.last_resort { "; kept as the last resort" } else { "" };
+    let drained =
+        uplink.drained.as_ref().map(|drained| format!("; {drained}, {} left", flows(uplink.flows)));
     let suspicion = match &uplink.silent {
         Some(silent) if uplink.state != "down" => format!("; suspect: {silent}"),
         _ => String::new(),
     };
-    format!("{}{suspicion}{role}", uplink.reason)
+    format!("{}{suspicion}{role}{}", uplink.reason, drained.unwrap_or_default())
 }
 
 /// What is known of its path, by its probes and its traffic.
@@ -232,6 +215,11 @@ fn probe(probe: &ProbeStatus) -> String {
         (None, Some(error)) => format!("{name} {last}: {error}"),
         (None, None) => format!("{name} {last}"),
     }
+}
+
+/// So many flows, in words.
+pub(super) fn flows(number: usize) -> String {
+    if number == 1 { "1 flow".into() } else { format!("{number} flows") }
 }
 
 /// A time span of whole seconds.

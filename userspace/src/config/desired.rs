@@ -37,7 +37,7 @@ pub struct Config {
     pub tables: TableSizes,
     /// What the daemon may change on the host.
     pub host: Host,
-    /// What is left when the daemon ends, and where.
+    /// What the daemon keeps.
     pub state: State,
     /// Where the daemon answers.
     pub api: Api,
@@ -363,12 +363,14 @@ pub enum Offloads {
     Set,
 }
 
-/// What is left when the daemon ends, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the daemon keeps beyond its end, and some of it beyond the machine's.
+#[derive(Clone, Debug, PartialEq)]
 pub struct State {
     /// The directory on a BPF file system that keeps programs and tables, an absolute path. `None`: they end
     /// with the daemon.
     pub pins: Option<PathBuf>,
+    /// Where all else is kept, an absolute path. It is made where there is none.
+    pub directory: PathBuf,
 }
 
 /// Where the daemon answers its command line.

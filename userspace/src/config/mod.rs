@@ -51,6 +51,7 @@ pub use self::diagnostic::{ConfigError, Diagnostic, Severity};
 pub use self::diff::{Difference, Effect, diff};
 use self::interface::Interfaces;
 use self::section::Section;
+pub(crate) use self::suggest::{closest, quoted};
 
 /// The largest file that is read, in bytes: far more than a configuration needs, and far less than
 /// a device or a log that is named by mistake.

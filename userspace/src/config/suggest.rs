@@ -2,7 +2,7 @@
 const QUOTED_LENGTH: usize = 40;
 
 /// A value of the file as messages repeat it: in quotes, escaped, and cut when it is long.
-pub(super) fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     format!("{:?}", cut(value))
 }
 
@@ -16,7 +16,7 @@ pub(super) fn cut(value: &str) -> String {
 }
 
 /// What was probably meant by `word`, if a candidate is near enough: one slip in three characters.
-pub(super) fn closest<'c>(
+pub(crate) fn closest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c &'c str>,
 ) -> Option<&'c str> {

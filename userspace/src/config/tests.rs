@@ -234,7 +234,10 @@ fn example() -> Config {
             invited_pins: 16_384,
         },
         host: Host { offloads: Offloads::Warn },
-        state: State { pins: Some("/sys/fs/bpf/pointsman".into()) },
+        state: State {
+            pins: Some("/sys/fs/bpf/pointsman".into()),
+            directory: PathBuf::from("/var/lib/pointsman"),
+        },
         api: Api { socket: PathBuf::from("/run/pointsman/pointsman.sock") },
     }
 }
@@ -273,6 +276,7 @@ fn least_configuration_has_the_defaults() {
     assert_eq!(config.tables, without_ipv6);
     assert_eq!(config.host, example().host);
     assert_eq!(config.api, example().api);
+    assert_eq!(config.state, example().state);
     let uplink = &config.uplinks[1];
     assert_eq!((uplink.gateway, uplink.weight), (Gateway::Auto, 1));
     assert_eq!((&*uplink.addresses, &uplink.ipv6), (&[][..], &None));

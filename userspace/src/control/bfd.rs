@@ -20,6 +20,24 @@ pub struct Session {
     /// While it is up: the time from one packet that is sent to the next, before jitter, and after how long a
     /// silence the other system counts as gone.
     pub agreed: Option<(Duration, Duration)>,
+    hold: Hold,
+}
+
+/// How many times what it sends at, while it is down, a session may take to come up that is let go.
+const COMING_UP: u32 = 10;
+
+/// The least that a system sends at while its session is not up (RFC 5880 section 6.8.3).
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Whether this system's operator has to do with a session's being down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Hold {
+    #[default]
+    None,
+    /// It is held down.
+    Held,
+    /// It was, and has time to come up until then.
+    Released(Instant),
 }
 
 impl Session {
@@ -32,7 +50,8 @@ impl Session {
     fn apply(&mut self, event: Event) {
         let state = match event {
             Event::Agreed { transmit, detection } => {
-                self.agreed = Some((transmit, detection));
+                // What was agreed upon before it was held comes late.
+                self.agreed = (!self.is_held()).then_some((transmit, detection));
                 return;
             }
             Event::Up => Bfd::Up,
@@ -41,7 +60,49 @@ impl Session {
             Event::Failed(error) => Bfd::Failed(error.to_string()),
             Event::Started | Event::Ended => Bfd::Waiting,
         };
-        *self = Self { state, agreed: None };
+        if state == Bfd::Up && self.hold != Hold::Held {
+            self.hold = Hold::None;
+        }
+        (self.state, self.agreed) = (state, None);
+    }
+
+    /// Whether this system's operator holds it down.
+    pub fn is_held(&self) -> bool {
+        self.hold == Hold::Held
+    }
+
+    /// What it says of the uplink. One that was lost before it was held says what it did: whoever drains a dead
+    /// uplink does not make it a good one.
+    pub fn evidence(&self) -> Bfd {
+        match (self.hold, &self.state) {
+            (Hold::None, state) => state.clone(),
+            (_, lost @ (Bfd::None | Bfd::Down(_) | Bfd::Failed(_))) => lost.clone(),
+            _ => Bfd::HeldHere,
+        }
+    }
+
+    /// Holds it, or lets it go: then it has this long to come up.
+    fn hold(&mut self, is_held: bool, grace: Duration, now: Instant) {
+        self.hold = match (is_held, self.hold) {
+            (true, _) => {
+                self.agreed = None;
+                Hold::Held
+            }
+            (false, Hold::Held) if matches!(self.state, Bfd::Up | Bfd::Waiting) => {
+                self.state = Bfd::Waiting;
+                Hold::Released(now + grace)
+            }
+            (false, Hold::Released(until)) if now < until => Hold::Released(until),
+            (false, _) => Hold::None,
+        };
+    }
+
+    /// When time alone changes what it says.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.hold {
+            Hold::Released(until) => Some(until),
+            Hold::None | Hold::Held => None,
+        }
     }
 }
 
@@ -95,6 +156,19 @@ impl ControlledUplink {
         configured(&self.config)?.peer.or_else(|| self.gateway().map(IpAddr::V4))
     }
 
+    /// Holds its session down while it is drained, so that the other system moves its traffic. Of an echo there is
+    /// no other system.
+    pub(super) fn settle_session(&mut self, now: Instant) {
+        let before = self.session.evidence();
+        let is_held = self.is_drained && self.bfd_mode().is_some_and(|mode| mode != Mode::Echo);
+        let interval = configured(&self.config).map_or(SLOW, |config| config.interval.max(SLOW));
+        self.session.hold(is_held, COMING_UP * interval, now);
+        let evidence = self.session.evidence();
+        if evidence != before {
+            self.health_event(uplink::Event::Bfd(evidence), now);
+        }
+    }
+
     /// What a session of its own packets lacks, if it lacks something.
     pub fn bfd_obstacle(&self) -> Option<&'static str> {
         if self.bfd_mode()? != Mode::Echo {
@@ -135,7 +209,7 @@ impl Controller {
             // What was told before it was configured away comes late.
             if let Some(known) = known.filter(|known| configured(&known.config).is_some()) {
                 known.session.apply(event);
-                known.health_event(uplink::Event::Bfd(known.session.state.clone()), now);
+                known.health_event(uplink::Event::Bfd(known.session.evidence()), now);
             }
         })
     }
@@ -175,6 +249,7 @@ impl Controller {
                 detect_mult: config.multiplier,
                 authentication: config.authentication.clone(),
             },
+            is_held: uplink.session.is_held(),
         })
     }
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use pointsman_ebpf::abi::{HandshakeCounts, MAX_UPLINKS, PORT_SLOTS};
 
+use super::drain::Drains;
 use super::forward::Target;
 use super::last_resort;
 use super::prefixes::internal_prefix;
@@ -31,9 +32,10 @@ pub struct Change {
 /// Decides what the data plane is to do, from configuration, facts and probes.
 #[derive(Clone, Debug)]
 pub struct Controller {
-    config: Config,
+    pub(super) config: Config,
     facts: Snapshot,
-    uplinks: Vec<ControlledUplink>,
+    pub(super) uplinks: Vec<ControlledUplink>,
+    pub(super) drains: Drains,
     /// The hosts of port forwards.
     targets: BTreeMap<Ipv4Addr, Target>,
     pub(super) ids: Register,
@@ -59,6 +61,7 @@ impl Controller {
             config,
             facts: Snapshot::default(),
             uplinks: Vec::new(),
+            drains: Drains::new(),
             targets: BTreeMap::new(),
             ids: Register::new(MAX_UPLINKS as u16),
             slots: Register::new(PORT_SLOTS as u16),
@@ -147,6 +150,7 @@ impl Controller {
             })
             .collect();
         self.config = config;
+        self.forget_drains();
         self.observe(now, |_| ())
     }
 
@@ -211,9 +215,10 @@ impl Controller {
         self.observe(now, |_| ())
     }
 
-    /// When time alone will change the state of an uplink.
+    /// When time alone will change the state of an uplink, or whether it is drained.
     pub fn deadline(&self) -> Option<Instant> {
-        self.uplinks.iter().filter_map(|uplink| uplink.monitor().deadline()).min()
+        let states = self.uplinks.iter().filter_map(|uplink| uplink.monitor().deadline());
+        states.chain(self.drain_deadline()).min()
     }
 
     /// Lets `change` happen, and then what follows from the facts. Returns who is in another state.
@@ -223,6 +228,7 @@ impl Controller {
         change: impl FnOnce(&mut [ControlledUplink]),
     ) -> Vec<Change> {
         change(&mut self.uplinks);
+        self.settle_drains(now);
         let mut generation = || {
             let generation = self.next_generation.max(1);
             self.next_generation = generation.wrapping_add(1);
@@ -266,7 +272,7 @@ impl Controller {
     }
 
     /// The uplinks of which something is so, a bit each by identifier.
-    fn those(&self, are: impl Fn(&ControlledUplink) -> bool) -> u64 {
+    pub(super) fn those(&self, are: impl Fn(&ControlledUplink) -> bool) -> u64 {
         let those = self.uplinks.iter().filter(|uplink| are(uplink));
         those.fold(0, |mask, uplink| mask | 1 << uplink.id)
     }

@@ -1,3 +1,4 @@
+mod maintenance;
 mod reload;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,8 @@ use crate::dataplane::{
 use crate::netlink::{self, Resolver, Update, Watcher};
 use crate::ports;
 use crate::uplink::Verdict;
+use maintenance::Kept;
+pub use maintenance::{DrainAction, DrainOrder};
 pub use reload::Comparison;
 
 /// How often what has failed is tried again.
@@ -48,6 +51,8 @@ pub enum Command {
     Status(oneshot::Sender<Status>),
     /// Say what is different in another configuration, and what file is read at a reload.
     Compare(Box<Config>, oneshot::Sender<(PathBuf, Comparison)>),
+    /// Drain an uplink, or have it take new flows again.
+    Drain(DrainOrder),
 }
 
 /// Where to send commands to.
@@ -91,6 +96,7 @@ pub struct Daemon {
     ports: ports::Watch,
     wanted: Wanted,
     probers: Probers,
+    kept: Kept,
     bfd: bfd::Service,
     bfd_events: UnboundedReceiver<(String, bfd::Event)>,
     /// The sessions that were asked for last.
@@ -141,6 +147,7 @@ impl Daemon {
             }
             None => Installer::default(),
         };
+        let kept = Kept::start(&controller.config().clone(), &mut controller)?;
         controller.set_socket_ports(ports.latest());
         dataplane.set_offloads(controller.config().host.offloads);
         let wanted = dataplane.take_wanted()?;
@@ -159,6 +166,7 @@ impl Daemon {
             ports,
             wanted,
             probers,
+            kept,
             bfd,
             bfd_events,
             bfd_sessions: BTreeMap::new(),
@@ -241,6 +249,7 @@ impl Daemon {
                         log::info!("detached");
                         return Ok(());
                     }
+                    Some(Command::Drain(order)) => self.drain(order),
                     Some(Command::Compare(config, reply)) => {
                         drop(reply.send((self.config_file.clone(), self.compare(*config))));
                     }
@@ -323,6 +332,7 @@ impl Daemon {
             .map(ToString::to_string)
             .chain(startup::check_lan_networks(&self.controller).err().map(|e| e.to_string()))
             .chain(forwarding::complaint(&self.controller))
+            .chain(maintenance::complaint(&self.controller))
             .collect();
         for complaint in complaints.difference(&self.complaints) {
             log::error!("{complaint}");
@@ -335,6 +345,7 @@ impl Daemon {
         let due = self.controller.resolutions_due(Instant::now());
         self.resolve(due);
         self.probers.update(self.controller.uplinks());
+        self.keep_drains();
         let sessions = self.controller.bfd_sessions();
         if sessions != self.bfd_sessions {
             self.bfd.set(sessions.clone());
@@ -375,6 +386,7 @@ impl Daemon {
             counters: &counters,
             handshakes: &|uplink| self.dataplane.handshakes().of(uplink),
             census: self.sweeper.census(),
+            passes: self.sweeper.passes(),
             started: self.started,
             reloads: self.reloads,
             last_reload_error: self.last_reload_error.as_deref(),

@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use pointsman_ebpf::abi::{
-    ABI_VERSION, AddressOwner, Forward, Group, Ipv4, Ipv4Prefix, Ipv6, LanSide, LocalAddress, Mac,
-    MacPair, Nat64, POOL_ADDRESSES, Port, PortRange, PortRole, ROUTED_PREFIXES, Settings, Uplink6,
-    Vlan,
+    ABI_VERSION, AddressOwner, Forward, Group, Inbound, Ipv4, Ipv4Prefix, Ipv6, Ipv6Mode, LanSide,
+    LocalAddress, Mac, MacPair, Nat64, POOL_ADDRESSES, Port, PortRange, PortRole, ROUTED_PREFIXES,
+    Settings, Uplink6, Vlan,
 };
 
 use super::Controller;
@@ -58,9 +58,15 @@ impl Controller {
     }
 
     fn uplinks6(&self) -> BTreeMap<u8, Uplink6> {
+        let closed = self.closed();
         let uplinks = self.uplinks().iter().filter_map(|uplink| {
             let egress = self.slots.get(&uplink.config.port_name())?;
-            Some((uplink.id, uplink.to_record6(egress)?))
+            let mut record = uplink.to_record6(egress)?;
+            // Who sends to a prefix that several uplinks route does not choose among them.
+            if closed >> uplink.id & 1 == 1 && record.mode != Ipv6Mode::Routed as u8 {
+                record.inbound = Inbound::Answers as u8;
+            }
+            Some((uplink.id, record))
         });
         uplinks.collect()
     }
@@ -152,7 +158,7 @@ impl Controller {
             reserved: [0; 5],
             nat44: { self.uplinks().iter().filter(|uplink| uplink.translates()) }
                 .fold(0, |uplinks, uplink| uplinks | 1 << uplink.id),
-            closed: 0,
+            closed: self.closed(),
         }
     }
 
@@ -215,9 +221,10 @@ impl Controller {
         }
         let members =
             tiers.iter().flatten().fold(0, |members, candidate| members | 1 << candidate.id);
+        let usable = members & !self.closed();
         let group = Group {
-            preferred: members & !self.degraded(),
-            usable: members,
+            preferred: usable & !self.degraded(),
+            usable,
             sticky: config.sticky as u8,
             reserved: [0; 7],
         };

@@ -17,9 +17,9 @@ const MARGIN: u32 = 200_000;
 /// Probes are evidence, and may be wrong where all fail at once: the targets may be gone, and the uplinks
 /// not. Who is told that nobody can be reached is no better off than who is not answered.
 ///
-/// What works, but is not believed yet, comes before what does not; then whatever loses less, was up last,
-/// and comes first in the group. The one that was chosen stays until another is better by a margin, for its
-/// flows move with it.
+/// One that is drained is spared as long as there is another. What works, but is not believed yet, comes before
+/// what does not; then whatever loses less, was up last, and comes first in the group. The one that was chosen
+/// stays until another is better by a margin, for its flows move with it.
 pub(super) fn choose(group: &Group, uplinks: &[ControlledUplink], now: Instant) -> Option<usize> {
     let members = || group.tiers.iter().flatten().copied().filter(|index| *index < uplinks.len());
     let is_needed =
@@ -27,7 +27,12 @@ pub(super) fn choose(group: &Group, uplinks: &[ControlledUplink], now: Instant) 
     if !is_needed {
         return None;
     }
-    let candidates = || members().filter(|index| is_candidate(&uplinks[*index]));
+    let may_be = |is_drained: bool| {
+        let candidates = members().filter(|index| is_candidate(&uplinks[*index]));
+        candidates.filter(move |index| uplinks[*index].is_drained == is_drained)
+    };
+    let is_drained = may_be(false).next().is_none();
+    let candidates = || may_be(is_drained);
     let best = candidates().min_by_key(|index| {
         let uplink = &uplinks[*index];
         (badness(uplink, now), Reverse(uplink.verdict().since))

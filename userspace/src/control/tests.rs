@@ -2,6 +2,7 @@
 
 mod attach;
 mod bfd;
+mod drain;
 mod inheritance;
 mod ipv6;
 mod lan;

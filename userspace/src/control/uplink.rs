@@ -27,6 +27,8 @@ pub struct ControlledUplink {
     pub(super) monitor: Monitor,
     /// It carries traffic although it is down: no other is up.
     pub(super) is_last_resort: bool,
+    /// The operator wants no new flows on it.
+    pub(super) is_drained: bool,
     /// Its state, and whether it was the last resort, as they were told last.
     pub(super) told: (State, bool),
     ifindex: Option<u32>,
@@ -64,12 +66,13 @@ impl ControlledUplink {
         let requirements = requirements(&config);
         let mut monitor = Monitor::new(&*config.interface, &probes, thresholds, requirements, now);
         let session = Session::new(&config);
-        monitor.apply([Event::Bfd(session.state.clone())], now);
+        monitor.apply([Event::Bfd(session.evidence())], now);
         Self {
             id,
             config,
             monitor,
             is_last_resort: false,
+            is_drained: false,
             told: (State::Down, false),
             ifindex: None,
             mac: None,
@@ -113,7 +116,7 @@ impl ControlledUplink {
         if has_session != configured(&self.config).is_some() {
             self.session = Session::new(&config);
         }
-        let session = Event::Bfd(self.session.state.clone());
+        let session = Event::Bfd(self.session.evidence());
         // What is new is known before what goes: between session and probes, nothing is taken for fit.
         if has_session {
             self.monitor.apply([session.clone()], now);
@@ -368,6 +371,11 @@ impl ControlledUplink {
     /// Whether it is down, and carries traffic all the same because no other is up.
     pub fn is_last_resort(&self) -> bool {
         self.is_last_resort
+    }
+
+    /// Whether the operator wants no new flows on it.
+    pub fn is_drained(&self) -> bool {
+        self.is_drained
     }
 
     /// The kernel's index of the interface, while there is one.

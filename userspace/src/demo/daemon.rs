@@ -190,8 +190,9 @@ fn configuration(site: &Site, socket: &Path) -> String {
         .collect();
     let lan = site.lan.near().name();
     // A literal string, in which a path stands as it is.
-    let socket = socket.display();
+    let state = socket.with_file_name("state");
+    let (socket, state) = (socket.display(), state.display());
     format!(
-        "[lan]\ninterfaces = [\"{lan}\"]\n{uplinks}\n[state]\npins = false\n[api]\nsocket = '{socket}'\n"
+        "[lan]\ninterfaces = [\"{lan}\"]\n{uplinks}\n[api]\nsocket = '{socket}'\n[state]\npins = false\ndirectory = '{state}'\n"
     )
 }

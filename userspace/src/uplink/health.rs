@@ -112,6 +112,8 @@ pub enum Bfd {
     None,
     /// The other system's operator holds it down, which says nothing of the uplink (RFC 5882 section 3.2).
     HeldDown,
+    /// This system's operator holds it down, or has let go of it only just: it says nothing of the uplink either.
+    HeldHere,
     /// It has not been up yet.
     Waiting,
     /// The other system is there.
@@ -313,7 +315,7 @@ impl Health {
     /// The same where the BFD session says that packets do not get through.
     fn judge_by_session(&self) -> Option<(State, Reason)> {
         match &self.bfd {
-            Bfd::None | Bfd::HeldDown | Bfd::Up => None,
+            Bfd::None | Bfd::HeldDown | Bfd::HeldHere | Bfd::Up => None,
             Bfd::Waiting if self.trusted_until.is_some() => None,
             Bfd::Waiting => {
                 let not_up = if self.judged { State::Down } else { State::Testing };

@@ -1,6 +1,7 @@
 //! BFD with BIRD, and by a router that has none, through the daemon, in a laboratory site.
 
 mod bird;
+mod drain;
 mod echo;
 mod forged;
 #[path = "../support/mod.rs"]

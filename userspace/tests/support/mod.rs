@@ -45,9 +45,11 @@ pub(crate) fn single_configuration(directory: &Path, more: &str) -> String {
          {more}\
          [state]\n\
          pins = false\n\
+         directory = \"{}\"\n\
          [api]\n\
          socket = \"{}\"\n",
         health(),
+        directory.join("state").display(),
         socket.display()
     )
 }

@@ -194,9 +194,11 @@ pub(super) fn api(differ: &mut Differ, (old, new): Pair<'_, Api>) {
 }
 
 pub(super) fn state(differ: &mut Differ, (old, new): Pair<'_, State>) {
-    let State { pins } = old;
+    let State { pins, directory } = old;
     differ.value("state.pins", (pins, &new.pins), Effect::Restart, |pins| match pins {
         Some(path) => spelling::text(&path.display()),
         None => "false".to_owned(),
     });
+    let both = (directory, &new.directory);
+    differ.value("state.directory", both, Effect::Restart, |path| spelling::text(&path.display()));
 }

@@ -70,6 +70,7 @@ ipv6 = 4096
 offloads = "warn"
 [state]
 pins = "/bpf/site"
+directory = "/var/lib/site"
 [api]
 socket = "/run/p.sock"
 "#;
@@ -345,6 +346,11 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ),
     ("offloads = \"warn\"", "offloads = \"set\"", "host.offloads: \"warn\" -> \"set\"; flows stay"),
     ("pins = \"/bpf/site\"", "pins = false", "state.pins: \"/bpf/site\" -> false; takes a restart"),
+    (
+        "directory = \"/var/lib/site\"",
+        "",
+        "state.directory: \"/var/lib/site\" -> \"/var/lib/pointsman\"; takes a restart",
+    ),
     (
         "socket = \"/run/p.sock\"",
         "",

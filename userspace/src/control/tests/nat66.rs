@@ -48,6 +48,7 @@ fn status(gateway: &Gateway) -> Ipv6Status {
         controller: &gateway.controller,
         counters: &[],
         census: Census::default(),
+        passes: 0,
         started: gateway.now,
         reloads: 0,
         last_reload_error: None,

@@ -279,6 +279,7 @@ fn event() -> impl Strategy<Value = (Event, bool)> {
     let bfd = prop_oneof![
         Just(Bfd::None),
         Just(Bfd::HeldDown),
+        Just(Bfd::HeldHere),
         Just(Bfd::Waiting),
         Just(Bfd::Up),
         Just(Bfd::Down(Diagnostic::DETECTION_TIME_EXPIRED)),
