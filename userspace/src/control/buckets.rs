@@ -29,12 +29,22 @@ impl Ranking {
     /// The group's [`BUCKETS_PER_GROUP`] buckets. Of more than [`RANKS`] uplinks, a bucket ranks
     /// the first.
     pub fn buckets(&self) -> impl Iterator<Item = Bucket> {
-        let seeds: Vec<Vec<_>> =
-            self.tiers.iter().map(|tier| tier.iter().map(Seeded::new).collect()).collect();
-        (0..BUCKETS_PER_GROUP as u64).map(move |index| {
-            Bucket::new(seeds.iter().flat_map(|tier| rank(tier, index)).take(RANKS))
-        })
+        let tiers = self.seeded();
+        (0..BUCKETS_PER_GROUP as u64).map(move |index| bucket(&tiers, index))
     }
+
+    /// The one with this index among those.
+    pub fn bucket(&self, index: u32) -> Bucket {
+        bucket(&self.seeded(), index.into())
+    }
+
+    fn seeded(&self) -> Vec<Vec<Seeded>> {
+        self.tiers.iter().map(|tier| tier.iter().map(Seeded::new).collect()).collect()
+    }
+}
+
+fn bucket(tiers: &[Vec<Seeded>], index: u64) -> Bucket {
+    Bucket::new(tiers.iter().flat_map(|tier| rank(tier, index)).take(RANKS))
 }
 
 /// A candidate and the hash of its name.
@@ -168,6 +178,15 @@ mod tests {
         for bucket in buckets(&[tier(&many), spare]) {
             assert_eq!(bucket.ranking().count(), RANKS);
             assert!(!bucket.ranking().any(|id| id == 9));
+        }
+    }
+
+    #[test]
+    fn one_bucket_is_that_of_all() {
+        let ranking =
+            Ranking { tiers: vec![tier(&[("a", 0, 2), ("b", 1, 1)]), tier(&[("c", 2, 1)])] };
+        for (index, bucket) in (0..).zip(ranking.buckets()) {
+            assert_eq!(ranking.bucket(index), bucket);
         }
     }
 

@@ -3,8 +3,8 @@ use std::mem;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
-    AddressOwner, BUCKETS_PER_GROUP, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64,
-    Port, ROUTED_SIDE, Settings, SitePrefix, Uplink, Uplink6, Vlan, uplink_of,
+    AddressOwner, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64, Port, ROUTED_SIDE,
+    Settings, SitePrefix, Uplink, Uplink6, Vlan, uplink_of,
 };
 
 use super::buckets::Ranking;
@@ -231,9 +231,7 @@ impl Installer {
                 continue;
             }
             self.rankings.remove(&id);
-            let first = u32::from(id) * BUCKETS_PER_GROUP as u32;
-            let mut buckets = (first..).zip(ranking.buckets());
-            if buckets.all(|(index, bucket)| note(dataplane.set_bucket(index, bucket))) {
+            if note(dataplane.set_ranking(id, ranking)) {
                 self.rankings.insert(id, ranking.clone());
             }
         }

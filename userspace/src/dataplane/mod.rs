@@ -32,8 +32,8 @@ mod wanted;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman_ebpf::abi::{
-    AddressOwner, Bucket, Counter, Forward, Group, Ipv4, Ipv6, LanNetwork, LocalAddress, Nat64,
-    Port, Settings, SitePrefix, Uplink, Uplink6, Vlan,
+    AddressOwner, BUCKETS_PER_GROUP, Bucket, Counter, Forward, Group, Ipv4, Ipv6, LanNetwork,
+    LocalAddress, Nat64, Port, Settings, SitePrefix, Uplink, Uplink6, Vlan,
 };
 
 pub use attach::{AttachError, Mode, NATIVE_MTU};
@@ -56,6 +56,8 @@ pub use sweeper::Sweeper;
 pub use swept::SweptMaps;
 pub use tables::{Layout, Table, tables};
 pub use wanted::Wanted;
+
+use crate::control::Ranking;
 
 /// What the control plane does to the data plane. Each method does one thing to one map, and
 /// [`TableError`] says which one the kernel refused.
@@ -129,6 +131,16 @@ pub trait Dataplane {
     /// # Errors
     /// Where the kernel refuses.
     fn set_bucket(&mut self, index: u32, bucket: Bucket) -> Result<(), TableError>;
+
+    /// Replaces the buckets of a group by those of a ranking, one after the other.
+    ///
+    /// # Errors
+    /// Where the kernel refuses one. Those before it are replaced.
+    fn set_ranking(&mut self, group: u8, ranking: &Ranking) -> Result<(), TableError> {
+        let first = u32::from(group) * BUCKETS_PER_GROUP as u32;
+        let mut buckets = (first..).zip(ranking.buckets());
+        buckets.try_for_each(|(index, bucket)| self.set_bucket(index, bucket))
+    }
 
     /// Replaces the public address with this index among those of all uplinks.
     ///
