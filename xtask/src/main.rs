@@ -10,6 +10,7 @@ mod mutation;
 mod privilege;
 mod run;
 mod setup;
+mod sim;
 mod step;
 mod test;
 mod tidy;
@@ -39,6 +40,8 @@ enum Verb {
     Test(test::Options),
     /// Runs random packets and events through the packet path and through a model of NAT.
     Fuzz(fuzz::Options),
+    /// Runs the control plane on simulated hosts, where anything happens at random.
+    Sim(sim::Options),
     /// Checks that the tests of the packet path catch deliberate bugs.
     Mutate {
         /// Only the bugs whose description contains this.
@@ -77,6 +80,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::BuildAndRun { args } => run::build_and_run(&args),
         Verb::Test(options) => test::test(&options),
         Verb::Fuzz(options) => fuzz::fuzz(&options),
+        Verb::Sim(options) => sim::sim(&options),
         Verb::Mutate { filter } => mutation::mutate(filter.as_deref().unwrap_or_default()),
         Verb::Lint => lint::lint(),
         Verb::Bench { args } => bench::bench(&args),
