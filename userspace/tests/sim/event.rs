@@ -81,6 +81,8 @@ pub(crate) enum Session {
     HeldDown,
     Failed,
     Ended,
+    /// The other system falls silent, which the data plane alone has noticed yet.
+    Silent,
 }
 
 /// What the data plane refuses.
@@ -95,8 +97,9 @@ pub(crate) enum Refusal {
 /// What an operator does to a daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operator {
-    /// Has it read the configuration with this number, modulo how many there are.
-    Reload { configuration: u8 },
+    /// Has it read the configuration with this number, modulo how many there are. The uplinks are called as
+    /// there, unless names are not 0: then, by others.
+    Reload { configuration: u8, names: u8 },
     /// Stops it, and starts another one.
     Restart,
 }
@@ -166,7 +169,8 @@ fn session(random: &mut Random) -> Session {
     match random.below(10) {
         0 => Session::Started,
         1..6 => Session::Up,
-        6..8 => Session::Down,
+        6 => Session::Down,
+        7 => Session::Silent,
         8 => Session::HeldDown,
         _ => [Session::Failed, Session::Ended][random.below(2)],
     }
@@ -193,6 +197,7 @@ fn operator(random: &mut Random) -> Operator {
     if random.below(4) == 0 {
         Operator::Restart
     } else {
-        Operator::Reload { configuration: random.below(3) as u8 }
+        let names = if random.below(4) == 0 { random.below(256) as u8 } else { 0 };
+        Operator::Reload { configuration: random.below(3) as u8, names }
     }
 }

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use pointsman::bfd::{self, Diagnostic};
 use pointsman::config::{Config, Group};
-use pointsman::control::{Change, ControlledUplink, Controller, Installer, Policy};
+use pointsman::control::{ControlledUplink, Controller, Installer, Policy};
 use pointsman::netlink::{Fact, Snapshot, Update};
 use pointsman::probe::{Outcome, Probe, ProbeEvent};
 use pointsman::uplink::{Carried, Stability};
+use pointsman_ebpf::abi::NO_DEADLINE;
 
 use super::event::{Operator, Session};
 use super::mischief::Mischief;
@@ -22,6 +23,9 @@ pub(crate) const HASH_KEY: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3
 
 /// From one look at what uplinks carry to the next.
 const SAMPLE: Duration = Duration::from_millis(100);
+
+/// After so long, the data plane has looked at the deadlines again.
+const TICK: Duration = Duration::from_millis(10);
 
 /// The round trip of a probe that is answered.
 const RTT: Duration = Duration::from_millis(7);
@@ -35,6 +39,8 @@ pub(crate) struct Gateway {
     started: Instant,
     /// What the operator wants, whatever the controller was told.
     pub(crate) wanted: Config,
+    /// The BFD sessions that there are, by uplink.
+    sessions: BTreeMap<String, bfd::Wanted>,
     /// What has been carried by uplinks, by name.
     carried: BTreeMap<String, Carried>,
     /// Whether all was installed the last time.
@@ -57,6 +63,7 @@ impl Gateway {
             now,
             started: base,
             wanted: config.clone(),
+            sessions: BTreeMap::new(),
             carried: BTreeMap::new(),
             is_whole: false,
             told: 0,
@@ -67,15 +74,18 @@ impl Gateway {
     /// Does what an operator wants. `configurations` are what can be read.
     pub(crate) fn operate(&mut self, operator: Operator, configurations: &[Config]) {
         match operator {
-            Operator::Reload { configuration } => {
+            Operator::Reload { configuration, names } => {
                 let number = usize::from(configuration) % configurations.len();
                 self.wanted = configurations[number].clone();
+                for uplink in self.wanted.uplinks.iter_mut().filter(|_| names != 0) {
+                    uplink.name += &format!("-{names}");
+                }
                 let mut config = told_of(&self.wanted, self.mischief);
                 if self.mischief == Mischief::KeepsTiers {
                     config.group = kept_group(self.controller.config(), &config);
                 }
-                let changes = self.controller.configure(config, self.now);
-                self.apply(&changes);
+                self.controller.configure(config, self.now);
+                self.apply();
             }
             Operator::Restart => self.restart(),
         }
@@ -90,6 +100,7 @@ impl Gateway {
         self.installer = Installer::default();
         self.plane = Plane::new(self.mischief);
         self.pace = Pace::default();
+        self.sessions.clear();
         self.carried.clear();
     }
 
@@ -98,14 +109,14 @@ impl Gateway {
         if self.mischief == Mischief::KeepsInterfaces && matches!(fact, Fact::LinkGone { .. }) {
             return;
         }
-        let changes = self.controller.update(Update::Fact(fact), self.now);
-        self.apply(&changes);
+        self.controller.update(Update::Fact(fact), self.now);
+        self.apply();
     }
 
     /// Tells all that the kernel knows.
     pub(crate) fn resync(&mut self, snapshot: Snapshot) {
-        let changes = self.controller.update(Update::Resync(snapshot), self.now);
-        self.apply(&changes);
+        self.controller.update(Update::Resync(snapshot), self.now);
+        self.apply();
     }
 
     /// Tells what became of an uplink's probe that is sent now: it is known once the answer is there, or cannot
@@ -123,14 +134,23 @@ impl Gateway {
         if changes.is_empty() {
             self.look();
         } else {
-            self.apply(&changes);
+            self.apply();
         }
         self.pass((sent_at + probe.interval).saturating_duration_since(self.now));
     }
 
-    /// Tells how an uplink's BFD session is, if it has one.
+    /// Tells how an uplink's BFD session is, if it has one; the data plane, until when somebody was heard.
     pub(crate) fn session(&mut self, uplink: &str, to: Session) {
+        let Some(id) = self.sessions.get(uplink).map(|wanted| wanted.uplink) else { return };
+        match to {
+            Session::Silent | Session::Down => self.plane.silent |= 1 << id,
+            _ => self.plane.silent &= !(1 << id),
+        }
+        let deadline = if self.plane.silent >> id & 1 == 1 { self.uptime() } else { NO_DEADLINE };
+        self.plane.tables.put_off(id, deadline);
         let event = match to {
+            // The daemon has not been told, or is held up.
+            Session::Silent => return self.pass(TICK),
             Session::Started => bfd::Event::Started,
             Session::Up => bfd::Event::Up,
             Session::Down if self.mischief == Mischief::KeepsSessions => return,
@@ -139,8 +159,8 @@ impl Gateway {
             Session::Failed => bfd::Event::Failed(io::ErrorKind::AddrInUse.into()),
             Session::Ended => bfd::Event::Ended,
         };
-        let changes = self.controller.bfd(uplink, event, self.now);
-        self.apply(&changes);
+        self.controller.bfd(uplink, event, self.now);
+        self.apply();
     }
 
     /// Lets an uplink carry some packets, and has the controller look.
@@ -156,7 +176,7 @@ impl Gateway {
             self.uplinks().map(|uplink| (uplink.id(), uplink.config().name.clone())).collect();
         let carried = |id| Some(self.carried.get(names.get(&id)?).copied().unwrap_or_default());
         match self.controller.carried(carried, self.now) {
-            Some(changes) => self.apply(&changes),
+            Some(_) => self.apply(),
             None => self.look(),
         }
     }
@@ -167,24 +187,48 @@ impl Gateway {
         while let Some(deadline) = self.controller.deadline().filter(|at| *at <= until) {
             // One that has passed already is due at once.
             self.now = self.now.max(deadline);
-            let changes = self.controller.tick(self.now);
-            self.apply(&changes);
+            self.controller.tick(self.now);
+            self.apply();
             if self.controller.deadline() == Some(deadline) {
                 self.plane.note(format!("a deadline stays after it was kept: {deadline:?}"));
                 break;
             }
         }
         self.now = until;
-        self.plane.set_time(self.now - self.started);
+        self.plane.tables.set_now(self.uptime());
+    }
+
+    /// Nanoseconds since the host has started.
+    fn uptime(&self) -> u64 {
+        (self.now - self.started).as_nanos() as u64
+    }
+
+    /// Ends the sessions that there are to be no more, or otherwise, and with each its deadline, as the service of
+    /// sessions does.
+    fn end_sessions(&mut self) {
+        let wanted = self.controller.bfd_sessions();
+        let old = std::mem::replace(&mut self.sessions, wanted);
+        let mut has_ended = false;
+        for (name, session) in old {
+            if self.sessions.get(&name) != Some(&session) {
+                self.plane.silent &= !(1 << session.uplink);
+                self.plane.tables.put_off(session.uplink, NO_DEADLINE);
+                self.controller.bfd(&name, bfd::Event::Ended, self.now);
+                has_ended = true;
+            }
+        }
+        if has_ended {
+            self.apply();
+        }
     }
 
     /// Tries again what has failed.
     pub(crate) fn retry(&mut self) {
-        self.apply(&[]);
+        self.apply();
     }
 
     /// Does what is decided, in the order in which the daemon does it.
-    fn apply(&mut self, _: &[Change]) {
+    fn apply(&mut self) {
         self.plane.allowed = self.controller.alive();
         self.installer.lower(&mut self.plane, self.controller.alive());
         let (policy, alive) = (self.controller.policy(), self.controller.alive());
@@ -195,6 +239,7 @@ impl Gateway {
         // Whoever is to be asked, the simulated kernel asks by itself.
         self.controller.resolutions_due(self.now);
         self.look();
+        self.end_sessions();
     }
 
     /// The controller was told something, and has done what follows.

@@ -63,7 +63,7 @@ pub(crate) fn switch_equals_health(gateway: &Gateway) -> Result<(), Breach> {
             })
     });
     let wanted = in_place.fold(0, |mask, uplink| mask | 1 << uplink.id());
-    let found = gateway.plane.alive();
+    let found = gateway.plane.content.alive;
     holds("the switch equals health", found == wanted, || {
         format!("alive are {found:b}, and fit {wanted:b}")
     })
@@ -74,7 +74,7 @@ pub(crate) fn switch_equals_health(gateway: &Gateway) -> Result<(), Breach> {
 pub(crate) fn nobody_alive_lacks_anything(gateway: &Gateway) -> Result<(), Breach> {
     let facts = gateway.controller.facts();
     for (uplink, config) in gateway.uplinks().zip(&gateway.wanted.uplinks) {
-        if gateway.plane.alive() >> uplink.id() & 1 == 0 {
+        if gateway.plane.content.alive >> uplink.id() & 1 == 0 {
             continue;
         }
         let link = facts.link_named(&config.interface);

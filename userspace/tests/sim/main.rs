@@ -102,7 +102,7 @@ fn fresh_seed() -> u64 {
 
 #[test]
 fn what_must_hold_does() {
-    play_many(1, 60, 300);
+    play_many(1, 10, 200);
     play_many(fresh_seed(), 3, u64::MAX);
 }
 
@@ -126,11 +126,11 @@ fn a_seed_is_a_run() {
 /// A simulator that finds nothing proves nothing.
 #[test]
 fn every_bug_that_is_made_on_purpose_is_found_in_a_few_events() {
-    const MOST_RUNS: u64 = 500;
+    const MOST_RUNS: u64 = 400;
     const MOST_EVENTS: usize = 8;
     let base = Instant::now();
     for mischief in mischief::ALL {
-        let found = (0..MOST_RUNS).find_map(|seed| play(seed, mischief, base).err());
+        let found = (1..=MOST_RUNS).find_map(|seed| play(seed, mischief, base).err());
         let (scenario, finding) = found.unwrap_or_else(|| panic!("{mischief:?} is not found"));
         println!("{mischief:?}, {}", report(&(scenario.clone(), finding)));
         assert!(scenario.events.len() <= MOST_EVENTS, "{mischief:?}: {scenario}");

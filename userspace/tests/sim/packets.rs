@@ -134,6 +134,10 @@ fn judge(gateway: &Gateway, verdict: Verdict, frame: &[u8]) -> Result<Option<Pla
             if alive >> uplink & 1 == 0 {
                 return Err(format!("it leaves by uplink {uplink}, and alive are {alive:b}"));
             }
+            let heard = gateway.plane.content.alive & !gateway.plane.silent;
+            if heard >> uplink & 1 == 0 && heard != 0 {
+                return Err(format!("it leaves by uplink {uplink}, and heard are {heard:b}"));
+            }
             if gateway.plane.content.egress.get(&egress).copied() != known.ifindex() {
                 return Err(format!("it leaves by egress slot {egress}, which is not {known:?}"));
             }

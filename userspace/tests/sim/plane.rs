@@ -1,8 +1,8 @@
 //! The data plane of a simulated host: the tables of the real packet path in memory, which can refuse writes.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::time::Duration;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use pointsman::control::Ranking;
@@ -26,9 +26,13 @@ pub(crate) struct Plane {
     pub(crate) content: Content,
     /// Whom the controller lets carry traffic: nobody else may by the time of the first write.
     pub(crate) allowed: u64,
+    /// The uplinks whose BFD deadlines have passed, a bit each.
+    pub(crate) silent: u64,
     /// The first breach that was seen in the midst of an installation.
     pub(crate) breach: Option<String>,
     refusal: Option<Refused>,
+    /// The kernel's indexes of interfaces that were taken away.
+    gone: BTreeSet<u32>,
     writes: u64,
     asked: Rc<Cell<u32>>,
     mischief: Mischief,
@@ -49,8 +53,10 @@ impl Plane {
             tables: MemoryTables::new(1),
             content: Content::default(),
             allowed: 0,
+            silent: 0,
             breach: None,
             refusal: None,
+            gone: BTreeSet::new(),
             writes: 0,
             asked: Rc::default(),
             mischief,
@@ -75,11 +81,7 @@ impl Plane {
     pub(crate) fn interface_gone(&mut self, ifindex: u32) {
         self.content.attached.remove(&ifindex);
         self.content.egress.retain(|_, index| *index != ifindex);
-    }
-
-    /// Sets the clock of the packets, to so long after the host has started.
-    pub(crate) fn set_time(&self, uptime: Duration) {
-        self.tables.set_now(uptime.as_nanos() as u64);
+        self.gone.insert(ifindex);
     }
 
     /// The index, among the group's, of the bucket that was looked at last.
@@ -94,7 +96,7 @@ impl Plane {
         }
     }
 
-    /// Who may send.
+    /// Who may send, as the path sees it.
     pub(crate) fn alive(&self) -> u64 {
         self.tables.alive()
     }
@@ -106,14 +108,14 @@ impl Plane {
 
     /// Before a write of a map.
     fn write(&mut self, map: &'static str) -> Result<(), TableError> {
-        let alive = self.alive();
+        let alive = self.content.alive;
         if alive & !self.allowed != 0 {
             self.note(format!("{map} is written while the switch has {alive:b}"));
         }
         self.writes += 1;
         match self.refusal {
             Some(Refused::Writes(one_of)) if self.writes.is_multiple_of(one_of) => {
-                Err(TableError { action: "write", map, reason: "out of memory".into() })
+                Err(refused(map))
             }
             _ => Ok(()),
         }
@@ -143,6 +145,10 @@ impl Plane {
     }
 }
 
+fn refused(map: &'static str) -> TableError {
+    TableError { action: "write", map, reason: "the kernel refuses".into() }
+}
+
 impl Dataplane for Plane {
     fn set_alive(&mut self, alive: u64) {
         let raised = alive & !self.content.alive;
@@ -165,9 +171,13 @@ impl Dataplane for Plane {
         ifindex: u32,
         frames: Frames,
     ) -> Result<Mode, AttachError> {
+        let name = || interface.to_owned();
+        if self.gone.contains(&ifindex) {
+            return Err(AttachError::Missing { interface: name() });
+        }
         if matches!(self.refusal, Some(Refused::Attach(refused)) if refused == ifindex) {
             self.content.attached.remove(&ifindex);
-            let interface = interface.to_owned();
+            let interface = name();
             return Err(AttachError::Busy { interface, occupant: None });
         }
         self.content.attach(interface, ifindex, frames)
@@ -185,6 +195,9 @@ impl Dataplane for Plane {
 
     fn set_egress(&mut self, slot: u16, ifindex: Option<u32>) -> Result<(), TableError> {
         self.write("EGRESS")?;
+        if ifindex.is_some_and(|ifindex| self.gone.contains(&ifindex)) {
+            return Err(refused("EGRESS"));
+        }
         self.content.set_egress(slot, ifindex)
     }
 
@@ -217,7 +230,7 @@ impl Dataplane for Plane {
         if self.mischief == Mischief::KeepsGeneration && known.generation != 0 {
             uplink.generation = uplink.generation.min(known.generation);
         }
-        let is_alive = side < ROUTED_SIDE && self.alive() >> side & 1 == 1;
+        let is_alive = side < ROUTED_SIDE && self.content.alive >> side & 1 == 1;
         if is_alive && known.generation != uplink.generation {
             self.note(format!("uplink {side} changes its address while it is alive"));
         }

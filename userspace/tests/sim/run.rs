@@ -19,6 +19,9 @@ use super::world::World;
 /// How many events a run has, at least and at most.
 const EVENTS: (usize, usize) = (30, 150);
 
+/// Of so many runs, one is so many times as long: whatever grows has the time to.
+const LONG: (u64, usize) = (500, 40);
+
 /// What happens in a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
@@ -51,7 +54,10 @@ impl Scenario {
     pub(crate) fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let configurations = (0..3).map(|_| configuration::draw(&mut random)).collect();
-        let count = EVENTS.0 + random.below(EVENTS.1 - EVENTS.0 + 1);
+        let mut count = EVENTS.0 + random.below(EVENTS.1 - EVENTS.0 + 1);
+        if seed.is_multiple_of(LONG.0) {
+            count *= LONG.1;
+        }
         let events = event::draw_all(&mut random, count);
         Self { seed, configurations, events, weather: random.word() }
     }
@@ -205,13 +211,13 @@ impl Run {
 
     /// Lets all that is pending come to an end, and compares with a fresh start.
     fn end(&mut self, weather: u64, base: Instant) -> Result<(), Breach> {
-        const LONG: Duration = Duration::from_secs(3600);
+        const ALL_WAITS: Duration = Duration::from_secs(3600);
         self.gateway.plane.relent();
         self.resync();
         for event in self.world.settling() {
             self.tell(event);
         }
-        self.gateway.pass(LONG);
+        self.gateway.pass(ALL_WAITS);
         self.check()?;
         self.check_thoroughly()?;
         let ended = super::fresh::same_end(&mut self.gateway, weather, base);
@@ -225,7 +231,7 @@ impl fmt::Display for Scenario {
         let read = |number: usize| {
             number == 0
                 || self.events.iter().any(|event| match event {
-                    Event::Operator(Operator::Reload { configuration }) => {
+                    Event::Operator(Operator::Reload { configuration, .. }) => {
                         usize::from(*configuration) % self.configurations.len() == number
                     }
                     _ => false,
