@@ -229,6 +229,26 @@ fn another_address_is_another_generation_and_not_alive_meanwhile() {
     assert_eq!(local[&Ipv4::new([203, 0, 113, 9]).into()], AddressOwner::shared(0));
 }
 
+/// An uplink that is up stays so meanwhile, and nobody answers what is sent from an address that is gone.
+#[test]
+fn another_address_holds_also_while_the_next_hop_is_asked_for() {
+    let mut gateway = Gateway::running();
+    let mut host = host();
+    for fact in [
+        Fact::AddressGone(address(FIBER, [203, 0, 113, 2])),
+        has_address(FIBER, [203, 0, 113, 9]),
+        neighbour(FIBER, FIBER_GATEWAY, None, NeighbourState::Incomplete),
+    ] {
+        host.apply(fact);
+    }
+    let before = gateway.dataplane.uplinks[&0];
+    assert!(gateway.update(Update::Resync(host)).is_empty());
+    assert_eq!(gateway.dataplane.alive, BOTH);
+    let fiber = gateway.dataplane.uplinks[&0];
+    assert_eq!((fiber.address, fiber.macs), (Ipv4::new([203, 0, 113, 9]), before.macs));
+    assert_ne!(fiber.generation, before.generation);
+}
+
 #[test]
 fn an_address_that_is_lost_keeps_the_generation() {
     let mut gateway = Gateway::running();

@@ -39,6 +39,8 @@ pub struct ControlledUplink {
     source: Option<Ipv4Addr>,
     gateway: Option<Ipv4Addr>,
     gateway_mac: Option<[u8; 6]>,
+    /// The last of these that was known: packets go there also while the kernel asks for it anew.
+    last_gateway_mac: Option<[u8; 6]>,
     /// The next hop did not answer when it was asked last.
     silent: bool,
     inquiry: Inquiry,
@@ -80,6 +82,7 @@ impl ControlledUplink {
             source: None,
             gateway: None,
             gateway_mac: None,
+            last_gateway_mac: None,
             silent: false,
             inquiry: Inquiry::default(),
             record: None,
@@ -258,15 +261,16 @@ impl ControlledUplink {
         }
     }
 
-    /// Renews the record of the data plane where all of it is known. What is lost for a while
-    /// stays as it was: the uplink is not alive then, but its flows are not to become stale by
-    /// that.
+    /// Renews the record of the data plane where all of it is known, or has been of the next hop. What is
+    /// lost for a while stays as it was: the uplink is not alive then, but its flows are not to become stale
+    /// by that.
     ///
     /// Other public addresses are another generation, so that no mapping to the old ones matches any
     /// more. Another MAC of the next hop is none: no flow has it, so all go on by the new one from the
     /// next packet on, as where one router takes over from another (RFC 9568).
     fn record(&mut self, attachment: &Attachment<'_>, generation: &mut impl FnMut() -> u32) {
-        let (Some(own_mac), Some(gateway_mac)) = (attachment.mac(), self.gateway_mac) else {
+        self.last_gateway_mac = self.gateway_mac.or(self.last_gateway_mac);
+        let (Some(own_mac), Some(gateway_mac)) = (attachment.mac(), self.last_gateway_mac) else {
             return;
         };
         let macs = MacPair::new(Mac::new(gateway_mac), Mac::new(own_mac));
