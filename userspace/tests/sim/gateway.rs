@@ -1,7 +1,7 @@
 //! A daemon on a simulated host: the controller and the installer as the real daemon drives them. Here alone the
 //! simulator tells them what happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,8 @@ pub(crate) struct Gateway {
     pub(crate) wanted: Config,
     /// The BFD sessions that there are, by uplink.
     sessions: BTreeMap<String, bfd::Wanted>,
+    /// The uplinks whose sessions are down, whoever has been told.
+    pub(crate) without_session: BTreeSet<String>,
     /// What has been carried by uplinks, by name.
     carried: BTreeMap<String, Carried>,
     /// Whether all was installed the last time.
@@ -64,6 +66,7 @@ impl Gateway {
             started: base,
             wanted: config.clone(),
             sessions: BTreeMap::new(),
+            without_session: BTreeSet::new(),
             carried: BTreeMap::new(),
             is_whole: false,
             told: 0,
@@ -101,6 +104,7 @@ impl Gateway {
         self.plane = Plane::new(self.mischief);
         self.pace = Pace::default();
         self.sessions.clear();
+        self.without_session.clear();
         self.carried.clear();
     }
 
@@ -143,8 +147,15 @@ impl Gateway {
     pub(crate) fn session(&mut self, uplink: &str, to: Session) {
         let Some(id) = self.sessions.get(uplink).map(|wanted| wanted.uplink) else { return };
         match to {
-            Session::Silent | Session::Down => self.plane.silent |= 1 << id,
-            _ => self.plane.silent &= !(1 << id),
+            Session::Silent => self.plane.silent |= 1 << id,
+            Session::Down => {
+                self.plane.silent |= 1 << id;
+                self.without_session.insert(uplink.to_owned());
+            }
+            _ => {
+                self.plane.silent &= !(1 << id);
+                self.without_session.remove(uplink);
+            }
         }
         let deadline = if self.plane.silent >> id & 1 == 1 { self.uptime() } else { NO_DEADLINE };
         self.plane.tables.put_off(id, deadline);
@@ -212,6 +223,7 @@ impl Gateway {
         for (name, session) in old {
             if self.sessions.get(&name) != Some(&session) {
                 self.plane.silent &= !(1 << session.uplink);
+                self.without_session.remove(&name);
                 self.plane.tables.put_off(session.uplink, NO_DEADLINE);
                 self.controller.bfd(&name, bfd::Event::Ended, self.now);
                 has_ended = true;

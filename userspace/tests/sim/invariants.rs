@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use pointsman::uplink::{Bfd, State};
+use pointsman::uplink::State;
 use pointsman_ebpf::abi::{Ipv4, LocalAddress, ROUTED_SIDE};
 
 use super::gateway::Gateway;
@@ -91,11 +91,9 @@ pub(crate) fn nobody_alive_lacks_anything(gateway: &Gateway) -> Result<(), Breac
             known.is_some_and(|it| it.state == pointsman::netlink::NeighbourState::Failed)
         });
         let lacks = index.is_none() || !has_address || is_silent;
-        let session = &uplink.session().state;
-        let is_down = matches!(session, Bfd::Down(_) | Bfd::Failed(_));
+        let is_down = gateway.without_session.contains(&config.name);
         holds("no dead uplink is alive", !lacks && (!is_down || uplink.is_last_resort()), || {
-            let name = &config.name;
-            format!("{name} is alive: {:?}, {session:?}", uplink.verdict())
+            format!("{} is alive: {:?}", config.name, uplink.verdict())
         })?;
     }
     Ok(())
