@@ -10,6 +10,6 @@ mod server;
 pub mod status;
 
 pub use bfd::BfdStatus;
-pub use diff::{DiffStatus, fetch_diff};
 pub use client::{ClientError, fetch_status, post, stop};
+pub use diff::{DiffStatus, fetch_diff};
 pub use server::{ListenError, Server};

@@ -130,7 +130,7 @@ impl Run {
                 (0..times).for_each(|_| gateway.carry(&name, sent.into(), received.into()));
             }
             Event::Wait { milliseconds } => {
-                gateway.pass(Duration::from_millis(milliseconds.into()))
+                gateway.pass(Duration::from_millis(milliseconds.into()));
             }
             Event::Deadline => self.wait_for_deadline(Duration::ZERO),
             Event::BeforeDeadline => self.wait_for_deadline(Duration::from_nanos(1)),
