@@ -179,7 +179,7 @@ fn the_sweep_leaves_in_the_kernel_what_is_in_use() {
     tables.unreplied().write(&[waiting, elsewhere], &[flow, old]).unwrap();
     tables.invited().write(&[waiting, elsewhere], &[flow, old]).unwrap();
     let gone = Ipv4::new([10, 1, 0, 9]);
-    let wrong = Host { mappings: 7, unreplied: 7 };
+    let wrong = Host { mappings: 7, unreplied: 7, placement: 0 };
     tables.hosts().write(&[HOST, gone], &[wrong, wrong]).unwrap();
 
     let second = Duration::from_secs(1);
@@ -208,7 +208,7 @@ fn the_sweep_leaves_in_the_kernel_what_is_in_use() {
     assert_eq!(ports(tables.unreplied()), [5000]);
     assert_eq!(ports(tables.invited()), [5000]);
     assert_eq!(read(tables.bindings()).len(), 4);
-    let counted = Host { mappings: 2, unreplied: 1 };
+    let counted = Host { mappings: 2, unreplied: 1, placement: 0 };
     assert_eq!(read(tables.hosts()), [(HOST, (counted, 1))].into());
 }
 

@@ -66,9 +66,9 @@ impl<M> Binding<M> {
     }
 }
 
-/// What a LAN host takes of the tables. 16 bytes, by its address. The data plane counts up, and
-/// down where a flow is answered; the daemon's sweep sets what it has counted, which also mends what
-/// two CPUs have lost to each other.
+/// What a LAN host takes of the tables, and by which uplink its flows leave. 24 bytes, by its address. The
+/// data plane counts up, and down where a flow is answered; the daemon's sweep sets what it has counted,
+/// which also mends what two CPUs have lost to each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Host<M = u64> {
@@ -76,14 +76,52 @@ pub struct Host<M = u64> {
     pub mappings: M,
     /// Its flows that nobody has answered.
     pub unreplied: M,
+    /// A [`Placement`]: where the flow that it opened last leaves. The data plane writes it, and the sweep
+    /// takes it back when no flow is left there.
+    pub placement: M,
 }
 
-assert_layout!(Host, size 16, align 8, mappings: 8, unreplied: 8);
-const _: () = assert!(size_of::<Host<super::SharedU64>>() == 16);
+assert_layout!(Host, size 24, align 8, mappings: 8, unreplied: 8, placement: 8);
+const _: () = assert!(size_of::<Host<super::SharedU64>>() == 24);
 
 impl<M> Host<M> {
     /// The same entry with other words for what the data plane writes: `with` of each.
     pub fn map<N>(&self, with: impl Fn(&M) -> N) -> Host<N> {
-        Host { mappings: with(&self.mappings), unreplied: with(&self.unreplied) }
+        Host {
+            mappings: with(&self.mappings),
+            unreplied: with(&self.unreplied),
+            placement: with(&self.placement),
+        }
+    }
+}
+
+/// By which uplink the flows of a LAN host leave, and since when, in one word: the identifier plus one in
+/// the lowest 8 bits, [`ticks`](super::ticks) in the upper 32. Zero is nowhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Placement(pub u64);
+
+impl Placement {
+    /// By no uplink.
+    pub const NONE: Self = Self(0);
+
+    /// By the uplink of this identifier, since `now`.
+    #[inline(always)]
+    pub const fn new(uplink: u8, now: u32) -> Self {
+        Self((now as u64) << 32 | (uplink as u64 + 1))
+    }
+
+    /// The uplink's identifier.
+    #[inline(always)]
+    pub const fn uplink(self) -> Option<u8> {
+        match self.0 as u8 {
+            0 => None,
+            uplink => Some(uplink - 1),
+        }
+    }
+
+    /// When a flow was last opened there, in ticks.
+    #[inline(always)]
+    pub const fn since(self) -> u32 {
+        (self.0 >> 32) as u32
     }
 }

@@ -1,4 +1,4 @@
-use super::assert_layout;
+use super::{Placement, assert_layout};
 
 /// Buckets of a group: how finely its uplinks share the new flows. A power of two.
 pub const BUCKETS_PER_GROUP: usize = 1 << 14;
@@ -35,6 +35,28 @@ pub struct Group {
 }
 
 assert_layout!(Group, size 24, align 8, preferred: 8, usable: 8, sticky: 1, reserved: 7);
+
+impl Group {
+    /// The uplink that a new flow takes of those in `usable`: as its bucket says, or, where hosts keep to
+    /// an uplink, that by which the host's other flows leave. What belongs together stays together so, when
+    /// an uplink that comes first is back: a call's voice goes the way of its signalling.
+    ///
+    /// An uplink that is not preferred keeps nobody where the bucket has one that is.
+    #[inline(always)]
+    pub fn choose(&self, bucket: Bucket, usable: u64, placement: Placement) -> Option<u8> {
+        let chosen = bucket.choose(self.preferred, usable)?;
+        if self.sticky != Sticky::Source as u8 {
+            return Some(chosen);
+        }
+        let Some(placed) = placement.uplink() else {
+            return Some(chosen);
+        };
+        let has = |mask: u64, uplink: u8| mask >> (uplink & 63) & 1 == 1;
+        let keeps =
+            has(usable, placed) && (has(self.preferred, placed) || !has(self.preferred, chosen));
+        Some(if keeps { placed } else { chosen })
+    }
+}
 
 /// Up to [`RANKS`] uplinks in order of preference, one identifier a byte, the first in the least
 /// significant; [`Bucket::NONE`] ends the ranking.

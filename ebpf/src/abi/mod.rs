@@ -28,7 +28,7 @@ mod uplink;
 mod uplink6;
 mod vlan;
 
-pub use binding::{Binding, Host, has_mapped_ports, mapping_remote};
+pub use binding::{Binding, Host, Placement, has_mapped_ports, mapping_remote};
 pub use counters::{COUNTERS, Counter, CounterId};
 pub use flow::{
     Direction, Epoch, Flow, FlowKey, LAN_REALM, Mark, NAT64_REALM, Opener, Progress, ROUTED_REALM,

@@ -188,6 +188,12 @@ impl MemoryTables {
         self.hosts.copies()
     }
 
+    /// Writes a flow entry, as the daemon does to have a flow choose its uplink anew.
+    pub fn set_flow(&self, table: FlowTable, key: &FlowKey, flow: &Flow) {
+        // An entry takes the place that it has.
+        let _ = self.table(table).replace(key, flow);
+    }
+
     /// Removes a flow entry, as the daemon's sweep does.
     pub fn remove_flow(&self, table: FlowTable, key: &FlowKey) {
         self.table(table).remove(key);

@@ -1,7 +1,7 @@
 use core::fmt;
 
 use super::{FLOW_TABLES, MemoryTables};
-use crate::abi::{Direction, Flow, FlowKey, Host, Ipv4, L4Port, Mark};
+use crate::abi::{Direction, Flow, FlowKey, Host, Ipv4, L4Port, Mark, Placement};
 use crate::path::Tables as _;
 
 impl fmt::Display for MemoryTables {
@@ -50,8 +50,12 @@ impl fmt::Display for MemoryTables {
             )?;
         }
         for (address, host) in self.hosts() {
-            let Host { mappings, unreplied } = host;
-            writeln!(f, "host {}: {mappings} mappings, {unreplied} unreplied", Address(address))?;
+            let Host { mappings, unreplied, placement } = host;
+            write!(f, "host {}: {mappings} mappings, {unreplied} unreplied", Address(address))?;
+            match Placement(placement).uplink() {
+                Some(uplink) => writeln!(f, ", by uplink {uplink}")?,
+                None => writeln!(f)?,
+            }
         }
         write!(f, "counters:\n{}", self.counts())
     }

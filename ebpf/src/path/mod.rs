@@ -96,6 +96,7 @@ pub use nat64::{
 };
 pub use parse::Packet;
 pub use process::process;
+pub use select::{bucket_of, bucket_of6};
 pub use tables::{FlowTable, InsertError, NextHop, Tables, Tables6};
 pub use tagged::{depart, restore, tagged};
 

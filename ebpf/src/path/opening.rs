@@ -22,7 +22,9 @@ pub(super) fn run<F: Frame, T: Tables>(
     let settings = tables.settings().ok_or(DropReason::NotReady)?;
     check_addresses(key)?;
     let moves = !note.is_missed() && may_move(tables, key)?;
-    let id = select::uplink(tables, settings, entry::DEFAULT_GROUP, key, settings.nat44)
+    let host = tables.host(key.source()).ok_or(DropReason::UnrepliedTableFull)?;
+    let of = (key, host);
+    let id = select::uplink(tables, settings, entry::DEFAULT_GROUP, of, settings.nat44)
         .ok_or(Stop::Answer(DropReason::NoUplink, 0))?;
     let uplink = tables.uplink(id).ok_or(DropReason::NoUplink)?;
     if uplink.generation == 0 {
@@ -31,7 +33,8 @@ pub(super) fn run<F: Frame, T: Tables>(
     forward::check(frame, packet.ttl, uplink.mtu)?;
     let mut out = Place::uninit();
     let inside = Inside::sender(frame, packet, port)?;
-    let out = open(tables, settings, packet, &inside, (id, uplink), moves, &mut out)?;
+    let by = (id, uplink);
+    let out = open(tables, settings, packet, &inside, by, (host, moves), &mut out)?;
     forward::send_first(frame, tables, packet, out, uplink.mtu, Way::out(uplink))
 }
 
@@ -44,11 +47,11 @@ fn open<'p, T: Tables>(
     packet: &Packet,
     inside: &Inside,
     uplink: (u8, &Uplink),
-    moves: bool,
+    (host, moves): (&Host<SharedU64>, bool),
     place: &'p mut Place,
 ) -> Result<&'p Flow, Stop> {
     let key = &packet.key;
-    let host = host_with_room(tables, settings, key.source(), moves)?;
+    check_room(host, settings, moves)?;
     let common = Common::new(tables, key, uplink, Opener::Lan);
     let note = if moves { Note::NOTHING } else { Note::MISSED };
     let wanted = Wanted::new(inside, key, uplink, common.now);
@@ -65,6 +68,7 @@ fn open<'p, T: Tables>(
     } else {
         wait_for_answer(tables, key, out, host).map_err(refused)?;
     }
+    select::place(host, uplink.0, common.now);
     Ok(out)
 }
 
@@ -77,10 +81,24 @@ pub(super) fn host_with_room<'a, T: Tables>(
     is_answered: bool,
 ) -> Result<&'a Host<SharedU64>, Stop> {
     let host = tables.host(address).ok_or(DropReason::UnrepliedTableFull)?;
+    check_room(host, settings, is_answered)?;
+    Ok(host)
+}
+
+/// Whether the host may have another unanswered flow, or the flow is none.
+///
+/// # Errors
+/// Where it has too many.
+#[inline(always)]
+pub(super) fn check_room(
+    host: &Host<SharedU64>,
+    settings: &Settings,
+    is_answered: bool,
+) -> Result<(), Stop> {
     if !is_answered && host.unreplied.load() >= u64::from(settings.host_unreplied_max) {
         return Err(refused(DropReason::HostUnreplied));
     }
-    Ok(host)
+    Ok(())
 }
 
 /// The sender is told that there is no room for the flow (RFC 5508 section 7.1, REQ-8).

@@ -1,20 +1,32 @@
 //! 4. Which uplink a new flow takes.
 
 use super::Tables;
-use crate::abi::{BUCKETS_PER_GROUP, FlowKey, Group, Ipv4, Ipv6, Settings, Sticky};
+use crate::abi::{
+    BUCKETS_PER_GROUP, FlowKey, Group, Host, Ipv4, Ipv6, Placement, Settings, SharedU64, Sticky,
+};
 
-/// The uplink that the group prefers for the flow of `key` among those of `uplinks` that are alive.
+/// The uplink that the group prefers for the flow of `key`, which is the host's, among those of `uplinks`
+/// that are alive.
 #[inline(always)]
 pub(super) fn uplink<T: Tables>(
     tables: &T,
     settings: &Settings,
     group: u8,
-    key: &FlowKey,
+    (key, host): (&FlowKey, &Host<SharedU64>),
     uplinks: u64,
 ) -> Option<u8> {
     let record = tables.group(group)?;
-    let hash = hash(settings.hash_key, record.sticky, key);
-    choose(tables, group, record, hash, uplinks)
+    let bucket = bucket_of(settings.hash_key, record.sticky, key);
+    choose(tables, (group, record), bucket, uplinks, Placement(host.placement.load()))
+}
+
+/// Notes by which uplink the host's new flow leaves, `now` in ticks.
+#[inline(always)]
+pub(super) fn place(host: &Host<SharedU64>, uplink: u8, now: u32) {
+    let placement = Placement::new(uplink, now).0;
+    if host.placement.load() != placement {
+        host.placement.store(placement);
+    }
 }
 
 /// As [`uplink`], for a flow of IPv6 between these addresses.
@@ -28,25 +40,54 @@ pub(super) fn uplink6<T: Tables>(
     uplinks: u64,
 ) -> Option<u8> {
     let record = tables.group(group)?;
-    let [a, b, c, d] = [inside.upper, inside.lower, outside.upper, outside.lower];
-    let hash = if record.sticky == Sticky::Source as u8 {
-        sip13(settings.hash_key, [a, b])
-    } else if record.sticky == Sticky::SourceDestination as u8 {
-        sip13(settings.hash_key, [a, b, c, d])
-    } else {
-        let [_, transport] = key.words();
-        sip13(settings.hash_key, [a, b, c, d, transport])
-    };
-    choose(tables, group, record, hash, uplinks)
+    let bucket = bucket_of6(settings.hash_key, record.sticky, (inside, outside), key);
+    choose(tables, (group, record), bucket, uplinks, Placement::NONE)
 }
 
-/// The uplink of the bucket that the hash falls on, among those of `uplinks` that are alive.
+/// The uplink of the group's bucket of this index, or the one that the host is placed on, among those of
+/// `uplinks` that are alive.
 #[inline(always)]
-fn choose<T: Tables>(tables: &T, group: u8, record: &Group, hash: u64, uplinks: u64) -> Option<u8> {
-    let index = hash as u32 & (BUCKETS_PER_GROUP as u32 - 1);
-    let bucket = tables.bucket(u32::from(group) * BUCKETS_PER_GROUP as u32 + index)?;
-    let usable = record.usable & tables.alive() & uplinks;
-    bucket.choose(record.preferred, usable)
+fn choose<T: Tables>(
+    tables: &T,
+    (group, record): (u8, &Group),
+    bucket: u32,
+    uplinks: u64,
+    placement: Placement,
+) -> Option<u8> {
+    let bucket = tables.bucket(u32::from(group) * BUCKETS_PER_GROUP as u32 + bucket)?;
+    record.choose(bucket, record.usable & tables.alive() & uplinks, placement)
+}
+
+/// Which of a group's buckets a flow of IPv4 from the LAN falls on, by the key of
+/// [`Settings::hash_key`] and the group's [`Sticky`].
+#[inline(always)]
+pub fn bucket_of(hash_key: [u64; 2], sticky: u8, flow: &FlowKey) -> u32 {
+    to_bucket(hash(hash_key, sticky, flow))
+}
+
+/// As [`bucket_of`], of a flow of IPv6 from the LAN host's address to the other. Of the key, ports and
+/// protocol count.
+#[inline(always)]
+pub fn bucket_of6(
+    hash_key: [u64; 2],
+    sticky: u8,
+    (inside, outside): (Ipv6, Ipv6),
+    flow: &FlowKey,
+) -> u32 {
+    let [a, b, c, d] = [inside.upper, inside.lower, outside.upper, outside.lower];
+    to_bucket(if sticky == Sticky::Source as u8 {
+        sip13(hash_key, [a, b])
+    } else if sticky == Sticky::SourceDestination as u8 {
+        sip13(hash_key, [a, b, c, d])
+    } else {
+        let [_, transport] = flow.words();
+        sip13(hash_key, [a, b, c, d, transport])
+    })
+}
+
+#[inline(always)]
+fn to_bucket(hash: u64) -> u32 {
+    hash as u32 & (BUCKETS_PER_GROUP as u32 - 1)
 }
 
 /// What of the key the group's flows keep together by, hashed.

@@ -29,6 +29,7 @@ mod mss;
 mod nat64;
 mod nat66;
 mod packets;
+mod placement;
 mod ports;
 mod protocols;
 mod routed;

@@ -299,7 +299,7 @@ impl Gateway {
         let hosts = self.tables.hosts();
         let found = hosts.iter().find(|(address, _)| address.octets() == host.octets());
         let got = found.map(|(_, host)| *host).unwrap_or_default();
-        assert_eq!(got, Host { mappings, unreplied }, "{}", self.tables);
+        assert_eq!((got.mappings, got.unreplied), (mappings, unreplied), "{}", self.tables);
     }
 
     /// The only entry of a table of this direction.
@@ -310,6 +310,13 @@ impl Gateway {
         let entry = found.next().expect("no entry of this direction");
         assert_eq!(found.next(), None, "{}", self.tables);
         *entry
+    }
+
+    /// Takes the generation out of the only established entry from the LAN, as the daemon does to have the
+    /// flow choose anew.
+    pub(crate) fn give_back(&self) {
+        let (key, flow) = self.entry(FlowTable::Established, Direction::Out);
+        self.tables.set_flow(FlowTable::Established, &key, &Flow { generation: 0, ..flow });
     }
 
     /// Gives an uplink another public address, as the daemon does.

@@ -252,7 +252,7 @@ fn a_host_has_no_more_mappings_than_it_may() {
     gateway.sends(&from_other(from(5002).from(SocketAddrV4::new(lan::OTHER, 5004))), &A, 5004);
     // The sweep has removed one.
     let host = Ipv4::new(lan::HOST.octets());
-    gateway.tables.set_host(host, &Host { mappings: 1, unreplied: 0 });
+    gateway.tables.set_host(host, &Host { mappings: 1, ..Host::default() });
     gateway.sends(&from(5002), &A, 5002);
     gateway.prohibits(&from(5003), DropReason::HostMappings);
 }

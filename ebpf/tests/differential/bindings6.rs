@@ -88,7 +88,7 @@ pub(crate) fn sweep(tables: &MemoryTables, mappings: &Mappings) {
     }
     for (account, _) in tables.hosts() {
         let mappings = counts.get(&account).copied().unwrap_or_default();
-        tables.set_host(account, &Host { mappings, unreplied: 0 });
+        tables.set_host(account, &Host { mappings, ..Host::default() });
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the tables of the gateway under test hold, in the model's words.
 
-use pointsman_ebpf::abi::{Binding, Direction, Flow as Entry, FlowKey, Ipv4, L4Port, Mark, Opener};
+use pointsman_ebpf::abi::{
+    Binding, Direction, Flow as Entry, FlowKey, Ipv4, L4Port, Mark, Opener, Placement,
+};
 use pointsman_ebpf::memory::MemoryTables;
 use pointsman_ebpf::memory::sequence::End;
 use pointsman_ebpf::path::FlowTable;
@@ -107,7 +109,8 @@ pub(crate) fn state(tables: &MemoryTables) -> State {
         table.insert(key, mapped(&binding));
     }
     for (address, host) in tables.hosts() {
-        let host = Host { mappings: host.mappings, unreplied: host.unreplied };
+        let placement = Placement(host.placement).uplink();
+        let host = Host { mappings: host.mappings, unreplied: host.unreplied, placement };
         if host != Host::default() {
             state.hosts.insert(address.octets(), host);
         }
@@ -134,7 +137,9 @@ pub(crate) fn sweep(tables: &MemoryTables, swept: &Swept, state: &State) {
     }
     for (address, _) in tables.hosts() {
         let host = state.hosts.get(&address.octets()).copied().unwrap_or_default();
-        let host = pointsman_ebpf::abi::Host { mappings: host.mappings, unreplied: host.unreplied };
+        let placed = host.placement.map_or(Placement::NONE, |uplink| Placement::new(uplink, 0));
+        let Host { mappings, unreplied, .. } = host;
+        let host = pointsman_ebpf::abi::Host { mappings, unreplied, placement: placed.0 };
         tables.set_host(address, &host);
     }
 }

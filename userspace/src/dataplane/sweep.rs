@@ -110,7 +110,7 @@ pub struct Census {
     pub invited: usize,
     /// Sides of mappings, two each, and permitted senders.
     pub bindings: usize,
-    /// LAN hosts that have mappings or unanswered flows.
+    /// LAN hosts that have mappings or unanswered flows, or keep to an uplink.
     pub hosts: usize,
     /// Entries of answered flows of IPv6: one each, or two where ports are translated.
     pub pins: usize,
@@ -171,6 +171,7 @@ pub fn sweep<T: SweptTables>(
         in_use: InUse::default(),
         digest_key: tables.digest_key(),
         hosts: HashMap::default(),
+        placed: HashMap::default(),
         unreplied: Vec::new(),
         flows: FlowsByUplink::default(),
     };
@@ -211,6 +212,8 @@ struct Pass<'a> {
     digest_key: DigestKey,
     /// What each LAN host has.
     hosts: HashMap<Ipv4, Host, RandomState>,
+    /// By which uplinks each has flows that were used of late, a bit each.
+    placed: HashMap<Ipv4, u64, RandomState>,
     /// The unanswered flows that stay, and the mappings that their answers come by.
     unreplied: Vec<(FlowKey, mapping::Mapping)>,
     /// Those that stay.

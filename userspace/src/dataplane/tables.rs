@@ -183,7 +183,7 @@ mod tests {
                 ("INVITED", 16_384, 4096 * (128 + 7 * 64)),
                 ("BINDINGS", 200_000, 50_000 * (448 + 8)),
                 // The key of four bytes stands in eight.
-                ("HOSTS", 4096, 4096 * (48 + 24) + 4096 * 16),
+                ("HOSTS", 4096, 4096 * (48 + 32) + 4096 * 16),
                 ("FRAGMENTS", 1000, 1000 * 128 + 1024 * 16),
                 // A set is whole cache lines.
                 ("PINS", 100_000, 25_000 * (832 + 8)),

@@ -2,10 +2,12 @@
 //! leaves an uplink, whoever has opened it.
 
 use super::{establish, uplinks};
-use crate::abi::{Flow, FlowKey, Opener, Port, ROUTED_SIDE, Settings, SharedU64, Track, Uplink};
+use crate::abi::{
+    Flow, FlowKey, Host, Opener, Port, ROUTED_SIDE, Settings, SharedU64, Track, Uplink,
+};
 use crate::path::entry::{Common, DEFAULT_GROUP, Inside, Place};
 use crate::path::forward::{self, Way};
-use crate::path::opening::{check_addresses, host_with_room, refused, wait_for_answer};
+use crate::path::opening::{check_addresses, check_room, refused, wait_for_answer};
 use crate::path::parse::{Kind, Packet};
 use crate::path::{FlowTable, Note, Stop, Tables, flow, select};
 use crate::verdict::{DropReason, Verdict};
@@ -31,7 +33,8 @@ pub(in crate::path) fn run<F: Frame, T: Tables>(
     if old.is_some_and(|old| !old.is_routed() && old.opener == Opener::Remote as u8) {
         return Err(Stop::Answer(DropReason::NoUplink, 0));
     }
-    let (side, uplink) = choose(tables, settings, key)?;
+    let host = tables.host(key.source()).ok_or(DropReason::UnrepliedTableFull)?;
+    let (side, uplink) = choose(tables, settings, (key, host))?;
     forward::check(frame, packet.ttl, uplink.mtu)?;
     let opener = match old {
         Some(old) if old.opener == Opener::Remote as u8 => Opener::Remote,
@@ -45,9 +48,12 @@ pub(in crate::path) fn run<F: Frame, T: Tables>(
     match old {
         Some(old) => go_over(tables, packet, old, table, out).map_err(refused)?,
         None => {
-            let host = host_with_room(tables, settings, key.source(), false)?;
+            check_room(host, settings, false)?;
             wait_for_answer(tables, key, out, host).map_err(refused)?;
         }
+    }
+    if opener == Opener::Lan {
+        select::place(host, side - ROUTED_SIDE, common.now);
     }
     forward::send_first(frame, tables, packet, out, uplink.mtu, Way::out(uplink))
 }
@@ -73,11 +79,11 @@ fn old<'a, T: Tables>(
 fn choose<'a, T: Tables>(
     tables: &'a T,
     settings: &Settings,
-    key: &FlowKey,
+    of: (&FlowKey, &Host<SharedU64>),
 ) -> Result<(u8, &'a Uplink), Stop> {
     const NONE: Stop = Stop::Answer(DropReason::NoUplink, 0);
-    let uplinks = uplinks(tables, key.source()).ok_or(NONE)?;
-    let id = select::uplink(tables, settings, DEFAULT_GROUP, key, uplinks).ok_or(NONE)?;
+    let uplinks = uplinks(tables, of.0.source()).ok_or(NONE)?;
+    let id = select::uplink(tables, settings, DEFAULT_GROUP, of, uplinks).ok_or(NONE)?;
     let side = ROUTED_SIDE + id;
     let uplink = tables.uplink(side).filter(|uplink| uplink.generation != 0);
     Ok((side, uplink.ok_or(NONE)?))

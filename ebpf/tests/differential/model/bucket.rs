@@ -1,5 +1,5 @@
 //! Which uplink a flow takes: the first that is alive in the order of its bucket, those first that
-//! the group prefers.
+//! the group prefers; or where the host's other flows are, if hosts keep together.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,15 @@ impl Model {
         }
         let takes = |uplink: &Uplink| uplink.alive && carries(uplink);
         let alive = ranking.iter().filter(|id| takes(&self.site.uplinks[*id]));
-        let preferred = alive.clone().find(|id| self.site.uplinks[*id].preferred);
-        preferred.or_else(|| alive.clone().next()).copied()
+        let is_preferred = |id: &Id| self.site.uplinks[id].preferred;
+        let preferred = alive.clone().find(|id| is_preferred(id));
+        let first = preferred.or_else(|| alive.clone().next()).copied()?;
+        // A host keeps to where it is, unless that is worse than where it would go.
+        let is_at = |host: [u8; 4]| self.state.hosts.get(&host)?.placement;
+        let placement = is_at(from.0).filter(|_| self.site.setup.sticky == 1);
+        let kept = placement.filter(|id| {
+            takes(&self.site.uplinks[id]) && (is_preferred(id) || !is_preferred(&first))
+        });
+        Some(kept.unwrap_or(first))
     }
 }

@@ -158,6 +158,7 @@ impl Model {
         } else {
             self.wait_for_answer(key, flow);
         }
+        self.state.host(packet.from.0).placement = Some(id);
         Ok(flow)
     }
 

@@ -135,6 +135,9 @@ impl Model {
             }
             self.wait_for_answer(key, flow);
         }
+        if flow.by_lan {
+            self.state.host(packet.from.0).placement = Some(id);
+        }
         Ok(self.forward(packet, &flow))
     }
 }

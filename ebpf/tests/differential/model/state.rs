@@ -106,6 +106,8 @@ pub(crate) struct Mapped {
 pub(crate) struct Host {
     pub(crate) mappings: u64,
     pub(crate) unreplied: u64,
+    /// By which uplink the flow leaves that it opened last.
+    pub(crate) placement: Option<Id>,
 }
 
 /// A datagram whose first fragment has passed.

@@ -78,13 +78,22 @@ impl Model {
 
     fn count_hosts(&mut self) {
         let state = &mut self.state;
-        state.hosts.clear();
+        let before = std::mem::take(&mut state.hosts);
         for key in state.mappings.keys().map(|key| key.host.0).collect::<Vec<_>>() {
             state.host(key).mappings += 1;
         }
         let opened = state.unreplied.iter().filter(|(_, flow)| flow.by_lan);
         for host in opened.map(|(key, _)| key.from.0).collect::<Vec<_>>() {
             state.host(host).unreplied += 1;
+        }
+        // Where nothing of the host's is left, nothing keeps it.
+        for (address, host) in before {
+            let is_there = |(key, flow): (&Key, &Flow)| {
+                key.from.0 == address && flow.by_lan && Some(flow.uplink) == host.placement
+            };
+            if state.established.iter().chain(&state.unreplied).any(is_there) {
+                state.host(address).placement = host.placement;
+            }
         }
     }
 }

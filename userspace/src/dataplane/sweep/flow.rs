@@ -37,8 +37,7 @@ pub(super) trait Judged: Copy {
     /// Under which key the remote end is permitted to send.
     fn permission(&self) -> FlowKey;
 
-    /// What the LAN's host is counted under, of an unanswered entry from the LAN; none where those do
-    /// not count.
+    /// What the LAN's host is counted under, of an entry from the LAN; none where those do not count.
     fn host(&self) -> Option<Ipv4>;
 
     /// The key of the other entry of the flow of an entry, if that tells.
@@ -85,6 +84,13 @@ impl Entry {
             is_inward: flow.direction == Direction::In as u8
                 || flow.direction == Direction::In64 as u8,
         }
+    }
+}
+
+impl Entry {
+    /// Whether it is that of the outward direction of a flow that a LAN host has opened.
+    fn is_opened_by_lan(&self) -> bool {
+        !self.is_inward && self.opener == Opener::Lan as u8
     }
 }
 
@@ -184,6 +190,10 @@ impl Pass<'_> {
             if let Some(mapping) = entry.mapping() {
                 self.in_use.note(&mapping, &entry.permission());
             }
+        }
+        if let Some(host) = own.host().filter(|_| own.entry().is_opened_by_lan()) {
+            let of_other = other.as_ref().map_or(0, |other| other.entry().last_used);
+            self.note_use(host, own.entry(), own.entry().last_used.max(of_other));
         }
         if kind == Kind::Unreplied {
             let opened = |entry: &&E| entry.entry().opener == Opener::Lan as u8;

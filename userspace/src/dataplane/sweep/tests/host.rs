@@ -1,9 +1,16 @@
+use pointsman_ebpf::abi::Placement;
+
 use super::*;
 
 const PEER: Ipv4 = Ipv4::new([10, 1, 0, 4]);
 
 fn host(mappings: u64, unreplied: u64) -> Host {
-    Host { mappings, unreplied }
+    Host { mappings, unreplied, placement: 0 }
+}
+
+/// A host with nothing, placed on an uplink so many ticks ago.
+fn placed(uplink: u8, age: u32) -> Host {
+    Host { placement: Placement::new(uplink, NOW - age).0, ..Host::default() }
 }
 
 #[test]
@@ -77,4 +84,45 @@ fn permissions_and_public_sides_are_not_counted() {
     let permission = FlowKey::external(SERVER, key.to(), UDP, 1);
     let mut tables = Fake::of_bindings([(key, side), (permission, side)]);
     assert_eq!(tables.sweep(), Census { bindings: 2, ..Census::default() });
+}
+
+/// Who has opened a flow of late, or has one that is in use, keeps the uplink.
+#[test]
+fn a_host_keeps_its_uplink_while_it_has_flows_there() {
+    for (uplink, age, silent, is_kept) in [
+        (1, 600, 10, true),
+        // On another uplink.
+        (2, 600, 10, false),
+        // Silent for longer than two minutes.
+        (1, 600, 125, false),
+        (1, 100, 125, true),
+    ] {
+        let mut tables = Fake::of_established(pair(TCP, 1, mark(silent, 2), mark(silent, 2)));
+        tables.hosts.entries.extend([(HOST, placed(uplink, age))]);
+        let kept = if is_kept { placed(uplink, age) } else { Host::default() };
+        assert_eq!(tables.sweep().hosts, usize::from(is_kept), "{uplink} {age} {silent}");
+        let left = tables.hosts.entries.get(&HOST).copied().unwrap_or_default();
+        assert_eq!(left, kept, "{uplink} {age} {silent}");
+        assert!(tables.hosts.written.is_empty());
+    }
+}
+
+/// Either direction is use; what others have opened is none.
+#[test]
+fn whose_flows_keep_a_host() {
+    for (opener, is_kept) in [(Opener::Lan, true), (Opener::Remote, false)] {
+        let entries = pair(TCP, 1, mark(600, 2), mark(1, 2));
+        let opened = entries.map(|(key, flow)| (key, Flow { opener: opener as u8, ..flow }));
+        let mut tables = Fake::of_established(opened);
+        tables.hosts.entries.extend([(HOST, placed(1, 600))]);
+        assert_eq!(tables.sweep().hosts, usize::from(is_kept), "{opener:?}");
+    }
+}
+
+#[test]
+fn what_is_counted_anew_leaves_a_host_where_it_is() {
+    let mut tables = Fake::of_bindings(mapping(UDP, 1, 0));
+    tables.hosts.entries.extend([(HOST, placed(1, 0))]);
+    tables.sweep();
+    assert_eq!(tables.hosts.entries[&HOST], Host { mappings: 1, ..placed(1, 0) });
 }
