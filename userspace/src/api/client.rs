@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::drain::Refusal;
+use super::rebalance::{RebalanceRequest, RebalanceStatus};
 use super::status::Status;
 
 /// The longest answer that is read, in bytes.
@@ -66,6 +67,19 @@ pub async fn fetch_status(socket: &Path) -> Result<Status, ClientError> {
 /// Where no daemon answers.
 pub async fn stop(socket: &Path) -> Result<(), ClientError> {
     ask(socket, Request::post("/v1/down"), Body::empty()).await
+}
+
+/// Has the daemon that listens on this socket move flows. Returns how many there are. Runs in a Tokio runtime
+/// with I/O.
+///
+/// # Errors
+/// Where no daemon answers.
+pub async fn request_rebalance(
+    socket: &Path,
+    request: RebalanceRequest,
+) -> Result<RebalanceStatus, ClientError> {
+    let body = serde_json::to_vec(&request).unwrap_or_default();
+    ask(socket, Request::post("/v1/rebalance"), body.into()).await
 }
 
 /// Asks the daemon that listens on this socket to do something with an uplink: `drain` or `undrain`. Runs in

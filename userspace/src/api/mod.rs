@@ -6,10 +6,12 @@ mod diff;
 pub mod drain;
 mod passive;
 mod quality;
+mod rebalance;
 mod server;
 pub mod status;
 
 pub use bfd::BfdStatus;
-pub use client::{ClientError, fetch_status, post, stop};
+pub use client::{ClientError, fetch_status, post, request_rebalance, stop};
 pub use diff::{DiffStatus, fetch_diff};
+pub use rebalance::{RebalanceRequest, RebalanceStatus};
 pub use server::{ListenError, Server};

@@ -82,6 +82,7 @@ impl Server {
             .route("/v1/diff", post(diff::answer))
             .route("/v1/uplinks/{name}/drain", post(drain))
             .route("/v1/uplinks/{name}/undrain", post(undrain))
+            .route("/v1/rebalance", post(super::rebalance::start))
             .with_state(commands);
         axum::serve(listener, router).await
     }

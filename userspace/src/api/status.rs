@@ -14,9 +14,10 @@ use super::drain::DrainStatus;
 pub use super::passive::{SilentStatus, TcpStatus};
 use super::quality::quality;
 pub use super::quality::{DampeningStatus, QualityStatus};
+pub use super::rebalance::RebalanceStatus;
 use crate::config::{Forward, Inbound, Ipv6, Ipv6Mode, Routed};
 use crate::control::{ControlledUplink, Controller, Reach, Target};
-use crate::dataplane::Census;
+use crate::dataplane::{Census, Progress};
 use crate::probe::{Outcome, Probe};
 use crate::uplink::State;
 
@@ -39,6 +40,8 @@ pub struct Status {
     pub lan: Vec<LanStatus>,
     /// The flow table.
     pub flows: FlowsStatus,
+    /// The latest rebalancing, if there was one.
+    pub rebalance: Option<RebalanceStatus>,
     /// The port forwards, in the order of the file.
     pub forwards: Vec<ForwardStatus>,
     /// Dropped packets by [`DropReason::name`], of which the sender was not told.
@@ -225,6 +228,7 @@ pub(crate) struct Source<'a> {
     pub(crate) handshakes: &'a dyn Fn(u8) -> HandshakeCounts,
     pub(crate) census: Census,
     pub(crate) passes: u64,
+    pub(crate) rebalance: Option<Progress>,
     pub(crate) started: Instant,
     pub(crate) reloads: u64,
     pub(crate) last_reload_error: Option<&'a str>,
@@ -253,6 +257,7 @@ impl Source<'_> {
                 ipv6_entries: self.census.pins,
                 ipv6_max: self.controller.config().tables.pins,
             },
+            rebalance: self.rebalance.map(RebalanceStatus::from),
             forwards: self.forwards(),
             drops: self.by_reason(CounterId::dropped),
             answered: self.by_reason(CounterId::answered),

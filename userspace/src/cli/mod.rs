@@ -8,6 +8,7 @@ mod down;
 mod drain;
 mod host;
 mod output;
+mod rebalance;
 mod run;
 mod status;
 
@@ -50,6 +51,8 @@ enum Command {
     Drain(drain::DrainArguments),
     /// Give a drained uplink new flows again.
     Undrain(drain::UndrainArguments),
+    /// Move flows back to the uplinks that new ones take, gently.
+    Rebalance(rebalance::Arguments),
     /// Show, on a network of its own, what a gateway with two providers does when one of them
     /// fails.
     Demo(demo::Args),
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => status::status(&arguments).map(succeeded),
         Command::Drain(arguments) => drain::drain(&arguments),
         Command::Undrain(arguments) => drain::undrain(&arguments).map(succeeded),
+        Command::Rebalance(arguments) => rebalance::rebalance(&arguments).map(succeeded),
         Command::Demo(arguments) => demo::run(arguments),
     };
     result.unwrap_or_else(|error| {

@@ -66,6 +66,12 @@ fn render(status: &Status) -> String {
             text += &format!("\nthe forward of {} does not work: {why}", forward.name);
         }
     }
+    if let Some(rebalance) = &status.rebalance {
+        text += &format!(
+            "\nrebalance: {} flows moved, {} to move, {} wait until they are silent, {} stay",
+            rebalance.moved, rebalance.to_move, rebalance.waiting, rebalance.staying
+        );
+    }
     if let Some(error) = &status.last_reload_error {
         text += &format!("\nthe last reload changed nothing:\n{error}");
     }

@@ -64,6 +64,8 @@ pub struct Uplink {
     pub gateway: Gateway,
     /// The next hop's MAC, where the kernel is not to find it.
     pub gateway_mac: Option<[u8; 6]>,
+    /// Whether it is paid for by what it carries, so that flows are given back as soon as another is there.
+    pub metered: bool,
     /// Its share of the flows, relative to the other uplinks of its tier: 1 to 1000.
     pub weight: u32,
     /// Whether it translates what private sources send; else, that does not leave by it.
@@ -231,6 +233,9 @@ pub struct Group {
     pub sticky: Sticky,
     /// What becomes of them while none of the uplinks is up.
     pub last_resort: LastResort,
+    /// How long an uplink has to be back before the flows that it has lost are given back to it; `None`: only
+    /// new flows take it.
+    pub failback: Option<Duration>,
 }
 
 /// What becomes of a group's flows while none of its uplinks is up.

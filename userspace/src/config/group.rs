@@ -1,4 +1,5 @@
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
 
 use pointsman_ebpf::abi::{RANKS, Sticky};
 use toml::de::DeValue;
@@ -11,7 +12,7 @@ use super::uplink::Placed;
 
 /// The only group there is.
 const DEFAULT_NAME: &str = "default";
-const KEYS: &[&str] = &["name", "uplinks", "sticky", "on_failure", "last_resort"];
+const KEYS: &[&str] = &["name", "uplinks", "sticky", "on_failure", "last_resort", "failback"];
 const TABLES: &str = "write [[group]] above its keys, or leave it out to share among all uplinks";
 const TIERS: &str = "give the names of uplinks, such as [\"fiber\", \"cable\"], or tiers of them, \
                      such as [[\"fiber\", \"cable\"], [\"lte\"]]";
@@ -23,6 +24,10 @@ const STICKY: &[(&str, Sticky)] = &[
 
 const LAST_RESORTS: &[(&str, LastResort)] =
     &[("least-bad", LastResort::LeastBad), ("unreachable", LastResort::Unreachable)];
+
+const FAILBACK: &str = "write { after = \"10m\" }, or leave it out to move new flows only";
+const FAILBACK_AFTER: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
 /// Reads `[[group]]`; without one, all uplinks are one tier.
 pub(super) fn read(report: &mut Report<'_>, root: &Section<'_>, uplinks: &[Placed]) -> Group {
@@ -38,6 +43,7 @@ pub(super) fn read(report: &mut Report<'_>, root: &Section<'_>, uplinks: &[Place
         tiers: vec![(0..uplinks.len()).collect()],
         sticky: Sticky::Source,
         last_resort: LastResort::default(),
+        failback: None,
     };
     if let Some(section) = section {
         read_into(report, section, uplinks, &mut group);
@@ -73,6 +79,7 @@ fn read_into(report: &mut Report<'_>, section: Section<'_>, uplinks: &[Placed], 
     if let Some(choice) = last_resort.and_then(|field| field.choice(report, LAST_RESORTS, &[])) {
         group.last_resort = choice;
     }
+    group.failback = section.get("failback").and_then(|field| read_failback(report, &field));
     let tiers = section.get("uplinks");
     let span = tiers.as_ref().map_or(section.span.clone(), |field| field.span.clone());
     if let Some(tiers) = tiers.and_then(|field| read_tiers(report, &field, uplinks)) {
@@ -80,6 +87,13 @@ fn read_into(report: &mut Report<'_>, section: Section<'_>, uplinks: &[Placed], 
         group.tiers = tiers;
     }
     warn_of_unranked(report, &span, &label, group.tiers.iter().flatten().count());
+}
+
+/// Reads after how long flows are given back.
+fn read_failback(report: &mut Report<'_>, field: &Field<'_>) -> Option<Duration> {
+    let section = field.table(report, FAILBACK)?;
+    section.expect_keys(report, &["after"], &[]);
+    section.require(report, "after", FAILBACK)?.duration(report, FAILBACK_AFTER)
 }
 
 /// Reads tiers of names, or names that are one tier, as indices into `uplinks`; nothing, if any of
@@ -190,6 +204,22 @@ mod tests {
         }
         let group = config_with("[[group]]\nname = \"default\"\nsticky = \"flow\"").group;
         assert_eq!((group.sticky, group.tiers), (Sticky::Flow, vec![vec![0, 1]]));
+    }
+
+    #[test]
+    fn reads_when_flows_are_given_back() {
+        let group = "[[group]]\nname = \"default\"\n";
+        let after = |keys: &str| config_with(&format!("{group}{keys}")).group.failback;
+        assert_eq!(after(""), None);
+        assert_eq!(after("failback = { after = \"10m\" }"), Some(Duration::from_secs(600)));
+        for (keys, complaint) in [
+            ("failback = {}", "failback.after is missing"),
+            ("failback = true", "failback is a boolean"),
+            ("failback = { after = \"0s\" }", "failback.after is \"0s\"; give a duration"),
+        ] {
+            let found = complaints_with(keys);
+            assert!(found.len() == 1 && found[0].contains(complaint), "{found:?}");
+        }
     }
 
     #[test]

@@ -130,6 +130,7 @@ fn example() -> Config {
                 vlan: Vlan::customer(35).expect("a VLAN"),
                 gateway_mac: None,
                 gateway: Gateway::Address(Ipv4Addr::new(203, 0, 113, 1)),
+                metered: false,
                 weight: 3,
                 nat44: true,
                 routed: None,
@@ -165,6 +166,7 @@ fn example() -> Config {
                 vlan: Vlan::NONE,
                 gateway_mac: None,
                 gateway: Gateway::Auto,
+                metered: false,
                 weight: 1,
                 nat44: true,
                 addresses: Vec::new(),
@@ -185,6 +187,7 @@ fn example() -> Config {
             tiers: vec![vec![0, 1]],
             sticky: Sticky::Source,
             last_resort: LastResort::LeastBad,
+            failback: None,
         },
         nat: Nat {
             ports: 1024..=65535,
@@ -376,7 +379,7 @@ fn unknown_keys_get_a_suggestion_and_planned_ones_an_answer() {
         [
             "9:1: uplink \"cable\": wieght is not a known key; did you mean weight?",
             "10:1: uplink \"cable\": metric is not a known key; known here: name, interface, \
-             gateway, gateway_mac, vlan, weight, ipv4, ipv6, health",
+             gateway, gateway_mac, vlan, weight, metered, ipv4, ipv6, health",
         ]
     );
     assert_eq!(

@@ -12,8 +12,18 @@ use super::suggest::quoted;
 use super::vlan;
 use super::{ipv4, ipv6};
 
-const KEYS: &[&str] =
-    &["name", "interface", "gateway", "gateway_mac", "vlan", "weight", "ipv4", "ipv6", "health"];
+const KEYS: &[&str] = &[
+    "name",
+    "interface",
+    "gateway",
+    "gateway_mac",
+    "vlan",
+    "weight",
+    "metered",
+    "ipv4",
+    "ipv6",
+    "health",
+];
 const TABLES: &str = "write [[uplink]] above the keys of each uplink";
 
 /// An uplink, and where the file has it.
@@ -74,6 +84,7 @@ fn read(
         .get("weight")
         .and_then(|field| field.integer(report, 1..=1000, ", a larger number takes a larger share"))
         .unwrap_or(1);
+    let metered = section.get("metered").and_then(|field| field.boolean(report));
     let gateway = section.get("gateway");
     let ipv4 = section.get("ipv4").map(|field| ipv4::read(report, &field, earlier));
     let ipv4::Ipv4 { nat44, addresses, routed } = ipv4.unwrap_or_default();
@@ -88,6 +99,7 @@ fn read(
         vlan,
         gateway_mac: section.get("gateway_mac").and_then(|field| vlan::read_mac(report, &field)),
         gateway: gateway.map_or(Gateway::Auto, |field| read_gateway(report, &field, &addresses)),
+        metered: metered.unwrap_or_default(),
         weight,
         nat44,
         addresses,

@@ -37,6 +37,15 @@ impl<'t> Field<'t> {
         value
     }
 
+    /// Whether it is so.
+    pub(super) fn boolean(&self, report: &mut Report<'_>) -> Option<bool> {
+        let DeValue::Boolean(value) = self.value else {
+            self.wrong_type(report, "give true or false");
+            return None;
+        };
+        Some(*value)
+    }
+
     /// A duration within `range`, written as people write it.
     pub(super) fn duration(
         &self,

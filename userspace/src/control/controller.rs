@@ -5,6 +5,7 @@ use std::time::Instant;
 use pointsman_ebpf::abi::{HandshakeCounts, MAX_UPLINKS, PORT_SLOTS};
 
 use super::drain::Drains;
+use super::failback::Failback;
 use super::forward::Target;
 use super::last_resort;
 use super::prefixes::internal_prefix;
@@ -44,6 +45,7 @@ pub struct Controller {
     /// The ports of the gateway's own sockets.
     pub(super) socket_ports: PortSet,
     next_generation: u32,
+    pub(super) failback: Failback,
 }
 
 impl Controller {
@@ -68,6 +70,7 @@ impl Controller {
             hash_key,
             socket_ports: PortSet::default(),
             next_generation: generation,
+            failback: Failback::default(),
         }
     }
 
@@ -215,10 +218,10 @@ impl Controller {
         self.observe(now, |_| ())
     }
 
-    /// When time alone will change the state of an uplink, or whether it is drained.
+    /// When time alone will change the state of an uplink, or whether it is drained, or have flows given back.
     pub fn deadline(&self) -> Option<Instant> {
         let states = self.uplinks.iter().filter_map(|uplink| uplink.monitor().deadline());
-        states.chain(self.drain_deadline()).min()
+        states.chain(self.drain_deadline()).chain(self.failback.deadline()).min()
     }
 
     /// Lets `change` happen, and then what follows from the facts. Returns who is in another state.
@@ -248,6 +251,8 @@ impl Controller {
         for (index, uplink) in self.uplinks.iter_mut().enumerate() {
             uplink.is_last_resort = last_resort == Some(index);
         }
+        let wishes = self.wishes();
+        self.failback.observe(wishes, now);
         let changed = self.uplinks.iter_mut().filter_map(|uplink| {
             let is_last_resort = uplink.is_last_resort();
             let role = (uplink.verdict().state, is_last_resort);

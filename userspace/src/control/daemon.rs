@@ -16,14 +16,15 @@ use super::controller::{Change, Controller};
 use super::forwarding;
 use super::installer::{InstallError, Installer};
 use super::probers::{Probers, UplinkProbe};
+use super::rebalance::Selections;
 use super::startup::{self, Unfit};
 use super::supervisor::Supervisor;
 use crate::api::status::{self, Status};
 use crate::bfd;
 use crate::config::{Config, TableSizes};
 use crate::dataplane::{
-    AttachError, Dataplane as _, Inheritance, Kernel, LoadError, Pins, PinsError, Sweeper,
-    SweptMaps, Wanted,
+    AttachError, Dataplane as _, Inheritance, Kernel, LoadError, Pins, PinsError, Progress,
+    Sweeper, SweptMaps, Terms, Wanted,
 };
 use crate::netlink::{self, Resolver, Update, Watcher};
 use crate::ports;
@@ -53,6 +54,8 @@ pub enum Command {
     Compare(Box<Config>, oneshot::Sender<(PathBuf, Comparison)>),
     /// Drain an uplink, or have it take new flows again.
     Drain(DrainOrder),
+    /// Move flows to where new ones would go, and say how many there are.
+    Rebalance(Terms, oneshot::Sender<Progress>),
 }
 
 /// Where to send commands to.
@@ -91,6 +94,7 @@ pub struct Daemon {
     installer: Installer,
     dataplane: Kernel,
     sweeper: Sweeper,
+    selections: Selections,
     watcher: Watcher,
     resolver: Resolver,
     ports: ports::Watch,
@@ -161,6 +165,7 @@ impl Daemon {
             installer,
             dataplane,
             sweeper,
+            selections: Selections::default(),
             watcher,
             resolver,
             ports,
@@ -250,6 +255,9 @@ impl Daemon {
                         return Ok(());
                     }
                     Some(Command::Drain(order)) => self.drain(order),
+                    Some(Command::Rebalance(terms, reply)) => {
+                        self.sweeper.rebalance(terms, Some(reply));
+                    }
                     Some(Command::Compare(config, reply)) => {
                         drop(reply.send((self.config_file.clone(), self.compare(*config))));
                     }
@@ -306,6 +314,7 @@ impl Daemon {
         }
         let errors = self.install();
         self.complain(&errors);
+        self.give_back();
         self.follow_up();
     }
 
@@ -320,7 +329,18 @@ impl Daemon {
         if !joined.is_empty() {
             self.sweeper.remove_flows_to(joined);
         }
+        if let Some(selection) = self.selections.update(&policy, alive) {
+            self.sweeper.set_selection(selection);
+        }
         errors
+    }
+
+    /// Has flows given back that are to be by now.
+    fn give_back(&mut self) {
+        if let Some(terms) = self.controller.take_due_rebalance(Instant::now()) {
+            log::info!("rebalance: flows go back to uplinks that are back");
+            self.sweeper.rebalance(terms, None);
+        }
     }
 
     /// Says what is wrong once, until it is something else.
@@ -387,6 +407,7 @@ impl Daemon {
             handshakes: &|uplink| self.dataplane.handshakes().of(uplink),
             census: self.sweeper.census(),
             passes: self.sweeper.passes(),
+            rebalance: self.sweeper.progress(),
             started: self.started,
             reloads: self.reloads,
             last_reload_error: self.last_reload_error.as_deref(),

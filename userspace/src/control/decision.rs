@@ -203,7 +203,7 @@ impl Controller {
         ports
     }
 
-    fn group(&self) -> (Group, Ranking) {
+    pub(super) fn group(&self) -> (Group, Ranking) {
         let candidate = |index: &usize| {
             let uplink = self.config().uplinks.get(*index)?;
             Some(Candidate {

@@ -28,6 +28,7 @@ use flow::Kind;
 use in_use::InUse;
 pub(super) use joined::remove_flows_to;
 pub use timer::IdleTicks;
+pub(super) use timer::MARK_LAG;
 
 /// How many entries are judged once more and then removed together. No entry is older than that
 /// takes, about 100 microseconds, when it goes.

@@ -20,7 +20,7 @@ pub(super) fn group(
     (old, new): Pair<'_, Group>,
     (old_uplinks, new_uplinks): Pair<'_, Vec<Uplink>>,
 ) {
-    let Group { name, tiers, sticky, last_resort } = old;
+    let Group { name, tiers, sticky, last_resort, failback } = old;
     let shared = Effect::NewFlowsShared;
     differ.value("group name", (name, &new.name), Effect::FlowsStay, spelling::text);
     differ.below(&format!("group {}: ", spelling::text(&new.name)), |differ| {
@@ -43,6 +43,8 @@ pub(super) fn group(
                 LastResort::Unreachable => "unreachable",
             })
         });
+        let both = (failback, &new.failback);
+        differ.option("failback.after", both, Effect::FlowsStay, spelling::duration);
     });
 }
 

@@ -103,6 +103,16 @@ const CHANGES: &[(&str, &str, &str)] = &[
         "uplink \"lte\": weight: 3 -> 7; flows stay, new ones are shared out anew",
     ),
     (
+        "weight = 3",
+        "weight = 3\nmetered = true",
+        "uplink \"lte\": metered: false -> true; flows stay",
+    ),
+    (
+        "last_resort = \"least-bad\"",
+        "failback = { after = \"10m\" }",
+        "group \"default\": failback.after: added, \"10m\"; flows stay",
+    ),
+    (
         "addresses = [\"192.0.2.7\", \"192.0.2.8\"]",
         "addresses = [\"192.0.2.8\"]",
         "uplink \"lte\": ipv4.addresses: [\"192.0.2.7\", \"192.0.2.8\"] -> [\"192.0.2.8\"]; its translated flows end: its addresses change",

@@ -39,6 +39,7 @@ fn one(differ: &mut Differ, (old, new): Pair<'_, Uplink>) {
         gateway,
         gateway_mac,
         weight,
+        metered,
         nat44,
         addresses,
         routed,
@@ -57,6 +58,7 @@ fn one(differ: &mut Differ, (old, new): Pair<'_, Uplink>) {
     });
     differ.option("gateway_mac", (gateway_mac, &new.gateway_mac), stay, spelling::mac);
     differ.value("weight", (weight, &new.weight), Effect::NewFlowsShared, spelling::plain);
+    differ.value("metered", (metered, &new.metered), stay, spelling::plain);
     differ.below("ipv4.", |differ| {
         differ.value("mode", (nat44, &new.nat44), Effect::FlowsMove, |nat44| {
             spelling::text(if *nat44 { "nat44" } else { "routed" })

@@ -49,6 +49,7 @@ fn status(gateway: &Gateway) -> Ipv6Status {
         counters: &[],
         census: Census::default(),
         passes: 0,
+        rebalance: None,
         started: gateway.now,
         reloads: 0,
         last_reload_error: None,

@@ -7,6 +7,7 @@ mod mapping;
 mod nat64;
 mod nat66;
 mod pin;
+mod rebalance;
 mod routed;
 mod timer;
 

@@ -7,7 +7,7 @@ use crate::config::Timers;
 
 /// How far a mark may be behind the packets, in ticks: the data plane writes it once in an epoch,
 /// which is 256 ticks of the scheduler, 2.56 s where it has the fewest (`HZ=100`).
-pub(super) const MARK_LAG: u32 = 3;
+pub(in crate::dataplane) const MARK_LAG: u32 = 3;
 
 /// How long a flow may be idle, in [`pointsman_ebpf::abi::ticks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
