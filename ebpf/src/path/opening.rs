@@ -68,7 +68,7 @@ fn open<'p, T: Tables>(
     } else {
         wait_for_answer(tables, key, out, host).map_err(refused)?;
     }
-    select::place(host, uplink.0, common.now);
+    select::place(host, out.uplink, out.created);
     Ok(out)
 }
 

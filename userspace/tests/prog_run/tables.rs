@@ -10,8 +10,8 @@ use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuValues};
 use pointsman::dataplane::{SweptTable, SweptTables as _};
 use pointsman_ebpf::abi::{
     AddressOwner, BUCKETS_PER_GROUP, Binding, Bucket, Flow, FlowKey, Forward, Group, Host, Ipv4,
-    Ipv6, L4Port, LanNetwork, LocalAddress, LocalFilter, Mark, PORT_SLOTS, Port, Settings,
-    TokenBucket, UPLINK_SIDES, Uplink, Vlan,
+    Ipv6, L4Port, LanNetwork, LocalAddress, LocalFilter, Mark, PORT_SLOTS, Placement, Port,
+    Settings, TokenBucket, UPLINK_SIDES, Uplink, Vlan,
 };
 use pointsman_ebpf::memory::site::lan;
 use pointsman_ebpf::memory::{FLOW_TABLES, MemoryTables};
@@ -241,8 +241,17 @@ impl Kernel {
         let host = used(tables.bindings().into_iter().collect());
         let kernel = without_fillers(read(self.tables.bindings()));
         assert_same("BINDINGS", &used(kernel), &host);
-        let host: BTreeMap<Ipv4, Host> = tables.hosts().into_iter().collect();
-        assert_same("HOSTS", &read(self.tables.hosts()), &host);
+        let placed = |hosts: BTreeMap<Ipv4, Host>| -> BTreeMap<Ipv4, Host> {
+            let timeless = |placement: u64| {
+                Placement(placement).uplink().map_or(0, |by| Placement::new(by, 0).0)
+            };
+            hosts
+                .into_iter()
+                .map(|(key, host)| (key, Host { placement: timeless(host.placement), ..host }))
+                .collect()
+        };
+        let host = placed(tables.hosts().into_iter().collect());
+        assert_same("HOSTS", &placed(read(self.tables.hosts())), &host);
         self.assert_pins(tables, &before.1);
     }
 }
