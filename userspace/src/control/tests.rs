@@ -11,6 +11,7 @@ mod nat;
 mod nat66;
 mod passive;
 mod path;
+mod rebalance;
 mod reload;
 mod routed;
 mod sla;
