@@ -182,6 +182,8 @@ programs! {
     without_routes, false;
     /// [`path::Stage::Outbound`].
     pointsman_outbound = path::outbound, HIDDEN,
+    /// [`path::Stage::Lost`].
+    pointsman_lost = path::lost, CALL,
     /// [`path::Stage::Opening`].
     pointsman_opening = path::opening, CALL,
     /// [`path::Stage::Mapping`].

@@ -24,8 +24,8 @@ pub enum Verdict {
     Pass(PassReason),
     /// Dropped.
     Drop(DropReason),
-    /// Dropped, and an ICMP message to the sender, which the frame now holds, is sent out of an
-    /// interface.
+    /// Dropped, and an ICMP message, or a reset of TCP, to the sender, which the frame now holds, is sent out
+    /// of an interface.
     Answer {
         /// The egress interface's index in the device map.
         egress: u16,
@@ -146,6 +146,11 @@ reasons! {
         Unsolicited = "unsolicited",
         /// Of a flow that no uplink can take at present.
         NoUplink = "no_uplink",
+        /// Of a connection that its uplink has lost, in a group that resets such: the sender was told by a
+        /// reset.
+        Reset = "reset",
+        /// Of a flow that waits for its uplink to be alive again, as its group says.
+        Held = "held",
         /// From a sender that the mapping takes nothing from (RFC 4787 section 5).
         Filtered = "filtered",
         /// For a forward's host, whose MAC is not known.

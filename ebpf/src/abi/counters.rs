@@ -42,7 +42,7 @@ impl CounterId {
         Self(FIRST_PASS + reason as u32)
     }
 
-    /// Packets dropped for this reason, of which an ICMP message told the sender.
+    /// Packets dropped for this reason, of which an ICMP message, or a reset of TCP, told the sender.
     pub const fn answered(reason: DropReason) -> Self {
         Self(FIRST_ANSWERED + reason as u32)
     }

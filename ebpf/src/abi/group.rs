@@ -18,6 +18,21 @@ pub enum Sticky {
     SourceDestination = 2,
 }
 
+/// What becomes of the established flows of a group when their uplink dies, or loses their address, as
+/// [`Group::on_failure`]. What is routed as it is goes over to another uplink in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum OnFailure {
+    /// Their next packet takes another uplink.
+    #[default]
+    Rehome = 0,
+    /// The same, but a connection of TCP that the LAN has opened is reset towards the LAN, if there is another
+    /// uplink to open it by anew.
+    Reset = 1,
+    /// They wait until the uplink is alive again. What has lost its address for good does as of [`Self::Rehome`].
+    Hold = 2,
+}
+
 /// A set of uplinks that share flows. 24 bytes, indexed by the group's identifier; its
 /// [`BUCKETS_PER_GROUP`] buckets follow each other from `identifier * BUCKETS_PER_GROUP` on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,11 +45,14 @@ pub struct Group {
     pub usable: u64,
     /// A [`Sticky`].
     pub sticky: u8,
+    /// An [`OnFailure`].
+    pub on_failure: u8,
     /// Always zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 6],
 }
 
-assert_layout!(Group, size 24, align 8, preferred: 8, usable: 8, sticky: 1, reserved: 7);
+assert_layout!(Group, size 24, align 8, preferred: 8, usable: 8, sticky: 1, on_failure: 1,
+    reserved: 6);
 
 impl Group {
     /// The uplink that a new flow takes of those in `usable`: as its bucket says, or, where hosts keep to

@@ -35,7 +35,7 @@ pub use flow::{
     seconds_to_ticks, ticks, to_ipv4, to_ipv6,
 };
 pub use forward::{FORWARD_SOURCES, Forward, MAX_FORWARDS};
-pub use group::{BUCKETS_PER_GROUP, Bucket, Group, RANKS, Sticky};
+pub use group::{BUCKETS_PER_GROUP, Bucket, Group, OnFailure, RANKS, Sticky};
 pub use handshake::{
     ATTEMPT_PATIENCE, ATTEMPTS, Attempt, AttemptKey, HANDSHAKE_WORDS, HandshakeCount,
     HandshakeCounts,

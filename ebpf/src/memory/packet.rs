@@ -28,11 +28,31 @@ pub struct PacketBuilder {
 
 #[derive(Clone, Debug)]
 enum Transport {
-    Tcp { source: u16, destination: u16, flags: u8, sequence: u32, options: Vec<u8> },
-    Udp { source: u16, destination: u16, checksum: bool },
-    Echo { icmp_type: u8, identifier: u16 },
-    Error { type_and_code: [u8; 2], rest: [u8; 4] },
-    Other { protocol: u8 },
+    Tcp {
+        source: u16,
+        destination: u16,
+        flags: u8,
+        /// That of the segment, and the one that it acknowledges.
+        numbers: [u32; 2],
+        window: u16,
+        options: Vec<u8>,
+    },
+    Udp {
+        source: u16,
+        destination: u16,
+        checksum: bool,
+    },
+    Echo {
+        icmp_type: u8,
+        identifier: u16,
+    },
+    Error {
+        type_and_code: [u8; 2],
+        rest: [u8; 4],
+    },
+    Other {
+        protocol: u8,
+    },
 }
 
 const ECHO_REPLY: u8 = 0;
@@ -48,7 +68,8 @@ impl PacketBuilder {
             source: source.port(),
             destination: destination.port(),
             flags,
-            sequence: 1,
+            numbers: [1, 2],
+            window: u16::MAX,
             options: Vec::new(),
         };
         Self::new(*source.ip(), *destination.ip(), transport)
@@ -162,8 +183,26 @@ impl PacketBuilder {
     /// The sequence number of a TCP segment; 1 until then.
     #[must_use]
     pub fn sequence(mut self, number: u32) -> Self {
-        if let Transport::Tcp { sequence, .. } = &mut self.transport {
+        if let Transport::Tcp { numbers: [sequence, _], .. } = &mut self.transport {
             *sequence = number;
+        }
+        self
+    }
+
+    /// The acknowledgment number of a TCP segment, whether it says that it has one or not; 2 until then.
+    #[must_use]
+    pub fn acknowledgment(mut self, number: u32) -> Self {
+        if let Transport::Tcp { numbers: [_, acknowledgment], .. } = &mut self.transport {
+            *acknowledgment = number;
+        }
+        self
+    }
+
+    /// The window of a TCP segment; the largest until then.
+    #[must_use]
+    pub fn window(mut self, bytes: u16) -> Self {
+        if let Transport::Tcp { window, .. } = &mut self.transport {
+            *window = bytes;
         }
         self
     }
@@ -307,12 +346,14 @@ impl PacketBuilder {
     fn transport(&self) -> Vec<u8> {
         let mut header = Vec::new();
         match self.transport {
-            Transport::Tcp { source, destination, flags, sequence, ref options } => {
+            Transport::Tcp { source, destination, flags, numbers, window, ref options } => {
                 header.extend(source.to_be_bytes());
                 header.extend(destination.to_be_bytes());
-                header.extend(sequence.to_be_bytes());
+                header.extend(numbers.into_iter().flat_map(u32::to_be_bytes));
                 let words = 5 + (options.len() / 4) as u8;
-                header.extend([0, 0, 0, 2, words << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
+                header.extend([words << 4, flags]);
+                header.extend(window.to_be_bytes());
+                header.extend([0; 4]);
                 header.extend(options);
             }
             Transport::Udp { source, destination, checksum } => {

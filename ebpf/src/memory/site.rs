@@ -8,8 +8,8 @@ use std::boxed::Box;
 
 use super::MemoryTables;
 use crate::abi::{
-    ABI_VERSION, AddressOwner, Bucket, Group, Ipv4, LanNetwork, Mac, MacPair, Port, PortRange,
-    PortRole, Settings, Sticky, Uplink, Vlan,
+    ABI_VERSION, AddressOwner, Bucket, Group, Ipv4, LanNetwork, Mac, MacPair, OnFailure, Port,
+    PortRange, PortRole, Settings, Sticky, Uplink, Vlan,
 };
 
 /// What the LAN's interface and addresses are.
@@ -119,8 +119,13 @@ pub fn gateway(bucket: impl Fn(u32) -> Bucket + 'static) -> MemoryTables {
     add_lan_network(&mut tables, lan::NETWORK, lan::PREFIX, true);
     add_lan_network(&mut tables, lan::BEHIND_ROUTER, lan::BEHIND_ROUTER_PREFIX, false);
     tables.set_alive(all);
-    tables.group =
-        Some(Group { preferred: all, usable: all, sticky: Sticky::Flow as u8, reserved: [0; 7] });
+    tables.group = Some(Group {
+        preferred: all,
+        usable: all,
+        sticky: Sticky::Flow as u8,
+        on_failure: OnFailure::Rehome as u8,
+        reserved: [0; 6],
+    });
     tables.bucket = Box::new(bucket);
     tables.settings = Some(settings());
     tables

@@ -3,8 +3,8 @@
 //! 1. Parse (`parse.rs`): Ethernet, IPv4 with options and fragments, TCP, UDP, ICMP, all else.
 //! 2. Not sent to the interface's MAC, or not IP: to the kernel untouched.
 //! 3. Flow (`flow.rs`): ONE hash look-up decides an established packet, in either direction.
-//! 4. On a miss, by where the packet came from: from the LAN an unanswered flow (`outbound.rs`), or a
-//!    new one (`opening.rs`): group, bucket and uplink (`select.rs`), a mapping (`mapping.rs`); by an
+//! 4. On a miss, by where the packet came from: from the LAN an unanswered flow (`outbound.rs`), one
+//!    that its uplink has lost (`lost.rs`), or a new one (`opening.rs`): group, bucket and uplink (`select.rs`), a mapping (`mapping.rs`); by an
 //!    uplink (`inbound.rs`) the answer to an unanswered flow, or something for a mapping or a
 //!    forward; from the LAN to a public address (`hairpin.rs`). An answer makes the flow an
 //!    established one (`entry.rs`).
@@ -62,6 +62,7 @@ mod inbound;
 mod ipv6;
 mod lan;
 mod liveness;
+mod lost;
 mod mapping;
 mod mss;
 mod nat64;
@@ -69,6 +70,7 @@ mod opening;
 mod outbound;
 mod parse;
 mod process;
+mod reset;
 mod routed;
 mod select;
 mod tables;
@@ -205,11 +207,13 @@ pub enum Stage {
     ErrorOut66 = 45,
     /// ICMPv6 errors from an uplink about what left by such an address.
     ErrorIn66 = 46,
+    /// From the LAN, of an established flow that its uplink has lost.
+    Lost = 47,
 }
 
 impl Stage {
     /// Every stage, by discriminant.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::Established,
         Self::Outbound,
         Self::Opening,
@@ -257,6 +261,7 @@ impl Stage {
         Self::Promotion66,
         Self::ErrorOut66,
         Self::ErrorIn66,
+        Self::Lost,
     ];
 
     /// The name of its program in the object.
@@ -309,6 +314,7 @@ impl Stage {
             Self::Promotion66 => "pointsman_promotion66",
             Self::ErrorOut66 => "pointsman_error_out66",
             Self::ErrorIn66 => "pointsman_error_in66",
+            Self::Lost => "pointsman_lost",
         }
     }
 }
@@ -454,6 +460,8 @@ stages! {
     Tables, Packet, Stage::Answer;
     /// [`Stage::Outbound`].
     outbound: outbound::run,
+    /// [`Stage::Lost`].
+    lost: lost::run,
     /// [`Stage::Opening`].
     opening: opening::run,
     /// [`Stage::Mapping`].

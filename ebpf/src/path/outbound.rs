@@ -19,9 +19,13 @@ pub(super) fn run<F: Frame, T: Tables>(
 ) -> Result<Verdict, Stop> {
     let key = &packet.key;
     let (mut known, mut table) = (None, FlowTable::Established);
+    let mut is_established = false;
     if matches!(packet.kind, Kind::Opens | Kind::Continues) {
-        if !note.is_missed() {
-            known = flow::find(tables, FlowTable::Established, key);
+        if !note.is_missed()
+            && let Some(flow) = tables.flow(FlowTable::Established, key)
+        {
+            is_established = true;
+            known = flow::usable(tables, flow);
         }
         if known.is_none() {
             (known, table) = (flow::find(tables, FlowTable::Unreplied, key), FlowTable::Unreplied);
@@ -54,6 +58,9 @@ pub(super) fn run<F: Frame, T: Tables>(
     }
     if routed::uplinks(tables, key.source()).is_some() {
         return Err(Stop::Next(Stage::RoutedOpening, note));
+    }
+    if is_established && invited.is_none() {
+        return Err(Stop::to(Stage::Lost));
     }
     if packet.kind == Kind::Continues {
         return Err(DropReason::Unsolicited.into());

@@ -6,9 +6,10 @@ use super::{
     End, Note, Packet, Packet6, Stage, Step, Tables6, answer, answer6, depart, entry64, error,
     error_in64, error_in66, error_out64, error_out66, error6, established, established6, fragment,
     fragment6, hairpin, hairpin_opening, hairpin6, hear, inbound, inbound6, inbound64, inbound66,
-    invitation6, invitation64, invitation66, known64, lan, mapping, mapping64, mapping66, moved64,
-    moved66, opening, opening6, opening64, opening66, outbound, outbound6, outbound64, promotion64,
-    promotion66, reply64, restore, routed_inbound, routed_invitation, routed_opening, tagged,
+    invitation6, invitation64, invitation66, known64, lan, lost, mapping, mapping64, mapping66,
+    moved64, moved66, opening, opening6, opening64, opening66, outbound, outbound6, outbound64,
+    promotion64, promotion66, reply64, restore, routed_inbound, routed_invitation, routed_opening,
+    tagged,
 };
 use crate::abi::PortKey;
 use crate::verdict::{DropReason, Verdict};
@@ -114,6 +115,7 @@ fn finish<F: Frame, T: Tables6>(
 fn stage<F: TaggedFrame, T: Tables6>(stage: Stage) -> Option<Run<F, T, Packet>> {
     Some(match stage {
         Stage::Outbound => outbound,
+        Stage::Lost => lost,
         Stage::Opening => opening,
         Stage::Mapping => mapping,
         Stage::Inbound => inbound,

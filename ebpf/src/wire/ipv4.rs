@@ -101,6 +101,17 @@ impl Ipv4Header {
         Self::new(0xc0, total_len, whole, (64, protocol), [source, destination])
     }
 
+    /// The sum of the pseudo-header for the checksum of TCP or UDP, not folded, in words as the machine loads them
+    /// (RFC 9293 section 3.1). Of a header without options.
+    #[inline(always)]
+    pub fn pseudo_header(&self) -> u64 {
+        let len = (self.total_len() - IPV4_LEN) as u16;
+        let tail = [u16::from_ne_bytes(len.to_be_bytes()), u16::from_ne_bytes([0, self.protocol])];
+        let addresses = [self.source, self.destination].map(u32::from_ne_bytes);
+        let ([a, b], [c, d]) = (addresses.map(u64::from), tail.map(u64::from));
+        a + b + c + d
+    }
+
     /// A header without options, its checksum set, of a packet of so many bytes, with this
     /// identification, and these flags and offset.
     #[inline(always)]

@@ -90,6 +90,30 @@ impl Tcp {
         u32::from_be_bytes(self.acknowledgment)
     }
 
+    /// The reset that answers this segment, which carries so many bytes of data, where there is no connection that
+    /// it is of (RFC 9293 section 3.10.7.1). It has no options, and no checksum yet.
+    #[inline(always)]
+    pub fn reset(&self, data: u32) -> Self {
+        let has = |flag: u8| u32::from(self.flags & flag != 0);
+        let (sequence, acknowledgment, flags) = if self.flags & tcp_flags::ACK != 0 {
+            (self.acknowledgment, [0; 4], tcp_flags::RST)
+        } else {
+            let len = data + has(tcp_flags::SYN) + has(tcp_flags::FIN);
+            let next = self.sequence().wrapping_add(len).to_be_bytes();
+            ([0; 4], next, tcp_flags::RST | tcp_flags::ACK)
+        };
+        Self {
+            ports: Ports { source: self.ports.destination, destination: self.ports.source },
+            sequence,
+            acknowledgment,
+            data_offset: (size_of::<Self>() as u8 / 4) << 4,
+            flags,
+            window: [0; 2],
+            checksum: [0; 2],
+            urgent: [0; 2],
+        }
+    }
+
     /// The header's length in bytes, options included.
     #[inline(always)]
     pub fn header_len(&self) -> usize {

@@ -6,6 +6,7 @@ mod admission;
 mod answers;
 mod closed;
 mod failover;
+mod fates;
 mod filtering;
 mod forwards;
 mod fragments;

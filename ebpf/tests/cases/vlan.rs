@@ -3,13 +3,13 @@
 
 use std::net::SocketAddrV4;
 
-use pointsman_ebpf::abi::{Direction, Mac, Port, Vlan};
+use pointsman_ebpf::abi::{Direction, Mac, OnFailure, Port, Vlan};
 use pointsman_ebpf::memory::site::{A, B, Provider, lan};
 use pointsman_ebpf::memory::{
     CUSTOMER_TAG as CUSTOMER, PacketBuilder, SERVICE_TAG as SERVICE, Tag, tagged, vlan_of,
 };
 use pointsman_ebpf::verdict::{DropReason, PassReason, Verdict};
-use pointsman_ebpf::wire::tcp_flags::{ACK, SYN};
+use pointsman_ebpf::wire::tcp_flags::{ACK, RST, SYN};
 
 use super::handshakes::at_once;
 use super::harness::{
@@ -267,6 +267,35 @@ fn messages_of_the_gateway() {
         let verdict = Verdict::Answer { egress: lan::EGRESS, reason: DropReason::TtlExceeded };
         let output = tagged(&message.build(), tags);
         gateway.expect(lan::IFINDEX, &tagged(&packet.build(), tags), verdict, &output);
+    }
+}
+
+/// So does a reset.
+#[test]
+fn resets_of_the_gateway() {
+    for tags in KINDS {
+        let mut gateway = gateway(tags, KINDS[1]);
+        if let Some(group) = &mut gateway.tables.group {
+            group.on_failure = OnFailure::Reset as u8;
+        }
+        let syn = segment(SYN);
+        let output = tagged(&leaving(&syn, &A, HOST.port()).build(), KINDS[1]);
+        gateway.forwards_out(&tagged(&syn.build(), tags), &A, &output);
+        let accepted = segment_back(SYN | ACK, &A);
+        let output = tagged(&reaching(&accepted, HOST).build(), tags);
+        gateway.forwards_in(&tagged(&accepted.build(), KINDS[1]), &A, &output);
+        gateway.tables.set_alive(B.bit());
+        let reset = PacketBuilder::tcp(SERVER, HOST, RST)
+            .macs(lan::MAC, lan::HOST_MAC)
+            .sequence(9)
+            .acknowledgment(0)
+            .window(0)
+            .identification(0)
+            .fragment(0x4000)
+            .payload(&[]);
+        let verdict = Verdict::Answer { egress: lan::EGRESS, reason: DropReason::Reset };
+        let input = tagged(&segment(ACK).acknowledgment(9).build(), tags);
+        gateway.expect(lan::IFINDEX, &input, verdict, &tagged(&reset.build(), tags));
     }
 }
 

@@ -129,6 +129,7 @@ pub(crate) fn plain_setup() -> Setup {
         icmp: (5, 3),
         pool: 1,
         sticky: 0,
+        on_failure: 0,
         one_first: true,
         tagging: Tagging::default(),
         routing: Routing::default(),

@@ -7,6 +7,13 @@ use pointsman_ebpf::verdict::Verdict;
 use super::model::Model;
 use super::model::packet::address;
 
+/// Whether it tells the other side that a connection is over, where such are reset.
+fn is_told(model: &Model, output: &[u8]) -> bool {
+    const RST: u8 = 4;
+    let flags = output.get(14 + usize::from(output[14] & 15) * 4 + 13);
+    model.site.setup.on_failure == 1 && output[23] == 6 && flags.is_some_and(|f| f & RST != 0)
+}
+
 /// Checks a packet and what has become of it.
 pub(crate) fn check(
     came: Interface,
@@ -39,7 +46,8 @@ pub(crate) fn check(
         Direction::Out | Direction::Hairpin if !uplink.addresses.contains(&source) && !routed => {
             "leaves by a foreign address"
         }
-        Direction::Out if !uplink.alive => "leaves by a dead uplink",
+        // But for the reset of whoever could not go on by it.
+        Direction::Out if !uplink.alive && !is_told(model, output) => "leaves by a dead uplink",
         Direction::Out | Direction::Hairpin if came != Interface::Lan => "is not of the LAN",
         Direction::In | Direction::Hairpin if model.site.owner(destination).is_some() => {
             "is for the gateway"

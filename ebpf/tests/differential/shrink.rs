@@ -115,7 +115,7 @@ fn simpler_packets(packet: &Packet) -> Vec<Packet> {
 
 fn simpler_setups(sequence: &Sequence) -> Vec<Sequence> {
     const MANY: u32 = 1_000_000;
-    let simplify: [fn(&mut Setup); 15] = [
+    let simplify: [fn(&mut Setup); 16] = [
         |setup| setup.tagging = Tagging::default(),
         |setup| setup.routing = Routing::default(),
         |setup| setup.routing.answers_only = false,
@@ -126,6 +126,7 @@ fn simpler_setups(sequence: &Sequence) -> Vec<Sequence> {
         |setup| setup.mtu = [1500; 3],
         |setup| setup.pool = 1,
         |setup| setup.sticky = 0,
+        |setup| setup.on_failure = 0,
         |setup| setup.drawn = 0,
         |setup| setup.host_mappings = MANY,
         |setup| setup.host_unreplied = MANY,

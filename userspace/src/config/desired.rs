@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
+use pointsman_ebpf::abi::{Filtering, OnFailure, Sticky, Vlan};
 use serde::{Deserialize, Serialize};
 
 use crate::bfd::{Authentication, Mode};
@@ -231,6 +231,8 @@ pub struct Group {
     pub tiers: Vec<Vec<usize>>,
     /// What keeps flows together on one uplink.
     pub sticky: Sticky,
+    /// What becomes of the flows of an uplink that dies.
+    pub on_failure: OnFailure,
     /// What becomes of them while none of the uplinks is up.
     pub last_resort: LastResort,
     /// How long an uplink has to be back before the flows that it has lost are given back to it; `None`: only

@@ -1,7 +1,7 @@
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use pointsman_ebpf::abi::{RANKS, Sticky};
+use pointsman_ebpf::abi::{OnFailure, RANKS, Sticky};
 use toml::de::DeValue;
 
 use super::desired::{Group, LastResort};
@@ -21,6 +21,9 @@ const STICKY: &[(&str, Sticky)] = &[
     ("source", Sticky::Source),
     ("source-destination", Sticky::SourceDestination),
 ];
+
+const FATES: &[(&str, OnFailure)] =
+    &[("rehome", OnFailure::Rehome), ("reset", OnFailure::Reset), ("hold", OnFailure::Hold)];
 
 const LAST_RESORTS: &[(&str, LastResort)] =
     &[("least-bad", LastResort::LeastBad), ("unreachable", LastResort::Unreachable)];
@@ -42,6 +45,7 @@ pub(super) fn read(report: &mut Report<'_>, root: &Section<'_>, uplinks: &[Place
         name: DEFAULT_NAME.to_owned(),
         tiers: vec![(0..uplinks.len()).collect()],
         sticky: Sticky::Source,
+        on_failure: OnFailure::default(),
         last_resort: LastResort::default(),
         failback: None,
     };
@@ -69,8 +73,9 @@ fn read_into(report: &mut Report<'_>, section: Section<'_>, uplinks: &[Placed], 
     let label = format!("group {}", quoted(name.unwrap_or(DEFAULT_NAME)));
     let section = section.labelled(&label);
     section.expect_keys(report, KEYS, &[]);
-    if let Some(field) = section.get("on_failure") {
-        field.choice(report, &[("rehome", ())], &["reset", "hold"]);
+    let on_failure = section.get("on_failure");
+    if let Some(fate) = on_failure.and_then(|field| field.choice(report, FATES, &[])) {
+        group.on_failure = fate;
     }
     if let Some(sticky) = section.get("sticky").and_then(|f| f.choice(report, STICKY, &[])) {
         group.sticky = sticky;
@@ -323,12 +328,12 @@ mod tests {
     #[test]
     fn sticky_and_on_failure_are_of_the_known() {
         assert_eq!(
-            complaints_with("sticky = \"sauce\"\non_failure = \"reset\""),
+            complaints_with("sticky = \"sauce\"\non_failure = \"resets\""),
             [
                 "11:10: group \"default\": sticky is \"sauce\"; give \"flow\", \"source\" or \
                  \"source-destination\" (did you mean \"source\"?)",
-                "12:14: group \"default\": on_failure \"reset\" is not supported yet; use \
-                 \"rehome\"",
+                "12:14: group \"default\": on_failure is \"resets\"; give \"rehome\", \"reset\" or \
+                 \"hold\" (did you mean \"reset\"?)",
             ]
         );
         assert_eq!(
@@ -336,8 +341,18 @@ mod tests {
             [
                 "11:10: group \"default\": sticky is true; give \"flow\", \"source\" or \
                  \"source-destination\"",
-                "12:14: group \"default\": on_failure is \"drop\"; give \"rehome\"",
+                "12:14: group \"default\": on_failure is \"drop\"; give \"rehome\", \"reset\" or \
+                 \"hold\"",
             ]
         );
+    }
+
+    #[test]
+    fn reads_what_becomes_of_flows() {
+        assert_eq!(config_with("").group.on_failure, OnFailure::Rehome);
+        for (given, on_failure) in FATES {
+            let lines = format!("[[group]]\nname = \"default\"\non_failure = \"{given}\"");
+            assert_eq!(config_with(&lines).group.on_failure, *on_failure);
+        }
     }
 }

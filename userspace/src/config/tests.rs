@@ -3,7 +3,7 @@ use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pointsman_ebpf::abi::{Filtering, Sticky, Vlan};
+use pointsman_ebpf::abi::{Filtering, OnFailure, Sticky, Vlan};
 
 use super::*;
 use crate::bfd::Mode;
@@ -186,6 +186,7 @@ fn example() -> Config {
             name: "default".to_owned(),
             tiers: vec![vec![0, 1]],
             sticky: Sticky::Source,
+            on_failure: OnFailure::Rehome,
             last_resort: LastResort::LeastBad,
             failback: None,
         },

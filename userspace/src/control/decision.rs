@@ -226,7 +226,8 @@ impl Controller {
             preferred: usable & !self.degraded(),
             usable,
             sticky: config.sticky as u8,
-            reserved: [0; 7],
+            on_failure: config.on_failure as u8,
+            reserved: [0; 6],
         };
         (group, Ranking { tiers })
     }

@@ -121,6 +121,7 @@ impl Generator<'_> {
             icmp: if kernel { (1_000_000, 1000) } else { (1 + self.below(5) as u32, 3) },
             pool: self.pick(&[1, 1, 3]),
             sticky: self.pick(&[0, 1, 2]),
+            on_failure: self.pick(&[0, 0, 1, 2]),
             one_first: self.one_in(2),
             tagging: self.tagging(),
             routing: self.routing(),

@@ -42,6 +42,8 @@ pub struct Setup {
     pub pool: u8,
     /// A [`Sticky`](crate::abi::Sticky), by number.
     pub sticky: u8,
+    /// An [`OnFailure`](crate::abi::OnFailure), by number.
+    pub on_failure: u8,
     /// Whether all flows prefer the first uplink, or every other one the second.
     pub one_first: bool,
     /// The VLAN tags of its frames.
@@ -154,6 +156,7 @@ impl Setup {
         let mut tables = routed::gateway(bucket, carriage, inbound);
         if let Some(group) = &mut tables.group {
             group.sticky = self.sticky;
+            group.on_failure = self.on_failure;
         }
         for _ in 0..self.drawn {
             let _ = tables.random();

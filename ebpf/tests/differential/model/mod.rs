@@ -14,6 +14,7 @@ mod fragment;
 mod hairpin;
 mod icmp;
 pub(crate) mod inbound;
+mod lost;
 mod mapping;
 pub(crate) mod outbound;
 pub(crate) mod packet;

@@ -72,6 +72,9 @@ impl Model {
         if self.site.is_routed(packet.from.0) {
             return self.route(packet, key, choices);
         }
+        if let Some(outcome) = self.lost(packet, &key, choices)? {
+            return Ok(outcome);
+        }
         if packet.kind == Kind::Belongs {
             return Err(DropReason::Unsolicited.into());
         }

@@ -1,6 +1,6 @@
 //! The tables of the file beside those of uplinks.
 
-use pointsman_ebpf::abi::{Filtering, Sticky};
+use pointsman_ebpf::abi::{Filtering, OnFailure, Sticky};
 
 use super::super::{
     Api, Forward, Group, Host, Lan, LastResort, Nat, Offloads, State, TableSizes, Timers, Uplink,
@@ -20,7 +20,7 @@ pub(super) fn group(
     (old, new): Pair<'_, Group>,
     (old_uplinks, new_uplinks): Pair<'_, Vec<Uplink>>,
 ) {
-    let Group { name, tiers, sticky, last_resort, failback } = old;
+    let Group { name, tiers, sticky, on_failure, last_resort, failback } = old;
     let shared = Effect::NewFlowsShared;
     differ.value("group name", (name, &new.name), Effect::FlowsStay, spelling::text);
     differ.below(&format!("group {}: ", spelling::text(&new.name)), |differ| {
@@ -34,6 +34,14 @@ pub(super) fn group(
                 Sticky::Flow => "flow",
                 Sticky::Source => "source",
                 Sticky::SourceDestination => "source-destination",
+            })
+        });
+        let both = (on_failure, &new.on_failure);
+        differ.value("on_failure", both, Effect::FlowsStay, |on_failure| {
+            spelling::text(match on_failure {
+                OnFailure::Rehome => "rehome",
+                OnFailure::Reset => "reset",
+                OnFailure::Hold => "hold",
             })
         });
         let both = (last_resort, &new.last_resort);

@@ -109,6 +109,11 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ),
     (
         "last_resort = \"least-bad\"",
+        "on_failure = \"reset\"",
+        "group \"default\": on_failure: \"rehome\" -> \"reset\"; flows stay",
+    ),
+    (
+        "last_resort = \"least-bad\"",
         "failback = { after = \"10m\" }",
         "group \"default\": failback.after: added, \"10m\"; flows stay",
     ),

@@ -251,6 +251,6 @@ fn arrange(candidates: Vec<Candidate>, sticky: u8, terms: Terms, now: u32) -> Pl
             _ => plan.moves.push(flow),
         }
     }
-    plan.moves.sort_by(|one, other| other.last_used.cmp(&one.last_used));
+    plan.moves.sort_by_key(|flow| Reverse(flow.last_used));
     plan
 }
