@@ -69,7 +69,9 @@ fn may_reset(flow: &Flow<SharedU64>, key: &FlowKey) -> bool {
 #[inline(always)]
 fn goes_elsewhere<T: Tables>(tables: &T, key: &FlowKey, flow: &Flow<SharedU64>) -> bool {
     let Some(settings) = tables.settings() else { return false };
-    let Some(id) = select::uplink(tables, settings, flow.group, key, settings.nat44) else {
+    let Some(host) = tables.host(key.source()) else { return false };
+    let of = (key, host);
+    let Some(id) = select::uplink(tables, settings, flow.group, of, settings.nat44) else {
         return false;
     };
     match tables.uplink(id) {

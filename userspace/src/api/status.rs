@@ -46,7 +46,7 @@ pub struct Status {
     pub forwards: Vec<ForwardStatus>,
     /// Dropped packets by [`DropReason::name`], of which the sender was not told.
     pub drops: BTreeMap<String, Traffic>,
-    /// Dropped packets by [`DropReason::name`], of which an ICMP message told the sender.
+    /// Dropped packets by [`DropReason::name`], of which an ICMP message, or a reset of TCP, told the sender.
     pub answered: BTreeMap<String, Traffic>,
     /// Packets handed to the kernel by [`PassReason::name`].
     pub passed: BTreeMap<String, Traffic>,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
+use pointsman_ebpf::abi::OnFailure;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -23,7 +24,7 @@ use crate::api::status::{self, Status};
 use crate::bfd;
 use crate::config::{Config, TableSizes};
 use crate::dataplane::{
-    AttachError, Dataplane as _, Inheritance, Kernel, LoadError, Pins, PinsError, Progress,
+    AttachError, Dataplane as _, Inheritance, Kernel, LoadError, Pins, PinsError, Progress, Prompt,
     Sweeper, SweptMaps, Terms, Wanted,
 };
 use crate::netlink::{self, Resolver, Update, Watcher};
@@ -305,6 +306,7 @@ impl Daemon {
     /// Does what is decided: the switch first.
     fn apply(&mut self, changes: &[Change]) {
         self.installer.lower(&mut self.dataplane, self.controller.alive());
+        self.prompt();
         for Change { uplink, verdict, is_last_resort } in changes {
             log_state(uplink, verdict, *is_last_resort);
         }
@@ -313,9 +315,19 @@ impl Daemon {
             self.supervisor.status(up, all);
         }
         let errors = self.install();
+        self.prompt();
         self.complain(&errors);
         self.give_back();
         self.follow_up();
+    }
+
+    /// Has LAN hosts learn at once that connections are over that their uplink has lost, if that is what becomes of
+    /// them.
+    fn prompt(&mut self) {
+        let uplinks = self.installer.take_left();
+        if uplinks != 0 && self.controller.config().group.on_failure == OnFailure::Reset {
+            self.sweeper.prompt(Prompt { uplinks, links: self.installer.links() });
+        }
     }
 
     fn install(&mut self) -> Vec<InstallError> {

@@ -9,7 +9,7 @@ use pointsman_ebpf::abi::{
 
 use super::buckets::Ranking;
 use super::policy::{Interface, Policy};
-use crate::dataplane::{AttachError, Contents, Dataplane, Frames, TableError};
+use crate::dataplane::{AttachError, Contents, Dataplane, Frames, Link, TableError};
 
 /// Something of a policy that could not be installed. The next installation tries again.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,8 @@ pub enum InstallError {
 #[derive(Debug, Default)]
 pub struct Installer {
     alive: u64,
+    /// Who was taken out of that since [`Self::take_left`].
+    left: u64,
     settings: Option<Settings>,
     egress: BTreeMap<u16, u32>,
     vlans: BTreeMap<u16, Vlan>,
@@ -95,6 +97,7 @@ impl Installer {
     fn throw(&mut self, dataplane: &mut impl Dataplane, alive: u64) {
         if alive != self.alive {
             dataplane.set_alive(alive);
+            self.left |= self.alive & !alive;
             self.alive = alive;
         }
     }
@@ -134,6 +137,22 @@ impl Installer {
         self.attach(dataplane, policy, &mut errors);
         self.throw(dataplane, alive & self.ready(policy));
         errors
+    }
+
+    /// The uplinks that flows have left since the last call, a bit each, or that had others' addresses meanwhile;
+    /// none, where there is none that they could go over to.
+    pub fn take_left(&mut self) -> u64 {
+        let left = mem::take(&mut self.left);
+        if self.alive == 0 { 0 } else { left }
+    }
+
+    /// How the interfaces are reached that egress slots stand for.
+    pub fn links(&self) -> BTreeMap<u16, Link> {
+        let link = |(slot, ifindex): (&u16, &u32)| {
+            let vlan = self.vlans.get(slot).copied().unwrap_or_default();
+            (*slot, Link { ifindex: *ifindex, vlan })
+        };
+        self.egress.iter().map(link).collect()
     }
 
     /// The networks that have become the LAN's since the last call. What was opened to them before goes by

@@ -9,6 +9,7 @@ use nix::time::{ClockId, clock_gettime};
 use pointsman_ebpf::abi::ticks;
 use tokio::sync::oneshot;
 
+use super::prompt::{Prompt, Sender, prompt};
 use super::rebalance::{Progress, RATE, Rebalancing, STEPS, Selection, Terms};
 use super::sweep::{Census, IdleTicks, SweptTables, remove_flows_to, sweep};
 use crate::config::Timers;
@@ -26,6 +27,9 @@ const PAUSE: Duration = Duration::from_micros(100);
 /// Between two steps of a rebalancing.
 const STEP: Duration = Duration::from_millis(1000 / STEPS as u64);
 
+/// Between segments that LAN hosts are prompted by, a few at a time.
+const PROMPT_REST: Duration = Duration::from_millis(1);
+
 /// How often a rebalancing looks whether those that wait are silent, at most.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -42,6 +46,8 @@ enum Order {
     Remove(Vec<Ipv4Net>),
     /// Move flows. Who wants to know is told what that comes to.
     Rebalance(Terms, Option<oneshot::Sender<Progress>>),
+    /// Have hosts speak on their connections.
+    Prompt(Prompt),
 }
 
 struct Shared {
@@ -92,6 +98,12 @@ impl Sweeper {
         drop(self.orders.send(Order::Rebalance(terms, reply)));
     }
 
+    /// Has the hosts of these connections speak, for the data plane to reset them: at once, unless a sweep is under
+    /// way.
+    pub fn prompt(&self, prompt: Prompt) {
+        drop(self.orders.send(Order::Prompt(prompt)));
+    }
+
     /// What the latest sweep has left in the tables.
     pub fn census(&self) -> Census {
         lock(&self.shared.census).0
@@ -123,12 +135,15 @@ struct Thread<T> {
     networks: Vec<Ipv4Net>,
     /// What is being moved, and when the next step, and the next look, is due.
     rebalancing: Option<(Rebalancing, Instant, Instant)>,
+    /// By which hosts are prompted.
+    sender: Sender,
 }
 
 impl<T: SweptTables> Thread<T> {
     fn new(tables: T, shared: Arc<Shared>) -> Self {
         let sweep = Instant::now() + REST;
-        Self { tables, shared, sweep, networks: Vec::new(), rebalancing: None }
+        let sender = Sender::default();
+        Self { tables, shared, sweep, networks: Vec::new(), rebalancing: None, sender }
     }
 
     fn run(mut self, orders: &mpsc::Receiver<Order>) {
@@ -140,6 +155,7 @@ impl<T: SweptTables> Thread<T> {
                     Ok(())
                 }
                 Ok(Order::Rebalance(terms, reply)) => self.rebalance(terms, reply),
+                Ok(Order::Prompt(order)) => self.prompt(&order),
                 Err(RecvTimeoutError::Timeout) => self.go_on(),
                 Err(RecvTimeoutError::Disconnected) => return,
             };
@@ -186,6 +202,13 @@ impl<T: SweptTables> Thread<T> {
             self.networks.clear();
         }
         Ok(())
+    }
+
+    fn prompt(&mut self, order: &Prompt) -> io::Result<()> {
+        let Self { tables, sender, .. } = self;
+        let send = &mut |interface, frame: &[u8]| sender.send(interface, frame);
+        let rest = &mut || thread::sleep(PROMPT_REST);
+        prompt(tables.established(), order, send, rest).map_err(io::Error::other)
     }
 
     fn rebalance(

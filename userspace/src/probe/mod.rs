@@ -19,7 +19,7 @@ mod receive;
 pub use definition::{DnsProbe, DnsRecord, HttpProbe, Probe, ProbeKind};
 pub use event::{Outcome, ProbeEvent};
 pub use id::ProbeId;
-pub(crate) use packet_socket::PacketSocket;
+pub(crate) use packet_socket::{FrameSender, PacketSocket};
 pub use path::{Path, Side};
 pub use prober::{Prober, obstacle};
 pub(crate) use receive::{receive_from, stamp_arrivals};

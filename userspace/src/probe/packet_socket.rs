@@ -53,6 +53,26 @@ impl AsRawFd for PacketSocket {
     }
 }
 
+/// A socket that sends whole frames, by any interface, and receives nothing.
+#[derive(Debug)]
+pub(crate) struct FrameSender(Socket);
+
+impl FrameSender {
+    /// Opens the socket in the calling thread's network namespace.
+    pub(crate) fn open() -> io::Result<Self> {
+        // Without a protocol nothing comes in.
+        let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self(socket))
+    }
+
+    /// Sends a frame, which starts with the receiver's MAC, by the interface with this index.
+    pub(crate) fn send(&self, interface: u32, frame: &[u8]) -> io::Result<()> {
+        // The MAC that is sent to is in the frame.
+        self.0.send_to(frame, &link_address(interface, 0, [0; 6])?).map(drop)
+    }
+}
+
 /// An address for a socket of the family `AF_PACKET`.
 fn link_address(interface: u32, protocol: u16, mac: [u8; 6]) -> io::Result<SockAddr> {
     let interface = i32::try_from(interface).map_err(io::Error::other)?;

@@ -1,5 +1,6 @@
 //! Which flows are to move, and in which order.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
 use foldhash::fast::RandomState;
