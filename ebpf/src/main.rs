@@ -220,6 +220,8 @@ programs! {
     pointsman_lan = path::lan, CALL,
     /// [`path::Stage::Outbound6`].
     pointsman_outbound6 = path::outbound6, HIDDEN,
+    /// [`path::Stage::Lost6`].
+    pointsman_lost6 = path::lost6, CALL,
     /// [`path::Stage::Opening6`].
     pointsman_opening6 = path::opening6, CALL,
     /// [`path::Stage::Hairpin6`].
@@ -236,6 +238,8 @@ programs! {
     pointsman_known64 = path::known64, CALL,
     /// [`path::Stage::Moved64`].
     pointsman_moved64 = path::moved64, CALL,
+    /// [`path::Stage::Lost64`].
+    pointsman_lost64 = path::lost64, CALL,
     /// [`path::Stage::Opening64`].
     pointsman_opening64 = path::opening64, CALL,
     /// [`path::Stage::Entry64`].

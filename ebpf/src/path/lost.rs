@@ -84,7 +84,11 @@ fn goes_elsewhere<T: Tables>(tables: &T, key: &FlowKey, flow: &Flow<SharedU64>) 
 
 /// Whether the address that the flow is translated to is one of the uplink's.
 #[inline(always)]
-fn has_address<T: Tables>(tables: &T, (id, uplink): (u8, &Uplink), flow: &Flow<SharedU64>) -> bool {
+pub(super) fn has_address<T: Tables>(
+    tables: &T,
+    (id, uplink): (u8, &Uplink),
+    flow: &Flow<SharedU64>,
+) -> bool {
     let owner = || tables.local(&flow.address.into()).and_then(AddressOwner::uplink);
     uplink.address == flow.address || owner() == Some(id)
 }

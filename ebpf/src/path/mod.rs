@@ -83,6 +83,7 @@ pub use inbound::find_forward;
 pub use ipv6::{
     Packet6, answer as answer6, error as error6, established as established6,
     fragment as fragment6, hairpin as hairpin6, inbound as inbound6, invitation as invitation6,
+    lost as lost6,
     nat66::{
         error_in as error_in66, error_out as error_out66, inbound as inbound66,
         invitation as invitation66, mapping as mapping66, moved as moved66, opening as opening66,
@@ -93,8 +94,9 @@ pub use ipv6::{
 pub use liveness::hear;
 pub use nat64::{
     entry as entry64, error_in as error_in64, error_out as error_out64, inbound as inbound64,
-    invitation as invitation64, known as known64, mapping as mapping64, moved as moved64,
-    opening as opening64, outbound as outbound64, promotion as promotion64, reply as reply64,
+    invitation as invitation64, known as known64, lost as lost64, mapping as mapping64,
+    moved as moved64, opening as opening64, outbound as outbound64, promotion as promotion64,
+    reply as reply64,
 };
 pub use parse::Packet;
 pub use process::process;
@@ -209,11 +211,15 @@ pub enum Stage {
     ErrorIn66 = 46,
     /// From the LAN, of an established flow that its uplink has lost.
     Lost = 47,
+    /// The same of IPv6.
+    Lost6 = 48,
+    /// The same, from IPv6 to an address that stands for one of IPv4.
+    Lost64 = 49,
 }
 
 impl Stage {
     /// Every stage, by discriminant.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 50] = [
         Self::Established,
         Self::Outbound,
         Self::Opening,
@@ -262,6 +268,8 @@ impl Stage {
         Self::ErrorOut66,
         Self::ErrorIn66,
         Self::Lost,
+        Self::Lost6,
+        Self::Lost64,
     ];
 
     /// The name of its program in the object.
@@ -315,6 +323,8 @@ impl Stage {
             Self::ErrorOut66 => "pointsman_error_out66",
             Self::ErrorIn66 => "pointsman_error_in66",
             Self::Lost => "pointsman_lost",
+            Self::Lost6 => "pointsman_lost6",
+            Self::Lost64 => "pointsman_lost64",
         }
     }
 }
@@ -365,6 +375,9 @@ impl Note {
 
     /// The packet's flow was made, or written anew, by the stage before.
     const OPENED: Self = Self(1 << 41);
+
+    /// The packet's flow has lost its uplink, and goes over to another.
+    const GOES_OVER: Self = Self(1 << 42);
 
     #[inline(always)]
     const fn is_missed(self) -> bool {

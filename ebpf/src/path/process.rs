@@ -6,10 +6,10 @@ use super::{
     End, Note, Packet, Packet6, Stage, Step, Tables6, answer, answer6, depart, entry64, error,
     error_in64, error_in66, error_out64, error_out66, error6, established, established6, fragment,
     fragment6, hairpin, hairpin_opening, hairpin6, hear, inbound, inbound6, inbound64, inbound66,
-    invitation6, invitation64, invitation66, known64, lan, lost, mapping, mapping64, mapping66,
-    moved64, moved66, opening, opening6, opening64, opening66, outbound, outbound6, outbound64,
-    promotion64, promotion66, reply64, restore, routed_inbound, routed_invitation, routed_opening,
-    tagged,
+    invitation6, invitation64, invitation66, known64, lan, lost, lost6, lost64, mapping, mapping64,
+    mapping66, moved64, moved66, opening, opening6, opening64, opening66, outbound, outbound6,
+    outbound64, promotion64, promotion66, reply64, restore, routed_inbound, routed_invitation,
+    routed_opening, tagged,
 };
 use crate::abi::PortKey;
 use crate::verdict::{DropReason, Verdict};
@@ -141,6 +141,7 @@ fn stage<F: TaggedFrame, T: Tables6>(stage: Stage) -> Option<Run<F, T, Packet>> 
 fn stage6<F: TaggedFrame, T: Tables6>(stage: Stage) -> Option<Run<F, T, Packet6>> {
     Some(match stage {
         Stage::Outbound6 => outbound6,
+        Stage::Lost6 => lost6,
         Stage::Opening6 => opening6,
         Stage::Inbound6 => inbound6,
         Stage::Invitation6 => invitation6,
@@ -151,6 +152,7 @@ fn stage6<F: TaggedFrame, T: Tables6>(stage: Stage) -> Option<Run<F, T, Packet6>
         Stage::Outbound64 => outbound64,
         Stage::Known64 => known64,
         Stage::Moved64 => moved64,
+        Stage::Lost64 => lost64,
         Stage::Opening64 => opening64,
         Stage::Entry64 => entry64,
         Stage::Mapping64 => mapping64,

@@ -58,7 +58,7 @@ fn on_the_kernel_no_random_number_is_drawn() {
 }
 
 /// What IPv6 has no use for, or what cannot happen here.
-const NEVER: [DropReason; 13] = [
+const NEVER: [DropReason; 11] = [
     DropReason::PriorityTag,
     DropReason::ForwardUnresolved,
     DropReason::AddressPairTaken,
@@ -71,9 +71,6 @@ const NEVER: [DropReason; 13] = [
     DropReason::SourceRoute,
     DropReason::Nat64Destination,
     DropReason::Nat64Untranslatable,
-    // Of IPv4.
-    DropReason::Reset,
-    DropReason::Held,
 ];
 
 /// A fuzzer that never gets to the interesting places proves nothing.

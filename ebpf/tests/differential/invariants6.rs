@@ -37,7 +37,8 @@ pub(crate) fn check(
         Direction::Out | Direction::Hairpin if !is_shared && site.prefix(source).is_none() => {
             "leaves by a foreign address"
         }
-        Direction::Out if !uplink.alive => "leaves by a dead uplink",
+        // But for the reset of whoever could not go on by it.
+        Direction::Out if !uplink.alive && site.setup.on_failure != 1 => "leaves by a dead uplink",
         Direction::Out if site.prefix(destination).is_some() => "leaves for the LAN",
         Direction::Out | Direction::Hairpin if came != Interface::Lan => "is not of the LAN",
         Direction::In | Direction::Hairpin if site.is_own(destination) => "is for the gateway",

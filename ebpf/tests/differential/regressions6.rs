@@ -16,6 +16,7 @@ fn plain_setup() -> Setup6 {
         icmp: (5, 3),
         pins: [1_000_000; 3],
         sticky: 0,
+        on_failure: 0,
         one_first: true,
         neighbours: true,
         tagging: Tagging::default(),

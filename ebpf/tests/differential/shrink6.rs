@@ -83,7 +83,7 @@ fn simpler_packets(packet: &Packet6) -> Vec<Packet6> {
 }
 
 fn simpler_setups(setup: &Setup6) -> Vec<Setup6> {
-    let simplify: [fn(&mut Setup6); 11] = [
+    let simplify: [fn(&mut Setup6); 12] = [
         |setup| setup.tagging = Tagging::default(),
         |setup| setup.one_first = true,
         |setup| setup.mappings.filtering = 0,
@@ -92,6 +92,7 @@ fn simpler_setups(setup: &Setup6) -> Vec<Setup6> {
         |setup| setup.mappings.entries = 1_000_000,
         |setup| setup.mtu = [1500; 3],
         |setup| setup.sticky = 0,
+        |setup| setup.on_failure = 0,
         |setup| setup.pins = [1_000_000; 3],
         |setup| setup.inbound = [false; 2],
         |setup| setup.icmp = (5, 3),

@@ -31,6 +31,7 @@ impl Shrink for Sequence64 {
         (four.host_mappings, four.host_unreplied) = (MANY, MANY);
         (four.flows, four.bindings) = (MANY, MANY);
         (four.forwards, four.pool, four.one_first) = (0, 1, true);
+        four.on_failure = 0;
         setups[2].four.mtu = [1500; 3];
         setups[3].prefix = ([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
         let setups = setups.into_iter().filter(|setup| *setup != self.setup);

@@ -90,6 +90,7 @@ impl Generator<'_> {
             icmp: if kernel { (1_000_000, 1000) } else { (1 + self.below(5) as u32, 3) },
             pins: [few(self), few(self), few(self)],
             sticky: self.pick(&[0, 1, 2]),
+            on_failure: self.pick(&[0, 0, 1, 2]),
             one_first: self.one_in(2),
             neighbours: !self.one_in(8),
             tagging: self.tagging(),

@@ -25,6 +25,8 @@ pub struct Setup6 {
     pub pins: [u32; 3],
     /// A [`Sticky`](crate::abi::Sticky), by number.
     pub sticky: u8,
+    /// An [`OnFailure`](crate::abi::OnFailure), by number.
+    pub on_failure: u8,
     /// Whether all flows prefer the first uplink, or every other one the second.
     pub one_first: bool,
     /// Whether the gateway knows any LAN host's MAC without having seen the host.
@@ -80,6 +82,7 @@ impl Setup6 {
         tables.set_now(START);
         if let Some(group) = &mut tables.group {
             group.sticky = self.sticky;
+            group.on_failure = self.on_failure;
         }
         if let Some(settings) = &mut tables.settings {
             (settings.icmp_rate, settings.icmp_burst) = self.icmp;

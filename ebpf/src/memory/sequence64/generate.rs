@@ -83,7 +83,6 @@ const OPTIONS: [&[u8]; 5] = [
 pub fn generate(random: &mut Random, profile: Profile) -> Sequence64 {
     let mut sequence = sequence::generate(random, profile);
     sequence.setup.routing = Routing::default();
-    sequence.setup.on_failure = 0;
     let mut generator = Generator {
         random,
         profile,

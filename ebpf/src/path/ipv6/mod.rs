@@ -20,11 +20,13 @@ pub(super) mod fragment;
 mod hairpin;
 mod inbound;
 mod invitation;
+mod lost;
 pub(super) mod nat66;
 mod opening;
 mod outbound;
 mod parse;
 mod pin;
+pub(super) mod reset;
 mod send;
 mod translate;
 
@@ -39,6 +41,8 @@ stages! {
     Tables6, Packet6, Stage::Answer6;
     /// [`Stage::Outbound6`].
     outbound: outbound::run,
+    /// [`Stage::Lost6`].
+    lost: lost::run,
     /// [`Stage::Opening6`].
     opening: opening::run,
     /// [`Stage::Inbound6`].

@@ -56,7 +56,7 @@ fn old<'a, T: Tables6>(
 
 /// The uplink that a new flow takes, or one of `old` that leaves the uplink it was pinned to.
 #[inline(always)]
-fn choose<'a, T: Tables6>(
+pub(super) fn choose<'a, T: Tables6>(
     tables: &'a T,
     packet: &Packet6,
     old: Option<&Pin<SharedU64>>,

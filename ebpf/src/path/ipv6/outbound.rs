@@ -55,7 +55,10 @@ pub(super) fn run<F: Frame, T: Tables6>(
     {
         return accept(frame, tables, packet, pin, uplink);
     }
-    if packet.kind == Kind::Continues && established.is_none() {
+    if established.is_some() {
+        return Err(Stop::to(Stage::Lost6));
+    }
+    if packet.kind == Kind::Continues {
         return Err(DropReason::Unsolicited.into());
     }
     Err(Stop::Next(Stage::Opening6, note))
@@ -79,7 +82,7 @@ fn follow<T: Tables6>(
 
 /// Sends a packet of a known flow.
 #[inline(always)]
-fn send_known<F: Frame, T: Tables6>(
+pub(super) fn send_known<F: Frame, T: Tables6>(
     frame: &mut F,
     tables: &T,
     packet: &Packet6,

@@ -21,6 +21,7 @@ mod icmp;
 mod inbound;
 mod invitation;
 mod known;
+mod lost;
 mod moved;
 mod new_flow;
 mod opening;
@@ -42,6 +43,8 @@ stages! {
     known: known::run,
     /// [`Stage::Moved64`].
     moved: moved::run,
+    /// [`Stage::Lost64`].
+    lost: lost::run,
     /// [`Stage::Opening64`].
     opening: opening::run,
     /// [`Stage::Entry64`].

@@ -17,11 +17,12 @@ pub(super) fn run<F: Frame, T: Tables6>(
     tables: &T,
     _port: &Port,
     packet: &Packet6,
-    _note: Note,
+    note: Note,
 ) -> Result<Verdict, Stop> {
     admission::of_lan(tables, packet)?;
     let key = packet.key.nat64();
-    if let Some(invited) = tables.flow(FlowTable::Invited, &key)
+    let invited = tables.flow(FlowTable::Invited, &key);
+    if let Some(invited) = invited
         && let Some(uplink) = entry::sending(tables, invited)
     {
         // What goes no further answers nothing.
@@ -29,10 +30,15 @@ pub(super) fn run<F: Frame, T: Tables6>(
         establish(tables, packet, &key, invited)?;
         return Err(Stop::to(Stage::Outbound64));
     }
+    let old = tables.flow(FlowTable::Established, &key);
+    let is_invited = invited.is_some();
+    if old.is_some() && !is_invited && note != Note::GOES_OVER {
+        return Err(Stop::to(Stage::Lost64));
+    }
     if packet.kind == Kind::Continues {
         return Err(DropReason::Unsolicited.into());
     }
-    may_open(tables, &key)?;
+    may_open(old, is_invited)?;
     let settings = tables.settings().ok_or(DropReason::NotReady)?;
     let (id, uplink) = choose(tables, settings, packet)?;
     send::check_outward(frame, packet, uplink.mtu)?;
@@ -45,11 +51,9 @@ pub(super) fn run<F: Frame, T: Tables6>(
 /// Where it came from beyond an uplink, which it cannot leave by: there, nobody knows it by another
 /// address.
 #[inline(always)]
-fn may_open<T: Tables6>(tables: &T, key: &FlowKey) -> Result<(), Stop> {
-    let old = tables.flow(FlowTable::Established, key);
-    let invited = tables.flow(FlowTable::Invited, key);
+fn may_open(old: Option<&Flow<SharedU64>>, is_invited: bool) -> Result<(), Stop> {
     let is_remote = |flow: &Flow<SharedU64>| flow.opener == Opener::Remote as u8;
-    if old.is_some_and(is_remote) || invited.is_some() {
+    if old.is_some_and(is_remote) || is_invited {
         return Err(Stop::Answer(DropReason::NoUplink, 0));
     }
     Ok(())
@@ -57,7 +61,7 @@ fn may_open<T: Tables6>(tables: &T, key: &FlowKey) -> Result<(), Stop> {
 
 /// The uplink that a flow takes: one of IPv4's.
 #[inline(always)]
-fn choose<'a, T: Tables6>(
+pub(super) fn choose<'a, T: Tables6>(
     tables: &'a T,
     settings: &Settings,
     packet: &Packet6,

@@ -3,6 +3,7 @@
 mod admission;
 mod answers;
 mod failover;
+mod fates;
 mod flows;
 mod fragments;
 mod hairpin;

@@ -1,6 +1,7 @@
 //! Named packets through NAT64.
 
 mod admission;
+mod fates;
 mod flows;
 mod fragments;
 mod harness;

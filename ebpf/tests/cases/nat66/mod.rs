@@ -3,6 +3,7 @@
 mod admission;
 mod checksums;
 mod failover;
+mod fates;
 mod filtering;
 mod flows;
 mod fragments;

@@ -10,6 +10,7 @@ mod fragment;
 mod hairpin;
 mod inbound;
 pub(crate) mod leave;
+pub(crate) mod lost;
 pub(crate) mod mapping;
 mod masquerade;
 mod masquerade_error;

@@ -60,6 +60,11 @@ impl Model6 {
             }
             return self.send(packet, &pin);
         }
+        if let Some(pin) = established
+            && let Some(outcome) = self.lost(packet, key, &pin)?
+        {
+            return Ok(outcome);
+        }
         if packet.kind == Kind::Belongs && established.is_none() {
             return Err(DropReason::Unsolicited.into());
         }
@@ -154,7 +159,7 @@ impl Model6 {
     }
 
     /// The uplink of a new flow.
-    fn choose(&mut self, packet: &Packet<'_>, known: &Known) -> Option<Id> {
+    pub(crate) fn choose(&mut self, packet: &Packet<'_>, known: &Known) -> Option<Id> {
         let Some(ranking) = self.ranking else {
             self.faults.push("no bucket was looked up for a new flow".to_owned());
             return None;

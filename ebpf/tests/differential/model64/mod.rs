@@ -6,6 +6,7 @@
 
 mod error;
 mod inbound;
+mod lost;
 mod outbound;
 mod prefix;
 mod translate;

@@ -61,10 +61,15 @@ impl Model64 {
             self.accept(packet, key, invited)?;
             return self.go_on(packet, Table::Established, key);
         }
+        let old = self.four.state.established.get(&key).copied();
+        if let Some(old) = old.filter(|_| invited.is_none())
+            && let Some(outcome) = self.lost(packet, key, &old, choices)?
+        {
+            return Ok(outcome);
+        }
         if packet.kind == Kind::Belongs {
             return Err(DropReason::Unsolicited.into());
         }
-        let old = self.four.state.established.get(&key).copied();
         // Nobody beyond the uplink knows the flow by another address.
         if invited.is_some() || old.is_some_and(|old| !old.by_lan) {
             return Err(Stop::Answer(DropReason::NoUplink, 0));
@@ -139,7 +144,7 @@ impl Model64 {
     }
 
     /// Whether a packet may leave by an uplink.
-    fn may_leave(&self, packet: &Packet<'_>, uplink: Id) -> Result<(), Stop> {
+    pub(super) fn may_leave(&self, packet: &Packet<'_>, uplink: Id) -> Result<(), Stop> {
         if packet.hop_limit <= 1 {
             return Err(Stop::Answer(DropReason::TtlExceeded, 0));
         }
@@ -160,7 +165,7 @@ impl Model64 {
         Ok(())
     }
 
-    fn leave(&self, packet: &Packet<'_>, flow: &Flow, remote: [u8; 4]) -> Outcome {
+    pub(super) fn leave(&self, packet: &Packet<'_>, flow: &Flow, remote: [u8; 4]) -> Outcome {
         let public = flow.translation.source.expect("it is translated");
         let made = to_four(packet, public, remote, self.segment_limit(flow));
         let provider = &self.four.site.uplinks[&flow.uplink].provider;
@@ -237,7 +242,7 @@ impl Model64 {
 }
 
 /// The packet as the model of IPv4 wants it to know of its flow: of this key.
-fn as_four<'f>(packet: &Packet<'f>, key: &Key) -> packet4::Packet<'f> {
+pub(super) fn as_four<'f>(packet: &Packet<'f>, key: &Key) -> packet4::Packet<'f> {
     packet4::Packet {
         frame: packet.frame,
         came: packet.came,
