@@ -18,23 +18,19 @@
 //! From one LAN address to another nothing is translated or remembered (`lan.rs`): the kernel's routes say
 //! where it goes. The LAN's addresses are those on the links of its interfaces and those behind routers
 //! there: no uplink takes a packet to one, and none that is from one is let in by it.
-//!
 //! Later fragments have no ports, and go the way of the first (`fragment.rs`). ICMP errors go the
 //! way of the packet that they quote (`error.rs`). Some of what is dropped is answered by an ICMP
 //! error of the gateway's own (`answer.rs`).
 //!
 //! IPv6 goes the same steps, by stages of its own (`ipv6/`): its addresses are translated by prefix or
 //! not at all, so a flow is only pinned to an uplink; or LAN hosts share an address (`ipv6/nat66/`).
-//!
 //! Between IPv6 in the LAN and IPv4 beyond the uplinks there are stages of their own too (`nat64/`), by the
 //! tables of IPv4's flows and mappings.
 //!
 //! The path is cut into [`Stage`]s, each a BPF program of its own that the one before ends in, so
 //! that none runs short of stack, the verifier checks each alone, and the frequent stage, that of
 //! established packets, is small. What the first one has parsed, the others get handed.
-//!
 //! Connections that LAN hosts start show how an uplink does (`handshake.rs`).
-//!
 //! What is handed to the kernel may be of a BFD session of the gateway's own, and put off when an uplink is
 //! held for dead (`liveness.rs`).
 //!
@@ -44,7 +40,6 @@
 //!
 //! Invariant: all look-ups come first, and the packet is changed last. What is passed to the kernel
 //! is byte for byte what came in.
-//!
 //! Invariant: from the LAN nothing leaves untranslated but what an uplink is to route. Besides ARP and the like, broadcasts, and
 //! tagged frames of interfaces that are not served, only what is addressed to the gateway reaches
 //! the kernel.
