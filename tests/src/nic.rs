@@ -1,3 +1,5 @@
+mod statistics;
+
 use std::{ffi::c_char, fmt, io, os::fd::AsRawFd as _, ptr};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};

@@ -42,6 +42,25 @@ fn two_hosts_ping_through_a_cable() {
 }
 
 #[test]
+fn a_nic_tells_what_ethtool_tells() {
+    let near = Namespace::new("near").unwrap();
+    let far = Namespace::new("far").unwrap();
+    let options = CableOptions { pass: Pass::Both, ..CableOptions::default() };
+    let cable = Cable::new(&near, "near0", &far, "far0", options).unwrap();
+    near.ip("address add 10.0.0.1/24 dev near0").unwrap();
+    far.ip("address add 10.0.0.2/24 dev far0").unwrap();
+    assert!(pings(&near, Ipv4Addr::new(10, 0, 0, 2)));
+
+    let shown = near.output("ethtool", &["-S", "near0"]).unwrap();
+    let statistics = cable.near().statistics().unwrap();
+    assert!(statistics["rx_queue_0_xdp_packets"] >= 3, "{statistics:?}");
+    for (name, value) in &statistics {
+        assert!(shown.lines().any(|line| line.trim() == format!("{name}: {value}")), "{shown}");
+    }
+    assert_eq!(shown.lines().count(), statistics.len() + 1, "{shown}");
+}
+
+#[test]
 fn offloads_are_as_asked_for() {
     let near = Namespace::new("near").unwrap();
     let far = Namespace::new("far").unwrap();
