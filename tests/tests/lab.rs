@@ -1,11 +1,12 @@
 //! The laboratory itself: what tests and the demonstration take for granted.
 
 use std::{
-    net::Ipv4Addr, os::unix::process::ExitStatusExt as _, sync::mpsc, thread, time::Duration,
+    fs, io::ErrorKind, net::Ipv4Addr, os::unix::process::ExitStatusExt as _, sync::mpsc, thread,
+    time::Duration,
 };
 
 use pointsman_lab::{
-    Cable, CableOptions, LabError, Namespace, Pass, Site, may_run,
+    BpfFs, Cable, CableOptions, LabError, Namespace, Pass, Site, may_run,
     plan::{LAN_GATEWAY, NEIGHBOUR, SERVER},
     wait_until,
 };
@@ -58,6 +59,19 @@ fn a_nic_tells_what_ethtool_tells() {
         assert!(shown.lines().any(|line| line.trim() == format!("{name}: {value}")), "{shown}");
     }
     assert_eq!(shown.lines().count(), statistics.len() + 1, "{shown}");
+}
+
+#[test]
+fn a_file_system_for_pins_goes_as_it_came() {
+    let mounted = BpfFs::new().unwrap();
+    let directory = mounted.path().to_owned();
+    fs::create_dir(mounted.pins()).unwrap();
+    fs::remove_dir(mounted.pins()).unwrap();
+    mounted.set_read_only(true).unwrap();
+    let refused = fs::create_dir(mounted.pins()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ReadOnlyFilesystem);
+    drop(mounted);
+    assert!(!directory.exists());
 }
 
 #[test]

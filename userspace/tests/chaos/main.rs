@@ -22,4 +22,5 @@ mod full;
 mod loss;
 mod overrun;
 mod reloads;
+mod restart;
 mod stall;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pointsman::api::status::Status;
-use pointsman_lab::{LabError, Site, wait_until};
+use pointsman_lab::{BpfFs, LabError, Site, wait_until};
 
 use crate::echo::{Echo, lock};
 use crate::flows::{Flows, Passages};
@@ -53,6 +53,13 @@ impl Rig {
         Self::of(Site::builder().client_addresses(CLIENTS).build().unwrap(), health, more)
     }
 
+    /// The same where the data plane is kept.
+    pub(crate) fn pinned(bpf: &BpfFs) -> Self {
+        let site = Site::builder().client_addresses(CLIENTS).build().unwrap();
+        let pins = format!("pins = \"{}\"", bpf.pins().display());
+        Self::with(site, |directory| configured(directory, "").replace("pins = false", &pins))
+    }
+
     /// The same with cables that can be impaired.
     pub(crate) fn impaired(health: &str, more: &str) -> Self {
         /// Which frames the cables lose.
@@ -62,11 +69,15 @@ impl Rig {
     }
 
     fn of(site: Site, health: &str, more: &str) -> Self {
+        Self::with(site, |directory| configured(directory, health) + more)
+    }
+
+    fn with(site: Site, configuration: impl FnOnce(&Path) -> String) -> Self {
         for uplink in &site.uplinks {
             // A provider that cannot forward says nothing, rather than something that nobody has sent.
             uplink.isp.sysctl("net.ipv4.icmp_ratelimit", "1000000000").unwrap();
         }
-        let gateway = Gateway::configured(site, |directory| configured(directory, health) + more);
+        let gateway = Gateway::configured(site, configuration);
         let turn = lock(&TURN);
         let echo = Echo::start(&gateway.site.server);
         // Before the books are opened: what is in them is of the test's own.
