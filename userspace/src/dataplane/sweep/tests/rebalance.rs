@@ -22,7 +22,13 @@ const BOTH: u64 = 1 << A | 1 << B;
 fn selection(sticky: Sticky) -> Selection {
     let sides = [A, B, ROUTED_SIDE + A, ROUTED_SIDE + B];
     Selection {
-        group: Group { preferred: BOTH, usable: BOTH, sticky: sticky as u8, reserved: [0; 7] },
+        group: Group {
+            preferred: BOTH,
+            usable: BOTH,
+            sticky: sticky as u8,
+            on_failure: 0,
+            reserved: [0; 6],
+        },
         buckets: Arc::from([Bucket::new([A, B]); BUCKETS_PER_GROUP]),
         alive: BOTH,
         nat44: BOTH,
