@@ -17,7 +17,8 @@ use socket2::{Domain, Socket, Type};
 use support::{BOUND, Daemon, Gateway, pointsman};
 
 /// Connections that are closed are not to be waited for long.
-const QUICK: &str = "[timers]\ntcp_transitory = \"2s\"\n";
+const QUICK: &str = "[timers]\ntcp_transitory = \"2s\"\n\
+                     [[group]]\nname = \"default\"\nuplinks = [[\"fiber\", \"cable\"]]\nsticky = \"flow\"\n";
 const PORT: u16 = 80;
 
 impl Gateway {

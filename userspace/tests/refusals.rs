@@ -273,7 +273,7 @@ fn check_says_what_is_in_the_file_or_wrong_with_it() {
         &["flows.unreplied", "65536", "9.0", "MiB"],
         &["flows.invited", "16384", "2.2", "MiB"],
         &["flows.mappings", "262144", "28.5", "MiB"],
-        &["flows.hosts", "4096", "0.3", "MiB"],
+        &["flows.hosts", "4096", "0.4", "MiB"],
         &["flows.fragments", "4096", "0.6", "MiB"],
         // As small as it may be, for no uplink carries IPv6.
         &["flows.ipv6", "1024", "0.2", "MiB"],

@@ -156,7 +156,7 @@ fn miri(suites: &[&str]) -> Command {
         .arg(target_dir("miri"))
         // Miri is hundreds of times slower than the machine. Regressions are kept by ordinary runs:
         // a file is not to be had in Miri's isolation, which keeps a run reproducible.
-        .env("PROPTEST_CASES", "8")
+        .env("PROPTEST_CASES", "4")
         .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true")
         // A packet has no alignment: an access that is aligned by luck is an error.
         .env(

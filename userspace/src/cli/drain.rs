@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
@@ -16,6 +16,9 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How many sweeps it takes until one has begun after the drain.
 const SWEEPS: u64 = 2;
+
+/// How long a daemon may take until it answers again.
+const RESTART: Duration = Duration::from_secs(60);
 
 /// Which uplink, and for how long.
 #[derive(clap::Args)]
@@ -87,8 +90,18 @@ fn sentence(answer: &DrainAnswer) -> String {
 /// Waits until none is left, or it is not drained any more.
 fn wait_for_flows(daemon: &Socket, answer: &DrainAnswer) -> anyhow::Result<ExitCode> {
     let mut told = answer.flows;
+    let mut answered = Instant::now();
     loop {
-        let status = ask(daemon, fetch_status(daemon.socket()))?;
+        let status = match ask(daemon, fetch_status(daemon.socket())) {
+            Ok(status) => status,
+            // It is being started again, or is busy.
+            Err(_) if answered.elapsed() < RESTART => {
+                thread::sleep(LOOK);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        answered = Instant::now();
         let named = |it: &UplinkStatus| it.name == answer.uplink;
         let Some(uplink) = status.uplinks.into_iter().find(named) else {
             bail!("{} is not configured any more", answer.uplink);

@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(after("failback = { after = \"10m\" }"), Some(Duration::from_secs(600)));
         for (keys, complaint) in [
             ("failback = {}", "failback.after is missing"),
-            ("failback = true", "failback is a boolean"),
+            ("failback = true", "failback is true; write { after = \"10m\" }"),
             ("failback = { after = \"0s\" }", "failback.after is \"0s\"; give a duration"),
         ] {
             let found = complaints_with(keys);

@@ -6,9 +6,11 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{ExitStatus, Output};
 
+use aya::maps::{Array, Map, MapData};
 use aya::programs::links::PinnedLink;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use pointsman_ebpf::abi::MEMO_LEN;
 use pointsman_lab::plan::SERVER;
 use pointsman_lab::{BpfFs, Namespace, Site};
 
@@ -56,6 +58,21 @@ impl Pinned {
 
     pub(crate) fn log(&self) -> String {
         self.gateway.daemon.log()
+    }
+
+    /// Has what was left be of another version.
+    pub(crate) fn set_abi(&self, version: u32) {
+        let map = MapData::from_pin(self.bpf.pins().join("maps/MEMO")).unwrap();
+        let map = Map::from_map_data(map).unwrap();
+        let mut memo = Array::<_, [u8; MEMO_LEN]>::try_from(map).unwrap();
+        let bytes = memo.get(&0, 0).unwrap();
+        let text = bytes.split(|byte| *byte == 0).next().unwrap();
+        let mut left: serde_json::Value = serde_json::from_slice(text).unwrap();
+        left["abi"] = version.into();
+        let text = serde_json::to_vec(&left).unwrap();
+        let mut bytes = [0; MEMO_LEN];
+        bytes[..text.len()].copy_from_slice(&text);
+        memo.set(0, bytes, 0).unwrap();
     }
 
     /// Runs `pointsman` with a file.

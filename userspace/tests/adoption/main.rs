@@ -13,6 +13,7 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 use pointsman::api::status::Status;
+use pointsman_ebpf::abi::ABI_VERSION;
 
 use crate::lab::{Pinned, attached};
 
@@ -32,6 +33,16 @@ fn packets_go_on_without_a_daemon_and_the_next_one_goes_on_with_them() {
     assert_eq!(attached(&site.gateway.site.gateway), ["lan0", "wan0", "wan1"]);
     // Flows go on, and new ones are opened: their echo identifiers are others.
     site.gateway.ping_from_all();
+    // A start that fails leaves what is there.
+    let directory = site.gateway.directory.path();
+    let bad = directory.join("bad.toml");
+    let text = fs::read_to_string(directory.join("pointsman.toml")).unwrap();
+    for (from, to) in [("wan1", "wan9"), ("weight = 3", "weight = 0")] {
+        fs::write(&bad, text.replace(from, to)).unwrap();
+        let output = site.run(&["run", "--config"], &bad);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert_eq!(site.links(), links);
+    }
     site.restart();
     let after = site.gateway.status();
     assert_eq!(site.links(), links, "nothing was attached anew");
@@ -80,9 +91,12 @@ fn what_the_file_no_longer_has_goes_with_the_next_daemon() {
 }
 
 #[test]
-fn other_tables_take_the_place_without_a_moment_in_between() {
+fn other_tables_take_the_place_of_those_that_are_there() {
     let mut site = Pinned::start();
-    let (links, programs) = (site.links(), site.programs());
+    site.gateway.ping_from_all();
+    site.gateway.wait_for("the sweep has counted", |status| status.flows.entries == 128);
+    let (before, links) = (site.gateway.status(), site.links());
+    let programs = site.programs();
     site.end(Signal::SIGKILL);
     let file = site.gateway.directory.path().join("pointsman.toml");
     let text = fs::read_to_string(&file).unwrap();
@@ -90,23 +104,19 @@ fn other_tables_take_the_place_without_a_moment_in_between() {
     site.restart();
     assert_eq!(site.links(), links, "nothing was attached anew");
     assert!(site.programs().is_disjoint(&programs));
-    assert_eq!(site.gateway.status().flows.max, 4096);
-    site.gateway.ping_from_all();
-}
+    site.gateway.wait_for("flows are carried over", |status| {
+        status.flows.max == 4096 && status.flows.entries == 128
+    });
+    assert_eq!(sent(&site.gateway.status()), sent(&before));
 
-#[test]
-fn one_daemon_at_a_time_has_the_data_plane() {
-    let site = Pinned::start();
-    let file = site.gateway.directory.path().join("other.toml");
-    let text = fs::read_to_string(site.gateway.directory.path().join("pointsman.toml")).unwrap();
-    fs::write(&file, text.replace("api.sock", "other.sock")).unwrap();
-    let output = site.run(&["run", "--config"], &file);
-    let sentence = format!(
-        "pointsman: another daemon has the data plane in {}; stop it, or set [state] pins to another directory\n",
-        site.bpf.pins().display()
-    );
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), sentence);
-    assert_eq!(output.status.code(), Some(1));
+    // Of another version, nobody knows what is in them.
+    site.end(Signal::SIGKILL);
+    site.set_abi(ABI_VERSION - 1);
+    site.restart();
+    let warning = format!("of another version (ABI {}, and", ABI_VERSION - 1);
+    assert!(site.log().contains(&warning), "{}", site.log());
+    assert_eq!(site.links(), links, "nothing was attached anew");
+    site.gateway.wait_for_states("up", "up");
     site.gateway.ping_from_all();
 }
 
@@ -132,14 +142,6 @@ fn down_removes_everything_with_a_daemon_and_without() {
 }
 
 #[test]
-fn sigint_ends_both() {
-    let mut site = Pinned::start();
-    site.end(Signal::SIGINT);
-    assert_eq!(attached(&site.gateway.site.gateway), [""; 0]);
-    assert!(!site.bpf.pins().exists());
-}
-
-#[test]
 fn what_cannot_be_kept_ends_with_the_daemon() {
     let mut site = Pinned::with(|bpf| bpf.set_read_only(true).unwrap());
     assert!(site.log().contains("the data plane ends with the daemon"), "{}", site.log());
@@ -149,34 +151,30 @@ fn what_cannot_be_kept_ends_with_the_daemon() {
 }
 
 #[test]
-fn a_start_that_fails_leaves_what_was_there() {
+fn one_daemon_at_a_time_has_what_is_kept_and_sigint_ends_both() {
     let mut site = Pinned::start();
-    let links = site.links();
-    site.end(Signal::SIGKILL);
-    let good = site.gateway.directory.path().join("pointsman.toml");
-    let bad = site.gateway.directory.path().join("bad.toml");
-    let text = fs::read_to_string(&good).unwrap();
-    for (from, to) in [("wan1", "wan9"), ("weight = 3", "weight = 0")] {
-        fs::write(&bad, text.replace(from, to)).unwrap();
-        let output = site.run(&["run", "--config"], &bad);
-        assert_eq!(output.status.code(), Some(2), "{output:?}");
-        assert_eq!(site.links(), links);
-        site.gateway.ping_from_all();
-    }
-    site.restart();
-    site.gateway.ping_from_all();
-}
-
-#[test]
-fn programs_and_links_are_named_where_they_are_kept() {
-    let site = Pinned::start();
     let names = |directory: &str| {
         let entries = fs::read_dir(site.bpf.pins().join(directory)).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect::<BTreeSet<_>>()
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect::<BTreeSet<_>>()
     };
     assert_eq!(names(""), ["links", "maps", "stages"].map(str::to_owned).into());
     assert!(names("maps").contains("_data_uplinks") && names("maps").contains("FLOWS"));
     assert!(names("links").iter().all(|name| name.ends_with("_native")), "{:?}", names("links"));
+
+    let file = site.gateway.directory.path().join("other.toml");
+    let text = fs::read_to_string(site.gateway.directory.path().join("pointsman.toml")).unwrap();
+    fs::write(&file, text.replace("api.sock", "other.sock")).unwrap();
+    let output = site.run(&["run", "--config"], &file);
+    let sentence = format!(
+        "pointsman: another daemon has the data plane in {}; stop it, or set [state] pins to another directory\n",
+        site.bpf.pins().display()
+    );
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), sentence);
+    assert_eq!(output.status.code(), Some(1));
+    site.gateway.ping_from_all();
+
+    site.end(Signal::SIGINT);
+    assert_eq!(attached(&site.gateway.site.gateway), [""; 0]);
+    assert!(!site.bpf.pins().exists());
 }
