@@ -47,6 +47,8 @@ pub struct Kernel {
     /// From the tables that these take the place of.
     carry_over: Option<CarryOver>,
     memo: Memo,
+    /// Whether the map has that.
+    is_memo_written: bool,
     memo_map: MemoMap,
     links: Links,
     /// After `links`: a NIC is put back as it was when the program has left it.
@@ -143,6 +145,7 @@ impl Kernel {
             tables,
             carry_over: None,
             memo: word,
+            is_memo_written: goes_on,
             memo_map: take(&mut object, memo::MAP)?,
             offloads: Keeper::new(Ethtool),
             liveness: Arc::new(liveness),
@@ -213,9 +216,10 @@ impl Kernel {
     /// Where the kernel refuses.
     pub fn remember(&mut self, names: Names) -> Result<(), TableError> {
         let memo = Memo { names, offloads: self.offloads.switched_off(), ..self.memo.clone() };
-        if memo != self.memo || !self.is_kept {
+        if memo != self.memo || !self.is_memo_written {
             self.memo_map.write(&memo)?;
             self.memo = memo;
+            self.is_memo_written = true;
         }
         Ok(())
     }
