@@ -192,8 +192,8 @@ fn another_program_on_an_interface() {
     assert_eq!(code, 1, "{text}");
     let sentence = text.lines().last().unwrap();
     let start = "pointsman: an XDP program is already attached to wan2 (pass, id ";
-    let end = "); stop the daemon that has attached it, or detach it with `ip link set dev wan2 \
-               xdp off`";
+    let end = "); end the daemon that has attached it, and what it has left, with `pointsman down`, or \
+               detach it with `ip link set dev wan2 xdp off`";
     assert!(sentence.starts_with(start) && sentence.ends_with(end), "{text}");
 }
 

@@ -33,8 +33,9 @@ impl fmt::Display for Mode {
 pub enum AttachError {
     /// There is a program already.
     #[error(
-        "an XDP program is already attached to {interface}{}; stop the daemon that has attached \
-         it, or detach it with `ip link set dev {interface} xdp off`",
+        "an XDP program is already attached to {interface}{}; end the daemon that has attached \
+         it, and what it has left, with `pointsman down`, or detach it with `ip link set dev {interface} \
+         xdp off`",
         named(occupant.as_ref())
     )]
     Busy {
