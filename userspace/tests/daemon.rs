@@ -204,7 +204,8 @@ fn an_interface_that_vanishes_and_returns_is_followed() {
     host.ip("link del wan1").unwrap();
     gateway.wait_for_states("up", "down");
     assert_eq!(gateway.uplink("cable").reason, "there is no interface wan1");
-    gateway.ping_from_all();
+    // The others come later: hosts keep to where their flows are.
+    gateway.site.client_addresses().take(8).for_each(|address| gateway.ping_from(address));
 
     let isp = &gateway.site.uplinks[1].isp;
     let options = CableOptions { pass: Pass::Far, ..CableOptions::default() };

@@ -34,7 +34,9 @@ fn an_uplink_that_sends_and_gets_nothing_is_left() {
     let gateway = Gateway::configured(site, |directory| {
         let passive =
             "passive = { action = \"down\", window = \"500ms\", packets = 3, retry = \"2s\" }";
-        with(&configuration(directory), passive)
+        // Each flow for itself: a host would keep to where its others are.
+        let group = "[[group]]\nname = \"default\"\nuplinks = [[\"fiber\", \"cable\"]]\nsticky = \"flow\"\n";
+        with(&configuration(directory), passive) + group
     });
     gateway.site.uplinks[0].blackhole(true).unwrap();
     let mut down = None;

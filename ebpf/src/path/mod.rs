@@ -3,10 +3,10 @@
 //! 1. Parse (`parse.rs`): Ethernet, IPv4 with options and fragments, TCP, UDP, ICMP, all else.
 //! 2. Not sent to the interface's MAC, or not IP: to the kernel untouched.
 //! 3. Flow (`flow.rs`): ONE hash look-up decides an established packet, in either direction.
-//! 4. On a miss, by where the packet came from: from the LAN an unanswered flow (`outbound.rs`), one
-//!    that its uplink has lost (`lost.rs`), or a new one (`opening.rs`): group, bucket and uplink (`select.rs`), a mapping (`mapping.rs`); by an
-//!    uplink (`inbound.rs`) the answer to an unanswered flow, or something for a mapping or a
-//!    forward; from the LAN to a public address (`hairpin.rs`). An answer makes the flow an
+//! 4. On a miss, by where the packet came from: from the LAN an unanswered flow (`outbound.rs`), one that
+//!    its uplink has lost (`lost.rs`), or a new one (`opening.rs`): group, bucket and uplink (`select.rs`), a
+//!    mapping (`mapping.rs`); by an uplink (`inbound.rs`) the answer to an unanswered flow, or something for
+//!    a mapping or a forward; from the LAN to a public address (`hairpin.rs`). An answer makes the flow an
 //!    established one (`entry.rs`).
 //! 5. Translate (`translate.rs`): addresses, ports, TTL, the maximum segment size (`mss.rs`), and
 //!    checksums by their difference.
@@ -17,10 +17,9 @@
 //!
 //! From one LAN address to another nothing is translated or remembered (`lan.rs`): the kernel's routes say
 //! where it goes. The LAN's addresses are those on the links of its interfaces and those behind routers
-//! there: no uplink takes a packet to one, and none that is from one is let in by it.
-//! Later fragments have no ports, and go the way of the first (`fragment.rs`). ICMP errors go the
-//! way of the packet that they quote (`error.rs`). Some of what is dropped is answered by an ICMP
-//! error of the gateway's own (`answer.rs`).
+//! there: no uplink takes a packet to one, and none that is from one is let in by it. Later fragments have
+//! no ports, and go the way of the first (`fragment.rs`). ICMP errors go the way of the packet that they
+//! quote (`error.rs`). Some of what is dropped is answered by an ICMP error of the gateway's own (`answer.rs`).
 //!
 //! IPv6 goes the same steps, by stages of its own (`ipv6/`): its addresses are translated by prefix or
 //! not at all, so a flow is only pinned to an uplink; or LAN hosts share an address (`ipv6/nat66/`).

@@ -162,8 +162,8 @@ impl Drop for Daemon {
     }
 }
 
-/// The configuration file of the demonstration's gateway. By default both uplinks weigh the same,
-/// and a client keeps to one.
+/// The configuration file of the demonstration's gateway. By default both uplinks weigh the same.
+/// A client keeps to one for each server, whatever else it has open: so it is seen that new flows come back.
 fn configuration(site: &Site, socket: &Path) -> String {
     let interval = PROBE_INTERVAL.as_millis();
     let timeout = interval / 2;
@@ -188,11 +188,15 @@ fn configuration(site: &Site, socket: &Path) -> String {
             )
         })
         .collect();
+    let names: Vec<_> =
+        site.uplinks.iter().map(|uplink| format!("\"{}\"", uplink.isp.label())).collect();
+    let names = names.join(", ");
     let lan = site.lan.near().name();
     // A literal string, in which a path stands as it is.
     let state = socket.with_file_name("state");
     let (socket, state) = (socket.display(), state.display());
     format!(
-        "[lan]\ninterfaces = [\"{lan}\"]\n{uplinks}\n[api]\nsocket = '{socket}'\n[state]\npins = false\ndirectory = '{state}'\n"
+        "[lan]\ninterfaces = [\"{lan}\"]\n{uplinks}\n[[group]]\nname = \"default\"\nuplinks = [{names}]\n\
+         sticky = \"source-destination\"\n\n[api]\nsocket = '{socket}'\n[state]\npins = false\ndirectory = '{state}'\n"
     )
 }

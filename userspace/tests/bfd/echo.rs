@@ -22,7 +22,10 @@ fn configuration(directory: &Path, bfd: &str, uplink: &str) -> String {
 }
 
 fn gateway(site: Site, bfd: &str) -> Gateway {
-    Gateway::configured(site, |directory| configuration(directory, bfd, ""))
+    // Each flow for itself: a host would keep to where its others are.
+    let group =
+        "[[group]]\nname = \"default\"\nuplinks = [[\"fiber\", \"cable\"]]\nsticky = \"flow\"\n";
+    Gateway::configured(site, |directory| configuration(directory, bfd, "") + group)
 }
 
 /// The link stays up, and the router answers ARP: only that it forwards nothing any more is noticed.

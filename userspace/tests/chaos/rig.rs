@@ -185,12 +185,16 @@ impl Deref for Rig {
     }
 }
 
+/// Each of the client's addresses has an uplink that it comes back to, whatever came between.
+const GROUP: &str = "[[group]]\nname = \"default\"\nuplinks = [[\"fiber\", \"cable\"]]\n\
+                     sticky = \"source-destination\"\n";
+
 /// The configuration, with more keys in the `health` of every uplink. An answer has time enough on a busy
 /// machine.
 pub(crate) fn configured(directory: &Path, health: &str) -> String {
     let interval = "interval = \"50ms\"";
     let patient = format!("{interval}, timeout = \"250ms\"{health}");
-    configuration(directory).replace(interval, &patient)
+    configuration(directory).replace(interval, &patient) + GROUP
 }
 
 /// Which of the client's addresses take which uplink.
