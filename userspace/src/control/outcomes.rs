@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::uplink::ControlledUplink;
 use crate::probe::{Outcome, Probe, ProbeEvent, ProbeId, ProbeKind};
+use crate::uplink::Event;
 
 /// The latest of each.
 #[derive(Clone, Debug, Default)]
@@ -29,10 +30,15 @@ impl ControlledUplink {
         };
         let Some(probe) = self.probe(&event.probe) else { return };
         if self.is_beyond(&probe.kind) {
+            let before = self.traffic.silence.verdict();
             match event.outcome {
                 Outcome::Answered { .. } => self.traffic.silence.answered(event.sent_at),
                 Outcome::Lost => self.traffic.silence.lost(event.sent_at),
                 Outcome::Wrong(_) | Outcome::Failed(_) => {}
+            }
+            let verdict = self.traffic.silence.verdict();
+            if verdict != before {
+                self.health_event(Event::Silence(verdict), now);
             }
         }
         // A share of all would be one of bad times.

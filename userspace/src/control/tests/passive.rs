@@ -143,6 +143,30 @@ fn probes_have_the_last_word() {
     }
 }
 
+#[test]
+fn a_probe_that_is_answered_takes_the_verdict_back() {
+    let probe = "kind = \"icmp\", target = \"192.0.2.53\"";
+    let probes = format!("health = {{ up_after = 1, probes = [{{ {probe} }}], ");
+    let mut lab = Lab::new(&LISTENING.replace("health = { ", &probes));
+    let answer = |lab: &mut Lab| {
+        let event = ProbeEvent {
+            probe: ProbeId::new("icmp 192.0.2.53"),
+            sent_at: lab.gateway.now,
+            is_extra: false,
+            outcome: Outcome::Answered { rtt: SAMPLE / 10 },
+        };
+        lab.gateway.controller.probed("fiber", event, lab.gateway.now);
+    };
+    answer(&mut lab);
+    assert_eq!(lab.fiber().verdict().state, State::Up);
+    for _ in 0..30 {
+        lab.pass([(1, 0), (0, 0)]);
+    }
+    assert_eq!(lab.fiber().verdict().state, State::Down);
+    answer(&mut lab);
+    assert_eq!(lab.fiber().verdict().state, State::Up);
+}
+
 /// Probes that are sent besides do not make a share of all that is measured.
 #[test]
 fn only_so_many_probes_are_measured() {
