@@ -171,7 +171,14 @@ pub(crate) fn same_end(lived: &mut Gateway, weather: u64, base: Instant) -> Resu
     same_portrait(&lived.controller, &fresh.controller)?;
     let (a, b) = (standing(lived), standing(&fresh));
     if a != b {
-        return Err(format!("its uplinks are {a:?}, and after a fresh start {b:?}"));
+        let reasons = lived.uplinks().map(|uplink| {
+            format!("{}: {}", uplink.config().name, uplink.verdict().describe(lived.now))
+        });
+        let reasons: Vec<_> = reasons.collect();
+        return Err(format!(
+            "its uplinks are {a:?}, and after a fresh start {b:?}, for {}",
+            reasons.join("; ")
+        ));
     }
     let (a, b) = (size(&lived.controller), size(&fresh.controller));
     if a > b + REMEMBERED {
@@ -192,7 +199,12 @@ fn live_through(gateway: &mut Gateway, weather: u64) {
         for (bit, probe) in (2..).zip(&probes) {
             (0..OUTCOMES).for_each(|_| gateway.probed(&name, probe, is_fine(bit)));
         }
-        // Also what is suspected for its silence speaks.
+    }
+    gateway.pass(LONG);
+    // Also what is suspected for its silence speaks: what it carries is looked at all the time, so also when it
+    // is tried again.
+    for number in 0..gateway.wanted.uplinks.len() as u8 {
+        let (name, _) = gateway.uplink(number);
         (0..2).for_each(|_| gateway.carry(&name, 1, 1));
     }
     gateway.pass(LONG);

@@ -43,8 +43,9 @@ pub(crate) struct Gateway {
     sessions: BTreeMap<String, bfd::Wanted>,
     /// The uplinks whose sessions are down, whoever has been told.
     pub(crate) without_session: BTreeSet<String>,
-    /// What has been carried by uplinks, by name.
-    carried: BTreeMap<String, Carried>,
+    /// What has been carried by uplinks, by identifier, as the data plane counts it: also of one that is called
+    /// otherwise now.
+    carried: BTreeMap<u8, Carried>,
     /// Whether all was installed the last time.
     pub(crate) is_whole: bool,
     /// How often the controller was told something.
@@ -176,16 +177,18 @@ impl Gateway {
 
     /// Lets an uplink carry some packets, and has the controller look.
     pub(crate) fn carry(&mut self, uplink: &str, sent: u64, received: u64) {
-        let known = self.carried.entry(uplink.to_owned()).or_default();
-        known.sent += sent;
-        known.received += received;
+        let id =
+            self.uplinks().find(|known| known.config().name == uplink).map(ControlledUplink::id);
+        if let Some(id) = id {
+            let known = self.carried.entry(id).or_default();
+            known.sent += sent;
+            known.received += received;
+        }
         self.pass(SAMPLE);
         if !self.controller.listens() {
             return;
         }
-        let names: BTreeMap<u8, String> =
-            self.uplinks().map(|uplink| (uplink.id(), uplink.config().name.clone())).collect();
-        let carried = |id| Some(self.carried.get(names.get(&id)?).copied().unwrap_or_default());
+        let carried = |id| Some(self.carried.get(&id).copied().unwrap_or_default());
         match self.controller.carried(carried, self.now) {
             Some(_) => self.apply(),
             None => self.look(),
