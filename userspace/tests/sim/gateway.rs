@@ -173,6 +173,8 @@ impl Gateway {
         };
         self.controller.bfd(uplink, event, self.now);
         self.apply();
+        // The data plane looks at deadlines once a tick.
+        self.pass(TICK);
     }
 
     /// Lets an uplink carry some packets, and has the controller look.
