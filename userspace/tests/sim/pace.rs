@@ -71,6 +71,10 @@ impl Pace {
                     let name = &config.name;
                     self.breach.get_or_insert(format!("{name} is {what} {early:?} too early"));
                 }
+                // What was lost over the reload itself, the old rules may have judged.
+                if changed {
+                    losses.forgive();
+                }
             }
         }
     }
