@@ -151,7 +151,6 @@ fn settings() -> Settings {
         icmp_rate: ICMP_RATE,
         icmp_burst: ICMP_BURST,
         nat44: A.bit() | B.bit(),
-        closed: 0,
         ..Settings::default()
     }
 }

@@ -5,7 +5,7 @@ use super::flow::Route;
 use super::parse::{Kind, Packet};
 use super::{FlowTable, Note, Stage, Stop, Tables, flow, forward, reset, select};
 use crate::abi::{
-    AddressOwner, Direction, Flow, FlowKey, Mark, OnFailure, Opener, Port, SharedU64, Uplink, ticks,
+    AddressOwner, Direction, Flow, FlowKey, Mark, OnFailure, Opener, Port, SharedU64, Uplink,
 };
 use crate::verdict::{DropReason, Verdict};
 use crate::wire::{Frame, Protocol};
@@ -97,5 +97,5 @@ pub(super) fn has_address<T: Tables>(
 #[inline(always)]
 pub(super) fn mark_over<T: Tables>(tables: &T, mark: &SharedU64) {
     let seen = Mark(mark.load()).seen() | Mark::RST;
-    mark.store(Mark::new(ticks(tables.now()), tables.epoch(), seen).0);
+    mark.store(flow::mark_of(tables, seen).0);
 }

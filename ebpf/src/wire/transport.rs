@@ -94,11 +94,10 @@ impl Tcp {
     /// it is of (RFC 9293 section 3.10.7.1). It has no options, and no checksum yet.
     #[inline(always)]
     pub fn reset(&self, data: u32) -> Self {
-        let has = |flag: u8| u32::from(self.flags & flag != 0);
         let (sequence, acknowledgment, flags) = if self.flags & tcp_flags::ACK != 0 {
             (self.acknowledgment, [0; 4], tcp_flags::RST)
         } else {
-            let len = data + has(tcp_flags::SYN) + has(tcp_flags::FIN);
+            let len = data + u32::from(self.flags & tcp_flags::FIN != 0);
             let next = self.sequence().wrapping_add(len).to_be_bytes();
             ([0; 4], next, tcp_flags::RST | tcp_flags::ACK)
         };

@@ -319,8 +319,4 @@ fn what_has_lost_its_address_is_not_held() {
     let mut gateway = after_failure(OnFailure::Hold);
     gateway.readdress(&A, Ipv4Addr::new(203, 0, 113, 9));
     gateway.sends(&segment(ACK), &B, HOST.port());
-    gateway.refuses(&segment(RST).to(STRANGE), DropReason::Unsolicited);
 }
-
-/// An end that no flow is to.
-const STRANGE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 99), 443);

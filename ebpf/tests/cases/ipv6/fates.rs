@@ -179,8 +179,12 @@ fn what_is_routed_goes_on() {
         gateway.sends6(&from(segment(SYN)), &A, HOST_ROUTED);
         gateway.delivers6(&segment_back(SYN | ACK, HOST_ROUTED, &A), &A, HOST_ROUTED);
         gateway.tables.set_alive(B.bit());
-        gateway.sends6(&from(segment(ACK)), &B, HOST_ROUTED);
+        // Also a reset, which of what is translated goes by the uplink that is dead.
         gateway.sends6(&from(segment(RST)), &B, HOST_ROUTED);
+        gateway.tables.set_alive(A.bit());
+        gateway.sends6(&from(segment(ACK)), &A, HOST_ROUTED);
+        gateway.tables.set_alive(B.bit());
+        gateway.sends6(&from(segment(ACK)), &B, HOST_ROUTED);
         gateway.uplink6(&B).generation += 1;
         gateway.sends6(&from(segment(ACK)), &B, HOST_ROUTED);
     }
