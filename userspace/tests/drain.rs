@@ -178,7 +178,7 @@ fn what_is_wrong_is_said_and_changes_nothing() {
     assert!(drained("fiber") && !drained("cable"));
     let said = gateway.done(&["drain", "cable", "--force"]);
     assert!(said.contains("takes new flows all the same, for no other uplink is up"), "{said}");
-    assert_eq!(gateway.ways().len(), 16);
+    assert!(gateway.ways().contains(&IpAddr::from(own_address(0))));
     let log = gateway.daemon.log();
     assert!(log.contains("new flows take the drained \"fiber\", \"cable\""), "{log}");
 }

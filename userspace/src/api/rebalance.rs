@@ -59,7 +59,9 @@ pub(super) async fn start(
     let ending =
         || refusal(StatusCode::SERVICE_UNAVAILABLE, "the daemon is about to end".to_owned());
     commands.send(Command::Rebalance(terms, reply)).await.map_err(|_| ending())?;
-    // The tables could not be read where nobody answers.
-    let progress = answer.await.map_err(|_| ending())?;
+    let progress = answer.await.map_err(|_| {
+        let told = "the flows could not be read; see the daemon's log".to_owned();
+        refusal(StatusCode::INTERNAL_SERVER_ERROR, told)
+    })?;
     Ok(Json(progress.into()))
 }

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use crate::api::ClientError;
 
-/// How long the daemon may take to answer: many times what it needs.
-const ANSWER_BOUND: Duration = Duration::from_secs(5);
+/// How long the daemon may take to answer: many times what it needs for what it does at once.
+pub(super) const ANSWER_BOUND: Duration = Duration::from_secs(5);
 
 /// Where the daemon answers.
 #[derive(clap::Args)]
@@ -26,23 +26,23 @@ impl Socket {
     }
 }
 
-/// Waits for the daemon's answer to a question.
+/// Waits for so long for an answer to a question to the daemon on this socket.
 pub(super) fn ask<T>(
-    daemon: &Socket,
+    socket: &Path,
+    bound: Duration,
     question: impl Future<Output = Result<T, ClientError>>,
 ) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let answer =
-        runtime.block_on(async { timeout(ANSWER_BOUND, question).await }).with_context(|| {
-            format!(
-                "the daemon on {} has not answered for {} s; see its log, and start it again if it \
+    let answer = runtime.block_on(async { timeout(bound, question).await }).with_context(|| {
+        format!(
+            "the daemon on {} has not answered for {} s; see its log, and start it again if it \
                  is stuck",
-                daemon.socket.display(),
-                ANSWER_BOUND.as_secs()
-            )
-        });
+            socket.display(),
+            bound.as_secs()
+        )
+    });
     Ok(answer??)
 }

@@ -2,9 +2,10 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use super::ConfigFile;
+use super::daemon::{ANSWER_BOUND, ask};
 use super::output::say;
 use crate::api::{ClientError, stop};
 use crate::config;
@@ -27,7 +28,11 @@ pub(super) fn down(file: &ConfigFile) -> anyhow::Result<()> {
     if !path.exists() && !stopped {
         return say("there was nothing");
     }
-    let pins = await_pins(path)?;
+    let pins = match await_pins(path) {
+        // Of a daemon that could keep nothing, nothing is left.
+        Err(PinsError::Refused { .. }) if stopped => return say("the daemon ends"),
+        opened => opened?,
+    };
     let memo = pins.memo()?;
     pins.remove().with_context(|| format!("cannot remove {}", path.display()))?;
     // When the programs have left the NICs.
@@ -39,25 +44,24 @@ pub(super) fn down(file: &ConfigFile) -> anyhow::Result<()> {
 
 /// Has the daemon that listens there end. Whether there was one.
 fn stop_daemon(socket: &Path) -> anyhow::Result<bool> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    match runtime.block_on(stop(socket)) {
+    match ask(socket, ANSWER_BOUND, stop(socket)) {
         Ok(()) => Ok(true),
-        Err(ClientError::Unreachable { .. }) => Ok(false),
-        Err(error) => Err(error.into()),
+        Err(error) if is_unreachable(&error) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ClientError::Unreachable { .. }))
+}
+
 /// The directory, once no daemon has it.
-fn await_pins(path: &Path) -> anyhow::Result<Pins> {
+fn await_pins(path: &Path) -> Result<Pins, PinsError> {
     let bound = Instant::now() + BOUND;
     loop {
         match Pins::open(path) {
             Err(PinsError::InUse(_)) if Instant::now() < bound => thread::sleep(INTERVAL),
-            Err(error @ PinsError::InUse(_)) => bail!("{error}"),
-            opened => return Ok(opened?),
+            opened => return opened,
         }
     }
 }

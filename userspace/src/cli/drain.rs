@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use super::daemon::{Socket, ask};
+use super::daemon::{ANSWER_BOUND, Socket, ask};
 use super::output::say;
 use super::status::flows;
 use crate::api::drain::{DrainAnswer, DrainRequest};
@@ -51,7 +51,8 @@ pub(super) struct UndrainArguments {
 pub(super) fn drain(arguments: &DrainArguments) -> anyhow::Result<ExitCode> {
     let DrainArguments { uplink, time, force, wait, daemon } = arguments;
     let request = DrainRequest { for_seconds: time.map(|it| it.as_secs()), force: *force };
-    let answer = ask(daemon, post(daemon.socket(), uplink, "drain", &request))?;
+    let answer =
+        ask(daemon.socket(), ANSWER_BOUND, post(daemon.socket(), uplink, "drain", &request))?;
     report(&answer)?;
     if *wait { wait_for_flows(daemon, &answer) } else { Ok(ExitCode::SUCCESS) }
 }
@@ -59,7 +60,8 @@ pub(super) fn drain(arguments: &DrainArguments) -> anyhow::Result<ExitCode> {
 /// Has an uplink take new flows again.
 pub(super) fn undrain(arguments: &UndrainArguments) -> anyhow::Result<()> {
     let UndrainArguments { uplink, daemon } = arguments;
-    report(&ask(daemon, post(daemon.socket(), uplink, "undrain", &()))?)
+    let answer = post(daemon.socket(), uplink, "undrain", &());
+    report(&ask(daemon.socket(), ANSWER_BOUND, answer)?)
 }
 
 /// A time of whole seconds.
@@ -92,7 +94,7 @@ fn wait_for_flows(daemon: &Socket, answer: &DrainAnswer) -> anyhow::Result<ExitC
     let mut told = answer.flows;
     let mut answered = Instant::now();
     loop {
-        let status = match ask(daemon, fetch_status(daemon.socket())) {
+        let status = match ask(daemon.socket(), ANSWER_BOUND, fetch_status(daemon.socket())) {
             Ok(status) => status,
             // It is being started again, or is busy.
             Err(_) if answered.elapsed() < RESTART => {

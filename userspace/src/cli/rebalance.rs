@@ -1,10 +1,8 @@
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use tokio::time::timeout;
-
+use super::daemon::{Socket, ask};
 use super::output::say;
+use super::status::flows;
 use crate::api::{RebalanceRequest, RebalanceStatus, request_rebalance};
 use crate::dataplane::RATE;
 
@@ -17,36 +15,18 @@ pub(super) struct Arguments {
     /// Move also what breaks by it: TCP connections that are translated, and calls that go on.
     #[arg(long)]
     all: bool,
-    /// The daemon's socket.
-    #[arg(long, value_name = "PATH", default_value = "/run/pointsman/pointsman.sock")]
-    socket: PathBuf,
+    #[command(flatten)]
+    daemon: Socket,
 }
 
 /// Has a running daemon move flows, and says how many there are.
 pub(super) fn rebalance(arguments: &Arguments) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
     let request = RebalanceRequest { all: arguments.all };
-    let asked = request_rebalance(&arguments.socket, request);
-    let answer =
-        runtime.block_on(async { timeout(ANSWER_BOUND, asked).await }).with_context(|| {
-            format!(
-                "the daemon on {} has not answered for {} s; see its log, and start it again if it is \
-                 stuck",
-                arguments.socket.display(),
-                ANSWER_BOUND.as_secs()
-            )
-        });
-    say(sentence(&answer??))
+    let socket = arguments.daemon.socket();
+    say(sentence(&ask(socket, ANSWER_BOUND, request_rebalance(socket, request))?))
 }
 
 fn sentence(status: &RebalanceStatus) -> String {
-    let flows = |count: usize| match count {
-        1 => "1 flow".to_owned(),
-        count => format!("{count} flows"),
-    };
     let mut text = format!("{} to move now, at most {RATE} a second", flows(status.to_move));
     if status.waiting > 0 {
         text += &format!(", {} when their hosts are silent", flows(status.waiting));

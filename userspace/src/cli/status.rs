@@ -3,7 +3,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::daemon;
+use super::daemon::{ANSWER_BOUND, Socket, ask};
 use super::output::say;
 use crate::api::status::{ProbeStatus, QualityStatus, Status, TcpStatus, Traffic, UplinkStatus};
 use crate::api::{BfdStatus, fetch_status};
@@ -15,12 +15,13 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    daemon: daemon::Socket,
+    daemon: Socket,
 }
 
 /// Prints the status of a running daemon.
 pub(super) fn status(arguments: &Arguments) -> anyhow::Result<()> {
-    let status = daemon::ask(&arguments.daemon, fetch_status(arguments.daemon.socket()))?;
+    let socket = arguments.daemon.socket();
+    let status = ask(socket, ANSWER_BOUND, fetch_status(socket))?;
     if arguments.json {
         say(serde_json::to_string_pretty(&status).context("cannot write JSON")?)?;
     } else {
@@ -42,7 +43,7 @@ fn render(status: &Status) -> String {
     );
     for (what, reasons) in [
         ("dropped packets", &status.drops),
-        ("dropped packets, answered by ICMP", &status.answered),
+        ("dropped packets, whose senders were told", &status.answered),
     ] {
         let counts: Vec<_> =
             reasons.iter().filter(|(_, traffic)| traffic.packets > 0).map(counted).collect();
@@ -225,7 +226,7 @@ fn probe(probe: &ProbeStatus) -> String {
 
 /// So many flows, in words.
 pub(super) fn flows(number: usize) -> String {
-    if number == 1 { "1 flow".into() } else { format!("{number} flows") }
+    super::check::counted(number, "flow")
 }
 
 /// A time span of whole seconds.

@@ -100,6 +100,8 @@ impl Controller {
         for uplink in controller.uplinks.iter_mut().filter(known) {
             uplink.monitor.inherit(contents.alive >> uplink.id & 1 == 1, now);
         }
+        // Who is in use now has not come back: it was so before.
+        controller.failback = Failback::default();
         controller.observe(now, |_| ());
         controller
     }
@@ -120,6 +122,9 @@ impl Controller {
         for (uplink, old) in config.uplinks.iter().zip(&predecessors) {
             if let Some(old) = old {
                 self.ids.rename(old, &uplink.name);
+                if let Some(until) = self.drains.remove(old) {
+                    self.drains.insert(uplink.name.clone(), until);
+                }
             }
         }
         self.ids.assign(config.uplinks.iter().map(|uplink| uplink.name.as_str()));

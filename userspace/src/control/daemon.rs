@@ -80,7 +80,8 @@ pub enum StartError {
     /// The data plane cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The data plane cannot be attached everywhere. It is attached nowhere then.
+    /// The data plane cannot be attached everywhere. It is attached nowhere then, but where a daemon before has
+    /// left it.
     #[error(transparent)]
     Install(#[from] InstallError),
     /// The system gives no thread for the sweep of idle flows.
@@ -125,7 +126,7 @@ impl Daemon {
     /// The file is where [`Command::Reload`] reads from.
     ///
     /// # Errors
-    /// Whatever keeps the gateway from working. Nothing stays attached then.
+    /// Whatever keeps the gateway from working. Nothing stays attached then but what was before.
     pub async fn start(
         config: Config,
         config_file: PathBuf,
@@ -152,7 +153,7 @@ impl Daemon {
             }
             None => Installer::default(),
         };
-        let kept = Kept::start(&controller.config().clone(), &mut controller)?;
+        let kept = Kept::start(&mut controller)?;
         controller.set_socket_ports(ports.latest());
         dataplane.set_offloads(controller.config().host.offloads);
         let wanted = dataplane.take_wanted()?;
@@ -188,6 +189,8 @@ impl Daemon {
         if let Some(error) = daemon.install().into_iter().next() {
             return Err(error.into());
         }
+        // What was switched off of NICs for that.
+        daemon.dataplane.remember(daemon.controller.names()).map_err(InstallError::from)?;
         if let Err(error) = daemon.dataplane.keep() {
             log::error!("{error}; the data plane ends with the daemon");
         }
@@ -201,7 +204,7 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Keeps the data plane as it should be until [`Command::Stop`], or until nobody can send
+    /// Keeps the data plane as it should be until [`Command::Stop`] or [`Command::Down`], or until nobody can send
     /// commands any more.
     ///
     /// # Errors

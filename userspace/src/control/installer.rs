@@ -140,10 +140,9 @@ impl Installer {
     }
 
     /// The uplinks that flows have left since the last call, a bit each, or that had others' addresses meanwhile;
-    /// none, where there is none that they could go over to.
+    /// none yet, where there is none that they could go over to.
     pub fn take_left(&mut self) -> u64 {
-        let left = mem::take(&mut self.left);
-        if self.alive == 0 { 0 } else { left }
+        if self.alive == 0 { 0 } else { mem::take(&mut self.left) }
     }
 
     /// How the interfaces are reached that egress slots stand for.

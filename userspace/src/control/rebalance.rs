@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pointsman_ebpf::abi::{Bucket, ROUTED_SIDE, uplink_of};
+use pointsman_ebpf::abi::Bucket;
 
 use super::Controller;
 use super::buckets::Ranking;
@@ -47,7 +47,6 @@ impl Selections {
             self.ranking = ranking.clone();
         }
         let sides = policy.uplinks.iter();
-        let routing = policy.uplinks.keys().filter(|side| **side >= ROUTED_SIDE);
         let selection = Selection {
             hash_key: policy.settings.hash_key,
             group: *group,
@@ -58,7 +57,6 @@ impl Selections {
             uplinks6: policy.uplinks6.clone(),
             nat64: policy.nat64,
             site_prefixes: policy.site_prefixes.clone(),
-            routing: routing.map(|side| uplink_of(*side)).collect(),
         };
         if selection == *self.latest {
             return None;

@@ -377,11 +377,6 @@ impl ControlledUplink {
         self.is_last_resort
     }
 
-    /// Whether the operator wants no new flows on it.
-    pub fn is_drained(&self) -> bool {
-        self.is_drained
-    }
-
     /// The kernel's index of the interface, while there is one.
     pub fn ifindex(&self) -> Option<u32> {
         self.ifindex

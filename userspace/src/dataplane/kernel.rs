@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::fs;
 use std::sync::Arc;
 
 use aya::Ebpf;
@@ -185,6 +184,10 @@ impl Kernel {
                 other.abi
             );
         }
+        // An uplink whose deadline has passed is to stay out when there are no deadlines any more.
+        if let Some(inheritance) = &inheritance {
+            kernel.liveness.switch().set_alive(inheritance.contents.alive);
+        }
         kernel.liveness.forget_sessions();
         Ok((kernel, swept, inheritance))
     }
@@ -204,8 +207,6 @@ impl Kernel {
         carry_over.run()?;
         carry_counters(pins, &mut self.counters)?;
         self.carry_over = Some(carry_over);
-        // No packet is looked up in these tables yet.
-        self.liveness.switch().set_alive(contents.alive);
         let installed = Contents { alive: contents.alive, ..Contents::default() };
         Ok(Inheritance { installed, contents, names: known.names.clone() })
     }
@@ -227,23 +228,28 @@ impl Kernel {
     /// Keeps the data plane when this value ends: programs stay attached and tables stay, unless it is to be
     /// [forsaken](Self::forsake). Without pins, nothing is kept.
     ///
-    /// Whatever a daemon before has left attached and this one has not taken over is detached.
+    /// Whatever a daemon before has left and this one has not taken over goes.
     ///
     /// # Errors
-    /// Where the programs cannot be kept. It is not kept then.
+    /// Where the programs cannot be kept. The data plane ends with this value then.
     pub fn keep(&mut self) -> Result<(), LoadError> {
         self.links.detach_inherited();
+        for ifindex in self.offloads.switched_off().into_keys() {
+            if !self.links.is_attached(ifindex) {
+                self.offloads.release(ifindex).iter().for_each(Remark::log);
+            }
+        }
         let Some(pins) = &self.pins else { return Ok(()) };
+        self.is_kept = false;
         // What was opened while interfaces went over, one after the other.
-        if let Some(mut carry_over) = self.carry_over.take() {
-            carry_over.run()?;
+        if let Some(Err(error)) = self.carry_over.take().map(|mut carry_over| carry_over.run()) {
+            log::error!("{error}; flows that were opened at the last moment are lost");
         }
         if self.tables == Tables::Next {
             pins.promote().map_err(LoadError::Pins)?;
             self.tables = Tables::Current;
         }
-        let [path, next] = pins.stages_paths();
-        fs::rename(next, path).map_err(LoadError::Pins)?;
+        pins.settle_stages().map_err(LoadError::Pins)?;
         self.is_kept = true;
         Ok(())
     }

@@ -8,7 +8,7 @@ use pointsman_ebpf::wire::Tags;
 
 use super::error::{LoadError, errno};
 use super::kernel::OBJECT;
-use super::pins::{Pins, Tables, remove_if_there};
+use super::pins::{Pins, Tables};
 use super::section::Section;
 use super::stages::STAGES;
 use super::tables::Layout;
@@ -95,10 +95,7 @@ pub(super) fn load_object(
         for name in KEPT {
             loader.map_pin_path(name, pins.map_path(tables, name));
         }
-        // Until all interfaces have these programs, those that are attached need theirs.
-        let [_, next] = pins.stages_paths();
-        remove_if_there(&next).map_err(LoadError::Pins)?;
-        loader.map_pin_path(STAGES, next);
+        loader.map_pin_path(STAGES, &pins.stages);
     }
     loader.load(OBJECT).map_err(|error| match errno(&error) {
         Some(libc::EPERM) if pins.is_none() => LoadError::Permission,

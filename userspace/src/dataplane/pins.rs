@@ -1,8 +1,8 @@
 //! The directory on a BPF file system that keeps the data plane when the daemon ends.
 //!
 //! It has `maps/NAME`, all that the programs share with the daemon; `links/IFINDEX_MODE`, what attaches the
-//! programs; and `stages`, the map of the programs themselves, which holds them too. While tables are replaced
-//! by others, `next` has those.
+//! programs; and `stages`, the map of the programs themselves, which holds them too. While interfaces go over to
+//! other programs, `stages_NUMBER` has those, and while tables are replaced by others, `next` has those.
 //!
 //! Who has it locked is its daemon. The lock goes with the process, whatever ends it.
 
@@ -24,6 +24,9 @@ use super::memo::{self, Memo, MemoMap};
 
 /// Where the BPF file system is on every host that has one.
 const BPF_FS: &str = "/sys/fs/bpf";
+
+/// The map of the programs.
+const STAGES: &str = "stages";
 
 /// Why the directory is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +76,8 @@ impl Tables {
 #[derive(Debug)]
 pub struct Pins {
     path: PathBuf,
+    /// Where the map of this daemon's programs is kept until all interfaces have them.
+    pub(super) stages: PathBuf,
     _lock: Flock<File>,
 }
 
@@ -115,7 +120,9 @@ impl Pins {
             Errno::EWOULDBLOCK => PinsError::InUse(path.to_owned()),
             error => refused(error.to_string()),
         })?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        let number = stages_left(path).max().map_or(0, |left| left.wrapping_add(1));
+        let stages = path.join(format!("{STAGES}_{number}"));
+        Ok(Self { path: path.to_owned(), stages, _lock: lock })
     }
 
     /// What the daemon before has left word of, if tables are there.
@@ -176,9 +183,18 @@ impl Pins {
         fs::rename(next, current)
     }
 
-    /// Where the map of the programs is kept; and until all interfaces have them, where the next one is.
-    pub(super) fn stages_paths(&self) -> [PathBuf; 2] {
-        ["stages", "stages_next"].map(|name| self.path.join(name))
+    /// Has the map of this daemon's programs take the place of those that others have left, now that all interfaces
+    /// have them: an interface that has others needs theirs, also where the daemon that attached those never came
+    /// so far.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub(super) fn settle_stages(&self) -> io::Result<()> {
+        fs::rename(&self.stages, self.path.join(STAGES))?;
+        for left in stages_left(&self.path) {
+            remove_if_there(&self.path.join(format!("{STAGES}_{left}")))?;
+        }
+        Ok(())
     }
 
     /// Where the link of an interface is kept.
@@ -213,11 +229,19 @@ impl Pins {
         for entry in fs::read_dir(self.path.join("links")).into_iter().flatten() {
             detach_kept(&entry?.path())?;
         }
-        for name in ["links", "stages", "stages_next", "maps", "next"] {
-            remove_if_there(&self.path.join(name))?;
+        for entry in fs::read_dir(&self.path)? {
+            remove_if_there(&entry?.path())?;
         }
         Ok(())
     }
+}
+
+/// The numbers of maps of programs that daemons have left who had not settled.
+fn stages_left(path: &Path) -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
+        entry.file_name().to_str()?.strip_prefix(STAGES)?.strip_prefix('_')?.parse().ok()
+    })
 }
 
 /// Removes a file, or a directory with all that is in it.

@@ -162,7 +162,7 @@ impl<T: SweptTables> Thread<T> {
             match done.and_then(|()| self.remove()) {
                 Ok(()) => complained = false,
                 Err(error) if !complained => {
-                    log::error!("flows that are to go stay for now: {error}");
+                    log::error!("flows that are to go or to move stay for now: {error}");
                     complained = true;
                 }
                 Err(_) => {}
@@ -238,6 +238,8 @@ impl<T: SweptTables> Thread<T> {
         if *step > start {
             return Ok(());
         }
+        // Also where this step fails.
+        *step = start + STEP;
         let selection = Arc::clone(&lock(&self.shared.selection));
         rebalancing.step(&mut self.tables, &selection, RATE / STEPS).map_err(io::Error::other)?;
         let is_waiting = |progress: Progress| progress.to_move == 0 && progress.waiting > 0;
@@ -247,8 +249,10 @@ impl<T: SweptTables> Thread<T> {
                 .map_err(io::Error::other)?;
             *look = Instant::now() + LOOK.max(start.elapsed() * REST_FACTOR);
         }
-        *step = if is_waiting(rebalancing.progress()) { *look } else { start + STEP };
         let progress = rebalancing.progress();
+        if is_waiting(progress) {
+            *step = *look;
+        }
         *lock(&self.shared.progress) = Some(progress);
         if progress.is_done() {
             self.rebalancing = None;

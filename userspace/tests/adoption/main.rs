@@ -161,6 +161,7 @@ fn one_daemon_at_a_time_has_what_is_kept_and_sigint_ends_both() {
     assert_eq!(names(""), ["links", "maps", "stages"].map(str::to_owned).into());
     assert!(names("maps").contains("_data_uplinks") && names("maps").contains("FLOWS"));
     assert!(names("links").iter().all(|name| name.ends_with("_native")), "{:?}", names("links"));
+    assert_eq!(names("links").len(), 3);
 
     let file = site.gateway.directory.path().join("other.toml");
     let text = fs::read_to_string(site.gateway.directory.path().join("pointsman.toml")).unwrap();

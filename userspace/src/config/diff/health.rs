@@ -20,7 +20,14 @@ pub(super) fn of_uplink(differ: &mut Differ, (old, new): (Option<&Health>, Optio
                 let parts: Vec<_> = bfd.into_iter().chain(probes).collect();
                 if parts.is_empty() { "the carrier".to_owned() } else { parts.join(" and ") }
             };
-            differ.option("health", (&either.0, &either.1), Effect::FlowsStay, what);
+            match either {
+                (None, Some(new)) if new.bfd.is_some() => {
+                    differ.push("health", None, Some(what(&new)), Effect::SessionAnew);
+                }
+                either => {
+                    differ.option("health", (&either.0, &either.1), Effect::FlowsStay, what);
+                }
+            }
         }
     }
 }
@@ -30,9 +37,10 @@ fn health(differ: &mut Differ, (old, new): Pair<'_, Health>) {
     let stay = Effect::FlowsStay;
     match (bfd, &new.bfd) {
         (Some(old), Some(new)) => differ.below("bfd.", |differ| session(differ, (old, new))),
-        either => differ.option("bfd", either, stay, |bfd| {
-            format!("{} every {}", bfd.mode.name(), spelling::duration(&bfd.interval))
-        }),
+        (None, Some(new)) => {
+            differ.push("bfd", None, Some(spell_session(new)), Effect::SessionAnew);
+        }
+        either => differ.option("bfd", either, stay, spell_session),
     }
     each_probe(differ, (probes, &new.probes));
     differ.value("quorum", (quorum, &new.quorum), stay, |quorum| match quorum {
@@ -49,6 +57,10 @@ fn health(differ: &mut Differ, (old, new): Pair<'_, Health>) {
     let stability = &new.requirements.stability;
     differ.value("hold_down", (hold_down, &stability.hold_down), stay, spelling::duration);
     differ.option("dampening", (dampening, &stability.dampening), stay, spell_dampening);
+}
+
+fn spell_session(bfd: &Bfd) -> String {
+    format!("{} every {}", bfd.mode.name(), spelling::duration(&bfd.interval))
 }
 
 fn session(differ: &mut Differ, (old, new): Pair<'_, Bfd>) {

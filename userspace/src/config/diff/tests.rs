@@ -396,6 +396,18 @@ fn every_key_is_told_with_its_consequence() {
     assert_eq!(diff(&full, &full.clone()), []);
 }
 
+/// An uplink waits until a session that is new is up.
+#[test]
+fn a_session_that_is_added_is_waited_for() {
+    let anew = "; flows stay if the session is not needed; it starts anew";
+    let added = said(&with(&LTE.replace("bfd = {", "#")), &with(LTE));
+    let session = "uplink \"lte\": health.bfd: added, single-hop every \"50ms\"";
+    assert_eq!(added, [format!("{session}{anew}")]);
+    let watched = config_with("health = { bfd = { interval = \"50ms\" } }");
+    let added = said(&config_with(""), &watched);
+    assert_eq!(added, [format!("uplink \"cable\": health: added, a BFD session{anew}")]);
+}
+
 #[test]
 fn whole_uplinks_come_and_go() {
     let two = config_with("");

@@ -6,7 +6,6 @@ use tokio::sync::oneshot;
 
 use super::{Daemon, StartError};
 use crate::api::drain::{DrainAnswer, DrainStatus};
-use crate::config::Config;
 use crate::control::{Change, Controller, DrainError, Drains};
 use crate::state::{Drain, DrainFile, Keeper};
 
@@ -43,8 +42,8 @@ pub(super) struct Kept {
 
 impl Kept {
     /// Takes up what was drained before.
-    pub(super) fn start(config: &Config, controller: &mut Controller) -> Result<Self, StartError> {
-        let file = DrainFile::new(&config.state.directory);
+    pub(super) fn start(controller: &mut Controller) -> Result<Self, StartError> {
+        let file = DrainFile::new(&controller.config().state.directory);
         let known = file.read(SystemTime::now()).unwrap_or_else(|error| {
             log::error!("{error}");
             Vec::new()

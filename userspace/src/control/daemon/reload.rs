@@ -72,9 +72,9 @@ impl Daemon {
         let Successor { differences, controller, changes } = successor;
         // What does not work already is no reason to refuse something else.
         let standing = self.install();
-        self.dataplane.set_offloads(controller.config().host.offloads);
         // Before a number is used that another daemon is to know.
         self.dataplane.remember(controller.names()).map_err(InstallError::from)?;
+        self.dataplane.set_offloads(controller.config().host.offloads);
         let of = |controller: &Controller| (controller.policy(), controller.alive());
         let (old, new) = (of(&self.controller), of(&controller));
         let plane = (&mut self.installer, &mut self.dataplane);

@@ -118,11 +118,20 @@ fn a_reload_keeps_it_as_long_as_there_is_the_uplink() {
     // On another interface it is the same uplink to the operator.
     let moved = CABLE_CONFIG.replace("wan1", "wan9");
     gateway.reload(&[FIBER_CONFIG, &moved]);
-    assert!(gateway.controller.uplinks()[1].is_drained());
+    assert!(gateway.controller.uplinks()[1].is_drained);
     gateway.reload(&[FIBER_CONFIG]);
     assert!(gateway.controller.drains().is_empty());
     gateway.reload(&[FIBER_CONFIG, CABLE_CONFIG]);
     assert_eq!(gateway.usable().0.count_ones(), 2, "it is another one of that name");
+}
+
+#[test]
+fn one_that_is_called_otherwise_stays_drained() {
+    let mut gateway = Gateway::running();
+    gateway.drain("cable", None).unwrap();
+    gateway.reload(&[FIBER_CONFIG, &CABLE_CONFIG.replace("cable", "coax")]);
+    assert_eq!(gateway.usable(), (FIBER_BIT, FIBER_BIT));
+    assert!(gateway.controller.drains().keys().eq(["coax"]));
 }
 
 #[test]

@@ -99,3 +99,14 @@ fn what_was_lost_meanwhile_is_not_believed() {
     assert_eq!(after.dataplane.alive, 0b01);
     assert_eq!(after.dataplane.log.first().map(String::as_str), Some("alive 1"));
 }
+
+/// A restart of the daemon is no reason to move flows.
+#[test]
+fn nobody_has_come_back_by_being_inherited() {
+    const GROUP: &str = "[[group]]\nname = \"default\"\nuplinks = [[\"fiber\", \"cable\"]]\n\
+                         failback = { after = \"10m\" }\n";
+    let mut after = Gateway::running().succeeded_by(&[FIBER_CONFIG, CABLE_CONFIG, GROUP], host());
+    let later = after.now + Duration::from_secs(3600);
+    assert_eq!(after.controller.take_due_rebalance(later), None);
+    assert_eq!(after.controller.deadline(), None);
+}

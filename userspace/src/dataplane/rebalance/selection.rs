@@ -1,6 +1,6 @@
 //! Which uplink a new flow would take: as the data plane chooses, by the same code.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
@@ -32,8 +32,6 @@ pub struct Selection {
     pub nat64: Nat64,
     /// The site's own prefixes, those of IPv4 that are routed as they are among them, mapped.
     pub site_prefixes: BTreeMap<Ipv6Net, SitePrefix>,
-    /// The uplinks that have IPv4 prefixes of the site's own.
-    pub routing: BTreeSet<u8>,
 }
 
 /// Where a flow would go that is not where it would be chosen to go today.
@@ -51,7 +49,8 @@ impl Selection {
     /// The move of a flow within IPv4, of which this is the entry from the LAN, if it would have one and may
     /// leave its uplink.
     pub fn of_flow(&self, key: &FlowKey, flow: &Flow) -> Option<Move> {
-        let prefix = self.prefix_of(&key.source().into()).filter(|_| !self.routing.is_empty());
+        let routes = self.generations.range(ROUTED_SIDE..).next().is_some();
+        let prefix = self.prefix_of(&key.source().into()).filter(|_| routes);
         let (uplinks, side) = prefix.map_or((self.nat44, 0), |site| (site.uplinks, ROUTED_SIDE));
         // Beyond its uplink, nobody knows what was opened from there by another address.
         if flow.opener == Opener::Remote as u8 && !flow.is_routed() {

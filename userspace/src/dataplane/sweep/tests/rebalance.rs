@@ -41,7 +41,7 @@ fn selection(sticky: Sticky) -> Selection {
 fn routing() -> Selection {
     let host: Ipv6Net = "::ffff:10.1.0.2/128".parse().unwrap();
     let site_prefixes = [(host, SitePrefix { uplinks: BOTH, ..SitePrefix::default() })].into();
-    Selection { site_prefixes, routing: [A, B].into(), ..selection(Sticky::Source) }
+    Selection { site_prefixes, ..selection(Sticky::Source) }
 }
 
 /// Both entries of a flow of the host's port, on B, of which the last packets passed so many ticks ago from
